@@ -24,6 +24,13 @@ for needed in ("sklearn", "matplotlib"):
 
 pytest_plugins = ["cli_fixture"]
 
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+
+
+@pytest.fixture(params=["", "1"])
+def unbuffered(request):
+    return {"PYTHONUNBUFFERED": request.param}
+
 
 # Mistakes: exit 2
 
@@ -248,16 +255,19 @@ def test_training_piped_to_head_stops_without_a_traceback_and_can_resume(work, t
     assert 1 <= len(state.history) < 30
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_the_output_is_one_line():
+@FULL
+@pytest.mark.parametrize("arguments", [("info",), ("info", "--network"), ("info", "--json")])
+def test_a_full_disk_behind_the_output_is_one_line(unbuffered, arguments):
     with Path("/dev/full").open("w") as full:
-        assert one_error(command("info", stdout=full)) == "lenet: error: Standard output: No space left on device\n"
+        done = command(*arguments, stdout=full, env=environment() | unbuffered)
+    assert one_error(done) == "lenet: error: Standard output: No space left on device\n"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_training_whose_output_cannot_be_written_names_the_command_that_resumes_it(work, tmp_path):
+@FULL
+def test_training_whose_output_cannot_be_written_names_the_command_that_resumes_it(work, tmp_path, unbuffered):
     with Path("/dev/full").open("w") as full:
-        done = command("train", work[0] / "some.npz", "--epochs", 1, stdout=full, cwd=tmp_path)
+        options = {"stdout": full, "cwd": tmp_path, "env": environment() | unbuffered}
+        done = command("train", work[0] / "some.npz", "--epochs", 1, **options)
     assert done.stderr == (
         "lenet: note: Resume with: lenet train --resume runs/train-1\n"
         "lenet: error: Standard output: No space left on device\n"

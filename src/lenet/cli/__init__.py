@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import lenet
 from lenet.cli.completion import PrintCompletion
-from lenet.cli.output import error_line, printable
+from lenet.cli.output import error_line, printable, standard_output
 from lenet.errors import LenetError
 
 COMMANDS = {
@@ -87,11 +87,8 @@ def _run(argv: Sequence[str] | None) -> int:
         module = importlib.import_module(f"lenet.cli.{arguments.command}")
         return int(module.run(arguments, arguments.parser))
     finally:
-        try:
-            sys.stdout.flush()  # here, an error can still be reported in one line
-        except OSError as error:
-            error.filename = "Standard output"
-            raise
+        with standard_output():
+            pass  # flushes it here, where an error can still be reported in one line
 
 
 def _discard_broken_output() -> None:

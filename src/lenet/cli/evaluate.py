@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lenet._bar import Bar
 from lenet.cli.options import DATA_NAMES, add_common, add_data, add_model, load_data, load_model
-from lenet.cli.output import note
+from lenet.cli.output import note, standard_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,10 +55,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             )
     else:
         outcome = classification_report(model.logits(images, n_jobs=arguments.n_jobs), labels, model.classes)
-    if arguments.json:
-        print(json.dumps(outcome.as_dict()))
-    else:
-        print(outcome, end="")
+    with standard_output():
+        print(json.dumps(outcome.as_dict()) + "\n" if arguments.json else outcome, end="")
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lenet import __version__
 from lenet._files import atomic_write
 from lenet.cli.options import add_network, check_png, load_model
-from lenet.cli.output import say
+from lenet.cli.output import say, standard_output
 
 if TYPE_CHECKING:
     from lenet.model import LeNet5
@@ -53,20 +53,21 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         return 0
     metadata = metadata_of(model, arguments)
     if arguments.json:
-        print(json.dumps(metadata))
+        say(json.dumps(metadata))
         return 0
-    if arguments.model is None and arguments.network is None:
-        show_config()
-        if arguments.bench:
-            print(bench.report(metadata["bench"]))
-            return 0
-        print()
-    model.summary()
-    if arguments.model is not None and not arguments.network:
-        print()
-        for name, value in metadata.items():
-            text = ", ".join(value) if name == "classes" else "of each image" if value is None else value
-            say(f"{name:<18} {text}")
+    with standard_output():
+        if arguments.model is None and arguments.network is None:
+            show_config()
+            if arguments.bench:
+                print(bench.report(metadata["bench"]))
+                return 0
+            print()
+        model.summary()
+        if arguments.model is not None and not arguments.network:
+            print()
+            for name, value in metadata.items():
+                text = ", ".join(value) if name == "classes" else "of each image" if value is None else value
+                say(f"{name:<18} {text}")
     return 0
 
 

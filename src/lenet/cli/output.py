@@ -1,8 +1,10 @@
 """Print untrusted text, such as file names and errors, so that it cannot control a terminal or forge a line."""
 
+import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -23,9 +25,21 @@ def note(text: str, *, quiet: bool) -> None:
         print(printable(f"lenet: note: {text}"), file=sys.stderr)
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Flush standard output at the end, and name it in the errors of what is printed, such as a full disk."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "Standard output"
+        raise
+
+
 def say(text: str) -> None:
-    """Print untrusted text as one line."""
-    print(printable(text))
+    """Print untrusted text as one line, at once."""
+    with standard_output():
+        print(printable(text))
 
 
 def error_line(error: BaseException) -> str:

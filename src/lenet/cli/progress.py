@@ -88,12 +88,12 @@ class JsonProgress(Progress):
 
     def start(self, metadata: dict[str, Any]) -> None:
         """Print the metadata."""
-        print(json.dumps({"event": "start", **metadata}), flush=True)
+        say(json.dumps({"event": "start", **metadata}))
 
     def epoch(self, state: State) -> None:
         """Print the epoch."""
         left = self.seconds_left(state)
-        print(json.dumps({"event": "epoch", **asdict(state.history[-1]), "seconds_left": left}), flush=True)
+        say(json.dumps({"event": "epoch", **asdict(state.history[-1]), "seconds_left": left}))
 
 
 class LineProgress(Progress):
@@ -102,11 +102,11 @@ class LineProgress(Progress):
     def start(self, metadata: dict[str, Any]) -> None:
         """Print the metadata and the header of the table."""
         say(describe(metadata))
-        print(HEADER, flush=True)
+        say(HEADER)
 
     def epoch(self, state: State) -> None:
         """Print the epoch."""
-        print(self.row(state), flush=True)
+        say(self.row(state))
 
 
 class LiveProgress(Progress):

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         )  # fmt: skip
     seconds = time.perf_counter() - start
     if arguments.json:
-        print(json.dumps({"out": arguments.out, "images": rows, "seconds": seconds}))
+        say(json.dumps({"out": arguments.out, "images": rows, "seconds": seconds}))
     elif not arguments.quiet:
         say(f"{arguments.out}: {rows:,} images in {seconds:.1f} s")
     return 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet._files import read_at_most
 from lenet.cli.options import load_model
+from lenet.cli.output import say
 from lenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     def on_ready(url: str) -> None:
         if not arguments.quiet:
-            print(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)", flush=True)
+            say(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)")
 
     serve(models, load_model, limits=limits_of(arguments), on_ready=on_ready, **options)
     exit_if_working()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lenet import __version__
 from lenet._files import remove_leftovers
 from lenet.cli.options import DATA_NAMES, add_common, add_data, add_network, load_data, load_model
-from lenet.cli.output import note, quoted, say
+from lenet.cli.output import note, quoted, say, standard_output
 from lenet.errors import DataError, InputError, SaveError
 
 if TYPE_CHECKING:
@@ -361,7 +361,7 @@ def print_stopped(folder: "Run", state: "State", as_json: bool) -> None:
     """Print where the training stopped, and how to resume it."""
     command = resume_command(folder)
     if as_json:
-        print(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
+        say(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
     else:
         say(f"Stopped in epoch {state.epoch} after step {state.step}; the state is saved. Resume with: {command}")
 
@@ -402,18 +402,19 @@ def print_report(
 
     if as_json:
         result = {"event": "test", "run": str(folder.folder), "best_epoch": state.best_epoch, **report.as_dict()}
-        print(json.dumps(result))
+        say(json.dumps(result))
         return
-    print(f"\nTest set, with the weights of epoch {state.best_epoch}:\n{report}")
+    with standard_output():
+        print(f"\nTest set, with the weights of epoch {state.best_epoch}:\n{report}")
     guessing = np.bincount(data.y_test).max() / len(data.y_test)
     if report.accuracy < guessing + (1 - guessing) / 10:
         advice = "increase --epochs" if "from" in folder.args else "pass --from mnist, or increase --epochs"
         reason = f"Sigmoid networks start on a plateau: {advice}."
         if report.loss > 1.5 * np.log(len(report.classes)):  # the logarithm is the loss of equal probabilities
             reason = "The loss is higher than that of equal probabilities: lower --lr."
-        print(f"This is hardly better than guessing. {reason}")
+        say(f"This is hardly better than guessing. {reason}")
     if held_out < MIN_IMAGES:
-        print(
+        say(
             f"The model cannot reject non-digits: calibration needs {MIN_IMAGES} validation images, and only "
             f"{held_out} were held out."
         )
