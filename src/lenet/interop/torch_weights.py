@@ -22,6 +22,9 @@ _LIKE_LENET: dict[str, dict[str, dict[str, Any]]] = {  # the allowed classes of 
     "torch.nn.modules.activation": {"Sigmoid": {}, "Softmax": {}, "LogSoftmax": {}},
     "torch.nn.modules.batchnorm": {},
     "torch.nn.modules.conv": {"Conv2d": {"stride": 1, "dilation": 1, "padding_mode": "zeros"}},
+    "torch.nn.modules.instancenorm": {},
+    "torch.nn.modules.normalization": {"LayerNorm": {}},
+    "torch.nn.modules.padding": {"ZeroPad2d": {}},
     "torch.nn.modules.pooling": {"AvgPool2d": {"kernel_size": 2, "stride": 2, "padding": 0, "divisor_override": None}},
     "torch.nn.modules.upsampling": {},
 }
@@ -49,7 +52,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Raises
     ------
     WeightsError
-        If the weights are not those of a LeNet-5 or not finite; if a module has layers that LeNet-5 does not have; if a
+        If the weights are not those of a LeNet-5 or not finite; if a module has layers that the notes exclude; if a
         file is damaged, too large, or contains more than weights.
     InputTypeError
         If source is none of these.
@@ -61,8 +64,9 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     Notes
     -----
     A state dict contains neither activations nor pooling. The model uses sigmoids and average pooling, even if the
-    PyTorch model does not. If `source` is a module, other activations, pooling, batch normalisation, upsampling and
-    convolutions with a stride, dilation or padding mode are rejected; functions such as `torch.relu` are not noticed.
+    PyTorch model does not. If `source` is a module, torch's layers for other activations, pooling, padding,
+    normalisation and upsampling, and convolutions with a stride, dilation or padding mode are rejected. They are known
+    by their classes: functions such as `torch.relu`, other classes and traced modules are not examined.
 
     Examples
     --------
@@ -147,20 +151,25 @@ def _read(path: str | os.PathLike[str]) -> Any:
 def _check_modules(source: Any) -> None:
     """Raise WeightsError if a module contains layers that compute something else; functions cannot be seen."""
     modules = source.modules() if callable(getattr(source, "modules", None)) else ()
-    others = {f"{type(each).__name__}({each.extra_repr()})" for each in modules if not _is_like_lenet(each)}
-    if others:
+    if difference := next(filter(None, map(_difference, modules)), None):
         raise WeightsError(
-            f"The module has {', '.join(sorted(others))}; expected sigmoids, convolutions of stride 1 and 2x2 "
-            "average pooling, as in LeNet5. Train a network with these."
+            f"The module has {difference}. Train a network with sigmoids, convolutions of stride 1 and 2x2 average "
+            "pooling, as in LeNet5."
         )
 
 
-def _is_like_lenet(module: Any) -> bool:
+def _difference(module: Any) -> str | None:
+    """Return how one of torch's modules differs from those of LeNet-5, and what is expected, if it differs."""
     name = type(module).__name__
     allowed = _LIKE_LENET.get(type(module).__module__, {name: {}})
-    return name in allowed and all(
-        np.all(np.asarray(getattr(module, setting)) == value) for setting, value in allowed[name].items()
-    )
+    if name not in allowed:
+        return f"{name}; expected no such layer"
+    for setting, expected in allowed[name].items():
+        found = getattr(module, setting)
+        has_effect = setting != "padding_mode" or module.padding not in ((0, 0), "valid")
+        if has_effect and not np.all(np.asarray(found) == expected):
+            return f"{name} with {setting}={found!r}; expected {expected!r}"
+    return None
 
 
 def _state_dict(source: Any, title: str, error_type: type[LenetError] = InputTypeError) -> dict[str, Any]:
