@@ -211,7 +211,7 @@ def test_an_output_in_a_read_only_folder_is_an_error_before_anything_is_read(sca
     monkeypatch.setattr(f"lenet.cli.{command}.read_each", None)
     for option in (["--csv", "out.csv"], ["--show", "out.png"]):
         error = lines(capsys, command, "scans/0.png", *option, status=1)
-        assert error == "lenet: error: . cannot be written (Permission denied). Make it writable.\n"
+        assert error == f"lenet: error: {scans} cannot be written (Permission denied). Make it writable.\n"
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])

@@ -258,7 +258,12 @@ def test_the_metadata_has_the_results_and_no_path(run):
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"), [(OSError(28, "No space left"), "No space left"), (OSError("odd"), "odd")]
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left"), "(No space left)."),
+        (OSError("odd"), "(odd)."),
+        (PermissionError(13, "Permission denied"), "(Permission denied). Make it writable."),
+    ],
 )
 def test_the_error_for_a_folder_that_cannot_be_written_has_the_reason(run, monkeypatch, error, reason):
     def fails(**_):
@@ -267,7 +272,7 @@ def test_the_error_for_a_folder_that_cannot_be_written_has_the_reason(run, monke
     monkeypatch.setattr("tempfile.TemporaryFile", fails)
     with pytest.raises(SaveError) as caught:
         run.check_writable()
-    assert str(caught.value) == f"{run.folder} cannot be written ({reason}). Make it writable."
+    assert str(caught.value) == f"{run.folder} cannot be written {reason}"
 
 
 def test_a_file_system_without_locks_is_no_error(run, monkeypatch):

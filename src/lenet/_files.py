@@ -103,7 +103,7 @@ def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
         raise InputError(f"{path} exists and was not written by lenet. Choose another name, or remove it first.")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder. Create it first.")
-    check_writable(path.parent)
+    check_writable(path.parent.resolve())
 
 
 def check_writable(folder: Path) -> None:
@@ -114,7 +114,8 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise SaveError(f"{folder} cannot be written ({error.strerror or error}). Make it writable.") from error
+        advice = " Make it writable." if isinstance(error, PermissionError) else ""
+        raise SaveError(f"{folder} cannot be written ({error.strerror or error}).{advice}") from error
 
 
 def remove_leftovers(folder: Path) -> None:
