@@ -38,7 +38,7 @@ class SaveError(LenetError, OSError, ValueError):
 
 
 class MissingExtraError(LenetError, ImportError):
-    """A feature requires a package that is missing or too old."""
+    """A feature requires a package that is missing, too old or broken."""
 
 
 class NotServedError(LenetError, LookupError):
