@@ -99,7 +99,8 @@ CLEAR = reading_of(even_line("347", 1.0))
         ((NOTHING, reading_of(line_of("3473", 1.0, 1.0, 1.0, 0.4)), NOTHING, NOTHING), (90, 4)),  # 0.85
         ((NOTHING, reading_of(line_of("3473", 1.0, 1.0, 1.0, 0.399)), NOTHING, NOTHING), (0, 4)),  # illegible
         ((NOTHING, reading_of(line_of("347347347?", *[1.0] * 3, *[0.7] * 7)), NOTHING, CLEAR), (270, 4)),
-        ((NOTHING, reading_of(line_of("3473??", *[1.0] * 6)), NOTHING, NOTHING), (0, 4)),  # 4 of 6 are digits
+        ((NOTHING, reading_of(line_of("34734??", *[1.0] * 7)), NOTHING, NOTHING), (0, 4)),  # 5 of 7 are digits
+        ((NOTHING, reading_of(line_of("347347??", *[1.0] * 8)), NOTHING, NOTHING), (90, 4)),  # clear nevertheless
     ],
 )
 def test_a_page_is_turned_to_its_most_legible_orientation(readings, expected):
