@@ -23,8 +23,7 @@ ORDER = [
         "_conv",
         "init, losses",
         "_fused",
-        "reading.pictures, reading.pixels, reading.margins, reading.ink, reading.sheet, reading.strokes, "
-        "reading.single_digit",
+        "reading.pictures, reading.pixels, reading.ink, reading.sheet, reading.strokes, reading.single_digit",
     ],
     ["class_names", "layers", "rejection"],
     ["weights"],

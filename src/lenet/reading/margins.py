@@ -56,5 +56,7 @@ def _is_photograph(difference: NDArray[np.uint8]) -> bool:
     width = max(3, round(_STRIP * min(difference.shape)))
     sides = difference[:width], difference[-width:], difference[:, :width], difference[:, -width:]
     strip = np.concatenate([side.ravel() for side in sides])
+    if np.mean(strip > _OTHER_COLOUR) < _MIN_OTHER:
+        return False
     low, high = np.quantile(strip, [0.25, 0.75])
-    return bool(np.mean(strip > _OTHER_COLOUR) >= _MIN_OTHER and high - low >= _MIN_SPREAD)
+    return bool(high - low >= _MIN_SPREAD)

@@ -7,7 +7,6 @@ from lenet._checks import SIDE, boolean
 from lenet._extras import cv2
 from lenet._mnist_form import mnist_form, resized
 from lenet.reading.ink import find_darkness, normalised
-from lenet.reading.margins import without_margins
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.sheet import border_of
 from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
@@ -67,8 +66,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
         border = border_of(grey)
         if 2 * np.count_nonzero(border < 64) > border.size:  # the median is dark
             return grey.copy()
-    grey, _ = without_margins(shrunk(grey))
-    darkness = find_darkness(grey, dark_on_light, paper_side=_PAPER_SIDE, cropped=True)
+    darkness = find_darkness(shrunk(grey), dark_on_light, paper_side=_PAPER_SIDE, cropped=True)
     digit = _without_specks(normalised(darkness))
     return mnist_form(digit) if digit is not None else np.zeros((SIDE, SIDE), np.uint8)
 
