@@ -246,6 +246,27 @@ def test_the_lines_of_a_grid_may_be_too_faint_for_ink():
 # Several grids
 
 
+def grid_at(top, left, height, width, filled=1.0):
+    region = np.zeros((height, width), np.uint8)
+    region[: round(filled * height)] = 1
+    return Grid((slice(top, top + height), slice(left, left + width)), [], region)
+
+
+@pytest.mark.parametrize(
+    ("place", "repeats"),
+    [
+        ((10, 20, 90, 80), True),  # within the other
+        ((10, 48, 90, 90), False),  # 72 of its 90 columns are in the other: 0.8
+        ((10, 47, 90, 90), True),
+        ((10, 20, 90, 80, 0.81), True),  # more than half of 100 by 110
+        ((10, 20, 90, 80, 0.76), False),
+        ((200, 300, 90, 80), False),
+    ],
+)
+def test_a_grid_repeats_one_in_the_same_place_of_up_to_twice_its_area(place, repeats):
+    assert grid_at(*place).repeats(grid_at(5, 10, 100, 110)) == repeats
+
+
 def dots(page, *places):
     """Write digits, as it were: solid blocks of 4 by 6 pixels."""
     for left, top in places:
