@@ -182,12 +182,12 @@ def in_lists(rows):
 def test_the_error_for_a_pixel_names_the_first_wrong_row(form, value, why):
     with pytest.raises(InputError) as caught:
         columns.images_of(form(with_pixel([3, 7], [700, 2], value)), "t", 1234)
-    assert str(caught.value) == f"t, row 1,237: {why}."
+    assert str(caught.value) == f"t, row 1,238: {why}."
 
 
 @pytest.mark.parametrize("value", [256, 2**64 - 1])
 def test_an_unsigned_pixel_above_255_is_an_error(value):
-    with pytest.raises(InputError, match=r"^t, row 3: a pixel is out of range"):
+    with pytest.raises(InputError, match=r"^t, row 4: a pixel is out of range"):
         columns.images_of(wide(with_pixel(3, 5, value), (pa.uint64(),)), "t", 0)
 
 
@@ -205,7 +205,7 @@ def test_the_error_for_a_row_of_another_length_names_it(values, kind, expected, 
     column = pa.array([*values[:5], change(values[5]), *values[6:], change(values[0])], kind)
     with pytest.raises(InputError) as caught:
         columns.images_of(batch(column), "t", 20)
-    assert str(caught.value) == f"t, row 25: it is not an image; expected 784 {expected}."
+    assert str(caught.value) == f"t, row 26: it is not an image; expected 784 {expected}."
 
 
 def test_pictures_in_the_form_of_mnist_are_unchanged():
@@ -221,7 +221,7 @@ def test_pictures_in_the_form_of_mnist_are_unchanged():
 @pytest.mark.parametrize("content", [None, b""])
 def test_the_error_for_a_missing_picture_names_its_row(content):
     encoded = [png(np.eye(28, dtype=np.uint8) * 255)] * 2
-    with pytest.raises(DataError, match=r"^t, row 1,002 is empty; expected a picture"):
+    with pytest.raises(DataError, match=r"^t, row 1,003 is empty; expected a picture"):
         columns.images_of(pictures([*encoded, content]), "t", 1000)
 
 
@@ -232,7 +232,7 @@ def test_a_data_frame_is_unpacked_in_parts_without_its_index(monkeypatch):
     assert [len(each) for each in found] == [4, 4, 1]
     np.testing.assert_array_equal(np.concatenate(found), ROWS)
     frame.iloc[6, 0] = b"short"
-    with pytest.raises(InputError, match=r"^t, row 6: it is not an image"):
+    with pytest.raises(InputError, match=r"^t, row 7: it is not an image"):
         list(columns.images_of_frame("t", frame))
 
 

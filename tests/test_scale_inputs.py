@@ -156,11 +156,11 @@ def test_other_pictures_are_prepared_as_for_predict(client):
 @pytest.mark.parametrize(
     ("encoded", "why"),
     [
-        (b"GIF87a", r"^bad\.parquet, row 11 is (not|a damaged) "),
-        (b"", r"^bad\.parquet, row 11 is empty; expected a picture"),
-        (None, r"^bad\.parquet, row 11 is empty; expected a picture"),
-        (png(X[0])[:60], r"^bad\.parquet, row 11 is a damaged picture"),
-        (b"P5 9000 9000 255 ", r"^bad\.parquet, row 11 has 9000x9000 pixels; expected at most 64 million"),
+        (b"GIF87a", r"^bad\.parquet, row 12 is (not|a damaged) "),
+        (b"", r"^bad\.parquet, row 12 is empty; expected a picture"),
+        (None, r"^bad\.parquet, row 12 is empty; expected a picture"),
+        (png(X[0])[:60], r"^bad\.parquet, row 12 is a damaged picture"),
+        (b"P5 9000 9000 255 ", r"^bad\.parquet, row 12 has 9000x9000 pixels; expected at most 64 million"),
     ],
 )
 def test_the_error_for_a_damaged_picture_names_its_row(client, encoded, why):
@@ -175,10 +175,10 @@ def test_a_row_without_a_picture_never_opens_its_path(client):
     Path("x.png").write_bytes(png(X[0]))
     table = pa.table({"image": pa.array([None, {"bytes": None, "path": "x.png"}], pictures([b""])["image"].type)})
     pq.write_table(table, "bad.parquet")
-    with pytest.raises(DataError, match="row 0 is empty; expected a picture"):
+    with pytest.raises(DataError, match="row 1 is empty; expected a picture"):
         score("bad.parquet", "out.npy", client=client)
     pq.write_table(table[1:], "bad.parquet")
-    with pytest.raises(DataError, match="row 0 is empty; expected a picture"):
+    with pytest.raises(DataError, match="row 1 is empty; expected a picture"):
         score("bad.parquet", "out.npy", client=client)
 
 
@@ -223,7 +223,7 @@ def test_a_dask_data_frame_that_is_wrong(client):
         score(in_partitions(frame.drop(columns="pixel3")), "out.npy", client=client)
     frame = frame.astype(dict.fromkeys(NAMES, "int64"))
     frame.loc[75, "pixel3"] = 999
-    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 4: a pixel is out of range"):
+    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 5: a pixel is out of range"):
         score(in_partitions(frame), "out.npy", client=client)
     with pytest.raises(InputError, match=r"^Partition 1 of the data frame is not a table of images"):
         score(in_partitions(pd.DataFrame({"image": list(X)})), "out.npy", client=client)
@@ -234,7 +234,7 @@ def test_a_dask_data_frame_that_is_wrong(client):
 def test_the_error_for_a_float_in_a_dask_data_frame_names_the_row_in_the_partition(client):
     floats = FLOATS.copy()
     floats[75, 3] = 1.5
-    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 4: x has floating-point pixels"):
+    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 5: x has floating-point pixels"):
         score(in_partitions(pd.DataFrame({"image": list(floats)})), "out.npy", client=client)
 
 

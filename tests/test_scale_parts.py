@@ -99,7 +99,7 @@ def test_an_invalid_image_is_named_by_its_row_in_the_source_and_returned_as_an_e
     floats[7] = 2
     error = score_part(Part("a.npy", 1000, 20, lambda: [floats[:4], floats[4:]]), MODEL, ROWS)
     assert isinstance(error, InputError)
-    assert str(error).startswith("a.npy, row 1,007: x has floating-point pixels")
+    assert str(error).startswith("a.npy, row 1,008: x has floating-point pixels")
 
 
 def test_other_errors_of_a_part_are_raised_so_that_it_is_retried():
@@ -207,7 +207,7 @@ def test_a_part_with_another_number_of_rows_has_changed(rows):
     with pytest.raises(DataError) as caught:
         result_of(part(3, 8), np.zeros(rows, ROWS))
     assert str(caught.value) == (
-        f"a.npy changed while it was being read; a.npy, rows 3 to 7 now has {rows} rows. Score it again."
+        f"a.npy changed while it was being read; a.npy, rows 4 to 8 now has {rows} rows. Score it again."
     )
 
 
@@ -217,7 +217,7 @@ def test_an_error_of_a_part_is_that_of_its_images_or_of_a_worker():
     for error in (OSError("odd"), CancelledError("odd")):
         with pytest.raises(WorkerError) as caught:
             result_of(part(3, 8), error)
-        assert str(caught.value) == f"a.npy, rows 3 to 7 could not be scored ({type(error).__name__}: odd)."
+        assert str(caught.value) == f"a.npy, rows 4 to 8 could not be scored ({type(error).__name__}: odd)."
 
 
 # ---- the whole -----------------------------------------------------------------------------------------

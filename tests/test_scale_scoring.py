@@ -166,21 +166,21 @@ def poisoned(row, value):
 def test_the_error_for_an_invalid_pixel_names_file_and_row(client, value):
     np.save("good.npy", FLOATS)
     np.save("bad.npy", poisoned(201, value))
-    with pytest.raises(InputError, match=r"^bad\.npy, row 201: x has .*pixels (that are NaN|from .*); expected"):
+    with pytest.raises(InputError, match=r"^bad\.npy, row 202: x has .*pixels (that are NaN|from .*); expected"):
         score("*.npy", "out.parquet", client=client)
     save_parquet("bad.parquet", lists(poisoned(161, value), pa.list_(pa.float32())), row_group_size=100)
-    with pytest.raises(InputError, match=r"^bad\.parquet, row 161: "):
+    with pytest.raises(InputError, match=r"^bad\.parquet, row 162: "):
         score("bad.parquet", "out.parquet", client=client)
-    with pytest.raises(InputError, match=r"^The Dask array, row 77: "):
+    with pytest.raises(InputError, match=r"^The Dask array, row 78: "):
         score(da.from_array(poisoned(77, value), chunks=(50, 28, 28)), "out.zarr", client=client)
-    with pytest.raises(InputError, match=r"^The array, row 299: "):
+    with pytest.raises(InputError, match=r"^The array, row 300: "):
         score(poisoned(299, value), "out.npy", client=client)
     assert leftovers() == []
 
 
 def test_the_error_for_a_block_of_unknown_size_names_the_row_in_the_block(client):
     images = da.from_array(poisoned(77, 1.5), chunks=(50, 28, 28))
-    with pytest.raises(InputError, match=r"^Block 1 of the Dask array, row 27: "):
+    with pytest.raises(InputError, match=r"^Block 1 of the Dask array, row 28: "):
         score(images[da.ones(N, dtype=bool, chunks=50)], "out.npy", client=client)
 
 
@@ -256,7 +256,7 @@ def test_a_part_that_fails_is_retried(client, monkeypatch):
 def test_a_part_that_always_fails_is_an_error(client, monkeypatch):
     readings = fail_at_first(monkeypatch, 99)
     np.save("a.npy", X)
-    with pytest.raises(WorkerError, match=r"a\.npy, rows 64 to 127 could not be scored .OSError: .*disk"):
+    with pytest.raises(WorkerError, match=r"a\.npy, rows 65 to 128 could not be scored .OSError: .*disk"):
         score("a.npy", "out.npy", client=client, retries=1)
     assert readings.stat().st_size == 2
     assert leftovers() == []
@@ -307,7 +307,7 @@ def test_an_error_cancels_all_blocks_of_a_dask_array(client, monkeypatch):
     cancelled = []
     monkeypatch.setattr(client, "cancel", lambda futures: cancelled.extend(futures))
     images = da.from_array(np.where(np.arange(N)[:, None, None] == 70, np.nan, FLOATS), chunks=(10, 28, 28))
-    with pytest.raises(InputError, match="row 70"):
+    with pytest.raises(InputError, match="row 71"):
         score(images, "out.npy", client=client)
     assert len(cancelled) == 1 + 30 - 7  # the model, and the parts that were not written
 
@@ -447,7 +447,7 @@ def test_the_command_asks_a_scheduler(processes):
     np.save("bad.npy", poisoned(201, np.nan))
     done = command("bad.npy", "--out", "out.zarr", "--scheduler", processes.scheduler_address)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("lenet: error: bad.npy, row 201: ")
+    assert done.stderr.startswith("lenet: error: bad.npy, row 202: ")
     assert done.stderr.count("\n") == 1
     assert leftovers() == []
 

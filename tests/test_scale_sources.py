@@ -41,9 +41,9 @@ def test_lists_of_numbers_are_an_array():
 
 def test_a_part_is_named_by_its_rows():
     _, second, third = parts_of(X, None)
-    assert (str(second), str(third)) == ("The array, rows 10 to 19", "The array, rows 20 to 22")
+    assert (str(second), str(third)) == ("The array, rows 11 to 20", "The array, rows 21 to 23")
     large = sources.Part("a", 12_345, 1_000, list)
-    assert str(large) == "a, rows 12,345 to 13,344"
+    assert str(large) == "a, rows 12,346 to 13,345"
     assert str(sources.Part("a.csv", 0, None, list)) == "a.csv"
 
 
@@ -112,7 +112,7 @@ def test_a_row_group_is_read_in_batches(monkeypatch):
     save_parquet("a.parquet", 12, label=[0] * N, image=[*IN_BYTES[:-2], b"short", IN_BYTES[0]])
     first, second = parts_of("a.parquet", None)
     assert [len(each) for each in first.load()] == [5, 5, 2]
-    with pytest.raises(InputError, match=r"^a\.parquet, row 21: it is not an image"):
+    with pytest.raises(InputError, match=r"^a\.parquet, row 22: it is not an image"):
         list(second.load())
 
 
@@ -295,15 +295,15 @@ def test_images_of_a_part_have_28_rows(form):
 def test_the_first_invalid_image_is_named(shape):
     images = np.zeros(shape, np.float32)
     images[2:] = 7
-    with pytest.raises(InputError, match=r"^a\.npy, row 1,002: x has floating-point pixels from 7"):
+    with pytest.raises(InputError, match=r"^a\.npy, row 1,003: x has floating-point pixels from 7"):
         checked(images, "a.npy", 1000)
 
 
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        (X[:3, 1:], InputError, r"^a\.npy, row 5: x has shape \(1, 27, 28\)"),
-        (X.astype(int), InputTypeError, r"^a\.npy, row 5: x has dtype int64"),
+        (X[:3, 1:], InputError, r"^a\.npy, row 6: x has shape \(1, 27, 28\)"),
+        (X.astype(int), InputTypeError, r"^a\.npy, row 6: x has dtype int64"),
         (X[0, 0], InputError, r"^a\.npy: x has shape \(28,\)"),
         (np.zeros((0, 5)), InputError, r"^a\.npy: x has shape \(0, 5\)"),
     ],

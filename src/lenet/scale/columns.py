@@ -61,7 +61,7 @@ def rows_at_once(schema: Any) -> int:
 def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
     """Return the images of an Arrow batch of image columns as an array (n, 784) or (n, 28, 28) of uint8 or floats.
 
-    The first row of the batch has the number `start` in the table.
+    In the table, `start` rows precede the batch.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _of_pictures(column: Any, where: str, start: int) -> NDArray[np.uint8]:
     encoded = column.flatten()[column.type.get_field_index("bytes")]  # unlike field(), with the nulls of the structs
     images = np.empty((len(column), SIDE, SIDE), np.uint8)
     for row, content in enumerate(encoded.to_pylist()):
-        grey = grey_of(Picture(f"{where}{start + row:,}", 0, "all", content or b""))
+        grey = grey_of(Picture(f"{where}{start + row + 1:,}", 0, "all", content or b""))
         if isinstance(grey, DataError):
             raise grey
         images[row] = prepare(grey)
@@ -157,4 +157,4 @@ def _checked(numbers: NDArray[Any], missing: NDArray[np.bool_], where: str, star
 
 def _reject_first(wrong: Any, where: str, start: int, why: str) -> None:
     if wrong.any():
-        raise InputError(f"{where}{start + int(wrong.argmax()):,}: {why}.")
+        raise InputError(f"{where}{start + int(wrong.argmax()) + 1:,}: {why}.")

@@ -33,7 +33,7 @@ def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
 
 
 def images(file: File, group: int, names: list[str], start: int) -> Iterator[NDArray[Any]]:
-    """Yield the images of a row group, whose first row has number `start` in the file.
+    """Yield the images of a row group, after `start` rows of the file.
 
     Raises
     ------

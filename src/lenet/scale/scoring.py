@@ -81,7 +81,7 @@ def score(
     Raises
     ------
     InputError, InputTypeError
-        If the images are invalid or there are none; the message names the file and the row, from 0. If `out` exists,
+        If the images are invalid or there are none; the message names the file and the row, from 1. If `out` exists,
         its folder does not, or its suffix is unknown. If another argument is invalid.
     DataError, WeightsError, OSError
         If a file is damaged or cannot be read.

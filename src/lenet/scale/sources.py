@@ -26,13 +26,13 @@ class Part:
     """The rows that one task scores."""
 
     name: str  # of the source, for error messages
-    start: int  # number of the first row in the source
+    start: int  # number of rows before it in the source
     rows: int | None  # number of rows; None if it is unknown before reading
     load: Callable[..., Iterable[NDArray[Any]]]  # returns the images in arrays; its argument is the block, if any
     block: Any = None  # of a Dask array or data frame, delayed
 
     def __str__(self) -> str:
-        rows = "" if self.rows is None else f", rows {self.start:,} to {self.start + self.rows - 1:,}"
+        rows = "" if self.rows is None else f", rows {self.start + 1:,} to {self.start + self.rows:,}"
         return f"{self.name}{rows}"
 
 
@@ -61,7 +61,7 @@ def checked(images: NDArray[Any], name: str, start: int) -> NDArray[Any]:
             try:
                 _checks.images(images[row : row + 1])
             except LenetError as error:
-                raise type(error)(f"{name}, row {start + row:,}: {error}") from None
+                raise type(error)(f"{name}, row {start + row + 1:,}: {error}") from None
         raise type(whole)(f"{name}: {whole}") from None
 
 
