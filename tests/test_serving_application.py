@@ -357,11 +357,11 @@ def test_a_picture_without_digits_is_read_as_empty_text():
         ({"allow_control": 1}, InputTypeError, "allow_control"),
         ({"token": b"a"}, InputTypeError, "token is of type bytes; expected a string or None."),
         ({"control_token": 3}, InputTypeError, "control_token is of type int"),
-        ({"token": ""}, InputError, "token is empty, not printable ASCII, or has spaces around it."),
-        ({"token": "\u00e9"}, InputError, "token is empty, not"),
-        ({"token": "a\n"}, InputError, "token is empty, not"),
-        ({"token": "a\tb"}, InputError, "token is empty, not"),
-        ({"control_token": " a"}, InputError, "control_token is empty, not"),
+        ({"token": ""}, InputError, "token is empty; expected a token. Omit it to serve without one."),
+        ({"token": "\u00e9"}, InputError, "token has spaces around it or characters outside printable ASCII;"),
+        ({"token": "a\n"}, InputError, "token has spaces"),
+        ({"token": "a\tb"}, InputError, "token has spaces"),
+        ({"control_token": " a"}, InputError, "control_token has spaces"),
     ],
 )
 def test_invalid_arguments_of_the_application_are_rejected(arguments, error, says):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import socket
 import stat
@@ -117,10 +118,11 @@ def test_control_is_for_one_worker(capsys, monkeypatch):
     assert "one worker" in capsys.readouterr().err
 
 
-def test_an_empty_token_is_not_a_token(capsys, monkeypatch):
-    monkeypatch.setenv("LENET_TOKEN", "")
+@pytest.mark.parametrize("name", ["LENET_TOKEN", "LENET_TOKEN_FILE", "LENET_CONTROL_TOKEN"])
+def test_an_empty_token_is_not_a_token(capsys, monkeypatch, name):
+    monkeypatch.setenv(name, "" if name != "LENET_TOKEN_FILE" else os.devnull)
     assert lenet.cli.main(["serve"]) == 1
-    assert "token is empty" in capsys.readouterr().err
+    assert f"{name} is empty; expected a token." in capsys.readouterr().err
 
 
 @pytest.mark.timing

@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_limits(parser)
     parser.add_argument(
         "--allow-control", action="store_true",
-        help=f"allow clients to load and unload models; requires {TOKEN} or {CONTROL_TOKEN}",
+        help="allow clients to load and unload models; requires one worker, and "
+        f"{TOKEN}, {TOKEN}_FILE or {CONTROL_TOKEN}",
     )  # fmt: skip
     parser.add_argument(
         "--log-level", choices=("info", "warning", "error"), default="info",
@@ -115,6 +116,7 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
     from lenet.serving import serve
+    from lenet.serving.application import check_token
     from lenet.serving.limits.capacity import exit_if_working
     from lenet.serving.server import check_arguments
 
@@ -122,6 +124,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         name: getattr(arguments, name) for name in ("host", "port", "uds", "workers", "allow_control", "log_level")
     }
     options |= {"token": token_of(os.environ), "control_token": os.environ.get(CONTROL_TOKEN)}
+    check_token(options["token"], TOKEN if TOKEN in os.environ else f"{TOKEN}_FILE")
+    check_token(options["control_token"], CONTROL_TOKEN)
     models = named(arguments.models or arguments.model.split(","), parser)
     try:
         check_arguments(**options)

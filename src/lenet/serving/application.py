@@ -81,8 +81,8 @@ def create_app(
         raise InputTypeError(f"on_request is {_checks.short_repr(on_request)}; expected a function.")
     limits = checked_limits(limits)
     allow_control = _checks.boolean(allow_control, "allow_control")
-    _check_token(token, "token")
-    _check_token(control_token, "control_token")
+    check_token(token, "token")
+    check_token(control_token, "control_token")
     if not isinstance(models, Models):
         models = Models(models, loader)
     metrics = Metrics(models)
@@ -112,11 +112,14 @@ def create_app(
     )
 
 
-def _check_token(token: str | None, name: str) -> None:
+def check_token(token: str | None, name: str) -> None:
+    """Raise InputError or InputTypeError, which calls the token `name`, unless requests can send the token."""
     if not (token is None or isinstance(token, str)):
         raise InputTypeError(f"{name} is of type {type(token).__name__}; expected a string or None.")
-    if token is not None and not (token and token.isascii() and token.isprintable() and token == token.strip()):
-        raise InputError(f"{name} is empty, not printable ASCII, or has spaces around it. Use letters and digits.")
+    if token == "":
+        raise InputError(f"{name} is empty; expected a token. Omit it to serve without one.")
+    if token and not (token.isascii() and token.isprintable() and token == token.strip()):
+        raise InputError(f"{name} has spaces around it or characters outside printable ASCII; use letters and digits.")
 
 
 def _metrics_operation(metrics: Metrics) -> Operation:

@@ -149,8 +149,8 @@ def check_arguments(
         raise InputError("allow_control requires one worker: a request to load or unload would reach only one of them.")
     if token is None and control_token is None:
         raise InputError(
-            "allow_control requires a token, or anyone could load and unload models. Set LENET_TOKEN or "
-            "LENET_CONTROL_TOKEN; in Python, pass token or control_token."
+            "allow_control requires a token, or anyone could load and unload models. Set LENET_TOKEN, "
+            "LENET_TOKEN_FILE or LENET_CONTROL_TOKEN; in Python, pass token or control_token."
         )
 
 
