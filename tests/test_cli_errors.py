@@ -42,22 +42,22 @@ def unbuffered(request):
         (["trian"], "invalid choice: 'trian'"),
         (["train"], "DATA is missing; expected a data set, or --resume RUN"),
         (["train", "digits", "--resume", "runs/train-1"], "DATA and --resume were both given; expected one of them"),
-        (["train", "digits", "--recipe", "fast"], "error: recipe is 'fast'; expected one of seed, default"),
-        (["train", "digits", "--epochs", "0"], "error: epochs is 0"),
+        (["train", "digits", "--recipe", "fast"], "error: --recipe is 'fast'; expected one of seed, default"),
+        (["train", "digits", "--epochs", "0"], "error: --epochs is 0"),
         (["train", "digits", "--epochs", "two"], "--epochs"),
-        (["train", "digits", "--batch-size", "0"], "batch_size is 0"),
-        (["train", "digits", "--lr", "0"], "lr is 0"),
-        (["train", "digits", "--lr", "-1"], "lr is -1"),
-        (["train", "digits", "--lr", "nan"], "lr is nan"),
-        (["train", "digits", "--lr", "inf"], "lr is inf"),
-        (["train", "digits", "--momentum", "1"], "momentum is 1"),
-        (["train", "digits", "--weight-decay", "-0.1"], "weight_decay is -0.1"),
-        (["train", "digits", "--schedule", "cosine"], "schedule is 'cosine'"),
-        (["train", "digits", "--validation", "1"], "validation is 1"),
-        (["train", "digits", "--patience", "0"], "patience is 0"),
+        (["train", "digits", "--batch-size", "0"], "--batch-size is 0"),
+        (["train", "digits", "--lr", "0"], "--lr is 0"),
+        (["train", "digits", "--lr", "-1"], "--lr is -1"),
+        (["train", "digits", "--lr", "nan"], "--lr is nan"),
+        (["train", "digits", "--lr", "inf"], "--lr is inf"),
+        (["train", "digits", "--momentum", "1"], "--momentum is 1"),
+        (["train", "digits", "--weight-decay", "-0.1"], "--weight-decay is -0.1"),
+        (["train", "digits", "--schedule", "cosine"], "--schedule is 'cosine'"),
+        (["train", "digits", "--validation", "1"], "--validation is 1"),
+        (["train", "digits", "--patience", "0"], "--patience is 0"),
         (
             ["train", "digits", "--patience", "3", "--validation", "0"],
-            "patience requires a validation split. Set validation, for example to 0.1.",
+            "--patience requires a validation split. Set validation, for example to 0.1.",
         ),
         (
             ["train", "digits", "--recipe", "wild", "--network", "1998"],
@@ -113,7 +113,9 @@ def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypa
     X, y = np.zeros((2, 28, 28), np.uint8), np.arange(2)
     np.savez("mine.npz", X_train=X, y_train=y, X_test=X, y_test=y)
     before = tree(tmp_path)
-    assert "2 labels are too few to hold out 0.1" in fails(capsys, "train", "mine.npz", "--validation", "0.1")
+    assert "validation is 0.1, so none of the 2 labels would be held out" in fails(
+        capsys, "train", "mine.npz", "--validation", "0.1"
+    )
     assert tree(tmp_path) == before
     assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
     captured = capsys.readouterr()

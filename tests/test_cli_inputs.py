@@ -503,4 +503,4 @@ def test_a_network_on_the_plateau_gets_advice(tmp_path, monkeypatch, capsys, cla
     epochs = "1" if advice else "30"
     printed = lines(capsys, "train", "mine.npz", "--epochs", epochs, *options)
     assert [line for line in printed if "guessing" in line] == ([advice] if advice else [])
-    assert sum(line.startswith("The model cannot reject non-digits") for line in printed) == 1
+    assert sum(line.startswith("The model cannot reject images") for line in printed) == 1

@@ -143,7 +143,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
         recipe.with_changes(**changes)
     except InputError as error:
-        parser.error(str(error))
+        name, _, text = str(error).partition(" ")
+        parser.error(f"--{name.replace('_', '-')} {text}")
     require_extras(recipe, tensorboard=arguments.tensorboard)
     old = None if arguments.start is None else load_model(arguments.start)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
@@ -179,14 +180,14 @@ def chosen_recipe(arguments: argparse.Namespace) -> "Recipe":
 
     recipe = recipe_named(arguments.recipe or ("default" if arguments.network is None else "paper"))
     if arguments.network is not None and recipe.optimizer == FOOF:
-        raise InputError(f"--recipe {recipe.name} does not suit --network 1998. Omit one of them.")
+        raise InputError(f"recipe {recipe.name} does not suit --network 1998. Omit one of them.")
     if arguments.start is None:
         if arguments.network is None and recipe.optimizer == LEVENBERG_MARQUARDT:
-            raise InputError(f"--recipe {recipe.name} requires --network 1998.")
+            raise InputError(f"recipe {recipe.name} requires --network 1998.")
         if recipe.name in ("transfer", "adapt"):
-            raise InputError(f"--recipe {recipe.name} requires --from.")
+            raise InputError(f"recipe {recipe.name} requires --from.")
     if arguments.seed is not None and arguments.seed < 0:
-        raise InputError(f"--seed is {arguments.seed}; expected at least 0.")
+        raise InputError(f"seed is {arguments.seed}; expected at least 0.")
     return recipe
 
 
@@ -415,7 +416,7 @@ def print_report(
         say(f"This is hardly better than guessing. {reason}")
     if held_out < MIN_IMAGES:
         say(
-            f"The model cannot reject non-digits: calibration needs {MIN_IMAGES} validation images, and only "
+            f"The model cannot reject images: calibration needs {MIN_IMAGES} validation images, and only "
             f"{held_out} were held out."
         )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")

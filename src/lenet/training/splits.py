@@ -71,9 +71,10 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
             members = rng.permutation(np.flatnonzero(y == label))
             held_out[members[: round(validation * len(members))]] = True
         if held_out.all() or not held_out.any():
+            part = "all" if held_out.all() else "none"
             raise InputError(
-                f"{len(y)} labels are too few to hold out {validation:g} of each class for validation. Pass more "
-                "images, or train without validation."
+                f"validation is {validation:g}, so {part} of the {len(y):,} labels would be held out. "
+                "Choose another value, pass more images, or set it to 0."
             )
     return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
 
