@@ -139,7 +139,7 @@ A = '"name": "a", '
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "The content is not a list; expected a list of fields."),
+        ("{}", "fields.json is not a list; expected a JSON list of fields."),
         ("[]", "There are 0 fields; expected 1 to 1,000."),
         ("", "fields.json is empty; expected a JSON list of fields."),
         (" \n", "fields.json is empty; expected a JSON list of fields."),

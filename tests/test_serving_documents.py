@@ -207,7 +207,7 @@ def test_the_document_describes_each_operation():
             "200": {"description": "Success.", "content": reference("Model")},
             "401": error("The token is missing or wrong."),
             "404": error("The model, version or path does not exist."),
-            "409": error("The model's file cannot be read."),
+            "409": error("The model's file cannot be loaded."),
         },
     }  # fmt: skip
     assert parts["post"]["summary"] == "Other"

@@ -76,7 +76,7 @@ def test_models_that_are_not_served():
     with pytest.raises(NotServedError, match="unloaded"):
         models.unload("b")
     models.unload("a")
-    with pytest.raises(NotServedError, match=r"\(there are none\)"):
+    with pytest.raises(NotServedError, match=r"\(all are unloaded\)"):
         models.get("a")
     with pytest.raises(NotServedError, match=r"^Model 'c' is unknown; expected one of b, a\.$"):
         models.reload("c")

@@ -2,8 +2,8 @@
 
 If DATA has no test set of its own, all its images are used. If the model was trained on DATA, only the images that
 training held out are used. With --corruptions, the command reports the accuracy and the calibration error under the 15
-corruptions of MNIST-C at five severities instead. That takes about 2 minutes for 10,000 images on one core, and
-requires OpenCV: pip install 'lenet[vision]'.
+corruptions of MNIST-C at five severities instead. That takes about 1 minute for 10,000 images on one core of an
+AMD EPYC (Zen 5), and requires OpenCV: pip install 'lenet[vision]'.
 """
 
 import argparse

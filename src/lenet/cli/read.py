@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="X",
-        help="omit lines whose confidence is below X, from 0 to 1; in cells of tables, their digits are ?",
+        help="omit lines whose confidence is below X (0 to 1); table cells show ? in place of their digits",
     )
     parser.add_argument(
         "--only-digits",

@@ -212,7 +212,7 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     try:
         entries = json.loads(content, object_pairs_hook=_object)
         if not isinstance(entries, list):
-            raise InputTypeError("The content is not a list; expected a list of fields.")
+            raise DataError(f"{file} is not a list; expected a JSON list of fields.")
         return checked_fields([_field(entry) for entry in entries])
     except (InputError, InputTypeError) as error:
         raise DataError(f"{file}: {error}") from None

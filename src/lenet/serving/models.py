@@ -158,7 +158,7 @@ class Models:
         served = self._served.get(name)
         if served is None:
             state = "unloaded" if name in self._sources else "unknown"
-            loaded = ", ".join(self._served) or "there are none"
+            loaded = ", ".join(self._served) or "all are unloaded"
             raise NotServedError(f"Model {name!r} is {state}; expected a loaded model ({loaded}).")
         if version not in (None, "", served.version):
             raise NotServedError(f"Model {name!r} has no version {version!r}; expected {served.version}.")

@@ -21,7 +21,7 @@ _ERRORS = {  # in the OpenAPI document
     403: "The server does not allow clients to do this.",
     404: "The model, version or path does not exist.",
     408: "The request took too long to arrive.",
-    409: "The model's file cannot be read.",
+    409: "The model's file cannot be loaded.",
     413: "The body is too large.",
     415: "The Content-Encoding is not supported.",
     501: "A required package is not installed.",

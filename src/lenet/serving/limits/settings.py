@@ -20,7 +20,7 @@ class Limits:
     batch : int, default 1024
         Number of images in an inference request. A request with more gets the status 400.
     pixels : int, default 25,000,000
-        Number of pixels in a picture; reading takes about 15 bytes per pixel. A larger one gets the status 400.
+        Number of pixels in a picture; reading takes up to 12 bytes per pixel. A larger one gets the status 400.
     in_flight : int, default 256
         Number of pictures, and of inference requests above 16 KiB, that run or wait. One more gets the status 503, as
         does a request that would probably have to wait for longer than `request_seconds`.

@@ -41,7 +41,9 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     """
     _checks.model(model)
     if model.network is not None:
-        raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5, the only network drawn.")
+        raise InputTypeError(
+            f"model is of type {type(model).__name__}; expected a LeNet5. The drawing page shows no others."
+        )
     little_endian = model.dtype.newbyteorder("<")
     return {
         "name": name,
