@@ -164,7 +164,7 @@ def test_builds_that_do_not_exist(capsys, monkeypatch, value):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff\xfe", "expected a file"), (b"x" * 4097, "expected a file"), (b"", "is empty"), (b"a\x1b", "is empty")],
+    [(b"\xff\xfe", "expected a file"), (b"x" * 4097, "expected a file"), (b"", "is empty"), (b"a\x1b", "printable")],
 )
 def test_invalid_tokens(folder, capsys, monkeypatch, content, message):
     pytest.importorskip("uvicorn")
