@@ -90,6 +90,7 @@ def block_0(thick):
 @pytest.mark.parametrize(
     "picture",
     [
+        np.zeros((1, 1), np.uint8),
         np.full((50, 60), 255, np.uint8),
         np.pad(np.zeros((80, 40), np.uint8), 20, constant_values=255),  # a 1
         np.pad(block_0(20), 20, constant_values=255),

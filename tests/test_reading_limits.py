@@ -591,3 +591,14 @@ def test_a_narrow_picture_of_ink_is_judged_by_its_middle_third(width):
     assert is_dark_on_light(255 - picture)
     picture[:, third : width - third] = 50  # all of the middle is dark
     assert is_dark_on_light(picture)
+
+
+# Small pictures
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (2, 2), (5, 5)])
+def test_pictures_of_a_few_pixels_have_no_digits(shape):
+    """OpenCV takes some of these shapes for a scalar, and refuses them beside another."""
+    for grey in (np.zeros(shape, np.uint8), np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)):
+        assert read(grey).text == ""
+        assert read_form(grey, [Field("all", box=(0, 0, 1, 1))])[0].value == ""

@@ -26,7 +26,6 @@ from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 from lenet.reading.rules import sheared
-from lenet.reading.sheet import levels_of
 from lenet.reading.strokes import Mask, components_of, hollow, mask_of
 
 Window = tuple[slice, slice]
@@ -97,7 +96,7 @@ def _grids_on(page: Page) -> list["Grid"]:
     """Return the grids, from top to bottom."""
     dark = _darkness_of(page)
     block = max(3, min(dark.shape) // _WINDOW | 1)
-    full, _ = levels_of(cv2.max(dark, cv2.compare(page.ink, 255, cv2.CMP_LT)))  # the least darkness of full ink
+    full = int(dark[page.ink == 255].min(initial=255))
     noise = cv2.norm(dark, cv2.medianBlur(dark, 3), cv2.NORM_L1) / dark.size
     line = min(max(_FULL * full, _NOISE * noise), _LINE)
     binary = cv2.adaptiveThreshold(dark, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, -line)

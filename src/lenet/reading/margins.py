@@ -32,6 +32,8 @@ def without_margins(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[i
     ((56, 56), (32, 22))
     """
     left, top = 0, 0
+    if min(grey.shape) < _MIN_SIDE:
+        return grey, (left, top)
     for corner in (grey[:_CORNER, :_CORNER], grey[-_CORNER:, -_CORNER:]):  # opposite margins may have other colours
         difference = cv2.absdiff(grey, float(np.median(corner)))
         rows, columns = _inside(difference, axis=1), _inside(difference, axis=0)
@@ -44,8 +46,8 @@ def without_margins(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[i
 
 def _inside(difference: NDArray[np.uint8], axis: int) -> slice:
     """Return the rows, or columns, from the first to the last that has more than a few pixels of other colours."""
-    shares = cv2.reduce(cv2.compare(difference, _ONE_COLOUR, cv2.CMP_GT), axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
-    places = np.flatnonzero(shares > 255 * _FEW)
+    are_other = np.greater(difference, _ONE_COLOUR).view(np.uint8)
+    places = np.flatnonzero(cv2.reduce(are_other, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F) > _FEW)
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
 
 
