@@ -162,7 +162,7 @@ def test_evaluate_by_hand():
         (np.zeros((3, 28, 28)), np.zeros(4, int), InputError, r"y has shape \(4,\); expected \(3,\)"),
         (np.zeros((3, 28, 28)), np.array([0, 1, 10]), InputError, "from 0 to 10"),
         (np.zeros((3, 28, 28)), np.array(["a", "b", "c"]), InputTypeError, "integer labels"),
-        (np.zeros((3, 28, 28)), np.zeros(3, int), InputError, "too few to hold out"),
+        (np.zeros((3, 28, 28)), np.zeros(3, int), InputError, "none of the 3 labels would be held out"),
     ],
 )
 def test_bad_data_is_refused_and_the_model_is_unchanged(X, y, error, says):
