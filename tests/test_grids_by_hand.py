@@ -309,6 +309,31 @@ def test_a_page_is_levelled_by_the_cells_of_a_grid_that_fills_it(angle, isolate)
     assert falls == pytest.approx(expected, abs=np.sin(np.radians(0.75)))
 
 
+def test_a_table_with_labels_over_three_rows_is_not_turned():
+    """The middles of a label and of the cell beside it are not at the same height."""
+    page = table((500, 500), 170, 60, 4, 6, pitch=(70, 60))
+    page[60:421, 60] = 255
+    page[60:421:180, 60:170] = 255
+    page[80:86, 190:194] = 255
+    found, cells = without_grids(Page(page, page.shape))
+    assert len(cells) == 26
+    assert (found.ink[80:86, 190:194] == 255).all()
+
+
+def test_a_table_in_a_cell_of_another_is_kept():
+    page = table((500, 500), 20, 20, 4, 1, pitch=(115, 50))
+    draw_table(page, 20, 70, 1, 1, pitch=(460, 400))
+    draw_table(page, 40, 90, 7, 6, pitch=(60, 60))
+    assert {cell.grid for cell in places_on(page)} == {0, 1}
+
+
+def test_the_smaller_of_two_grids_in_one_place_is_left_out(monkeypatch):
+    small, large = grid_at(10, 20, 90, 80), grid_at(5, 10, 100, 110)
+    monkeypatch.setattr(grids, "_grids_of", lambda *_: iter([small, large]))
+    page = table((130, 165), 6, 5, 5, 4, pitch=(13, 16))
+    assert grids._grids_on(Page(page, page.shape)) == [large]
+
+
 @pytest.mark.parametrize("lean", [-0.2, 0.15])
 def test_a_page_is_not_turned_if_only_the_columns_of_its_grid_lean(lean):
     shear = np.array([[1, lean, -200 * lean], [0, 1, 0]])

@@ -101,6 +101,8 @@ CLEAR = reading_of(even_line("347", 1.0))
         ((NOTHING, reading_of(line_of("347347347?", *[1.0] * 3, *[0.7] * 7)), NOTHING, CLEAR), (270, 4)),
         ((NOTHING, reading_of(line_of("34734??", *[1.0] * 7)), NOTHING, NOTHING), (0, 4)),  # 5 of 7 are digits
         ((NOTHING, reading_of(line_of("347347??", *[1.0] * 8)), NOTHING, NOTHING), (90, 4)),  # clear nevertheless
+        ((NOTHING, reading_of(line_of("3" * 14 + "?" * 8, *[1.0] * 22)), NOTHING, NOTHING), (0, 4)),  # 0.78 a character
+        ((NOTHING, reading_of(line_of("3" * 15 + "?" * 8, *[1.0] * 23)), NOTHING, NOTHING), (90, 4)),  # 0.87
     ],
 )
 def test_a_page_is_turned_to_its_most_legible_orientation(readings, expected):

@@ -95,17 +95,19 @@ def side_of(cells: list[Outline]) -> int:
 
 
 def slant_of(cells: list[Outline]) -> float:
-    """Return the angle by which a grid is turned clockwise, in degrees from -45 to 45."""
-    _, _, angle = cv2.minAreaRect(np.concatenate(cells))
-    return float((angle + 45) % 90 - 45)
+    """Return the angle by which the cells of a grid are turned clockwise, in degrees from -45 to 45."""
+    angles = [cv2.minAreaRect(cell)[2] for cell in cells]
+    return float(np.median((np.array(angles) + 45) % 90 - 45))
 
 
 def fall_of_rows(cells: list[Outline]) -> float:
-    """Return the angle by which the rows of a grid fall, in degrees: the median between neighbouring cells of a row."""
+    """Return the angle by which the rows of a grid fall, in degrees: the median between equally high neighbours."""
     rows, columns = rows_and_columns(cells)
     order = np.lexsort((columns, rows))
-    middles = np.array([cell.mean(axis=(0, 1)) for cell in cells])[order]
+    left, top, width, height = np.array([cv2.boundingRect(cell) for cell in cells])[order].T
+    middles = np.stack([left + width / 2, top + height / 2], axis=1)
     are_neighbours = (np.diff(rows[order]) == 0) & (np.diff(columns[order]) == 1)
+    are_neighbours &= np.abs(np.diff(height)) < np.median(height) / 3  # not merged
     across, down = np.diff(middles, axis=0)[are_neighbours].T
     return float(np.median(np.degrees(np.arctan2(down, across)))) if len(across) else 0.0
 

@@ -40,7 +40,7 @@ _FRINGE = 3  # pixels that are erased along the outlines of cells
 _MAX_CUT = 0.3  # the fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # a grid with this many cells on this fraction of the page is the only content
 _AS_LARGE = 0.5  # other grids are kept if they have this fraction of its area
-_SAME_PLACE = 0.8  # the fraction of a grid's window that is also in that of another grid with the same cells
+_SAME_PLACE = 0.8  # the fraction of a grid's window that is also in the window of the same grid with broken lines
 # Of lines too faint or too broken to enclose cells.
 _LINE_LENGTH = 0.8  # sides of a cell
 _FAINT, _STRONG = 3, 24  # levels: the minimum excess of a faint line over the noise; the limit of ridges in the noise
@@ -163,11 +163,12 @@ class Grid:
         return np.asarray(self.inside & (1 - cv2.erode(self.inside, _kernel(3))), bool)
 
     def repeats(self, other: "Grid") -> bool:
-        """Return whether a larger grid has the same cells: broken lines may form two grids in one place."""
+        """Return whether a larger grid in the same place has at least as many cells: one grid with broken lines."""
         pairs = list(zip(self.window, other.window, strict=True))
         height, width = (min(own.stop, its.stop) - max(own.start, its.start) for own, its in pairs)
         shared = max(height, 0) * max(width, 0)
-        return shared > _SAME_PLACE * self.region.size and self.area > _AS_LARGE * other.area
+        is_there = shared > _SAME_PLACE * self.region.size and self.area > _AS_LARGE * other.area
+        return is_there and len(self.cells) <= len(other.cells)
 
     def writing(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the ink in the cells, without the lines around them or their ends."""

@@ -5,23 +5,21 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 
-# Levels by which a margin may differ from its corner, and by which the photograph must: the strip along the edge of a
-# shadow cannot be so much darker.
-_ONE_COLOUR, _OTHER_COLOUR = 16, 20
-_CORNER = 5  # pixels
+_CORNER, _FLAT = 5, 2  # pixels; the range of levels in the corner of a margin, as even blank paper has noise
+_ONE_COLOUR, _STEP = 16, 20  # levels: the limit within a margin, and the step at its edge
 _FEW = 0.02  # the fraction of other pixels in a row or column of a margin, such as dust
-_MIN_MARGIN = 0.03  # longer sides of the picture: the widest margin is wider than the outer line of a table
+_MIN_MARGIN = 0.03  # longer sides of the picture: of the widest margin
 _MIN_SIDE = 32  # pixels of the photograph
 _STRIP = 0.03  # shorter sides of the photograph: the width of a strip along its edge
 _MIN_OTHER = 0.8  # the fraction of the strip that differs from the margin
-_MIN_SPREAD = 4  # levels between the quartiles of the strip, as thick strokes have one colour
+_MIN_GRAIN = 0.15  # the fraction of neighbouring pixels in the strip that differ: ink and drawings have one colour
 _SOFT = 2  # pixels along the edge, which mix the colours of margin and photograph
 
 
 def without_margins(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Return a picture without margins of one colour, and the left and top of what remains.
 
-    Blank paper is not a margin: what a margin surrounds has other colours, and more than one, all along its edge.
+    Blank paper is not a margin: what a margin surrounds has other colours all along its edge, and grain.
 
     Examples
     --------
@@ -35,6 +33,8 @@ def without_margins(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[i
     if min(grey.shape) < _MIN_SIDE:
         return grey, (left, top)
     for corner in (grey[:_CORNER, :_CORNER], grey[-_CORNER:, -_CORNER:]):  # opposite margins may have other colours
+        if np.ptp(corner) > _FLAT:
+            continue
         difference = cv2.absdiff(grey, float(np.median(corner)))
         rows, columns = _inside(difference, axis=1), _inside(difference, axis=0)
         outside = rows.start, columns.start, grey.shape[0] - rows.stop, grey.shape[1] - columns.stop
@@ -52,13 +52,11 @@ def _inside(difference: NDArray[np.uint8], axis: int) -> slice:
 
 
 def _is_photograph(difference: NDArray[np.uint8]) -> bool:
-    """Return whether a part of a picture differs from the margin along its whole edge, in more than one colour."""
+    """Return whether a part of a picture differs from the margin along its whole edge, and has grain there."""
     if min(difference.shape) < _MIN_SIDE:
         return False
     width = max(3, round(_STRIP * min(difference.shape)))
-    sides = difference[:width], difference[-width:], difference[:, :width], difference[:, -width:]
-    strip = np.concatenate([side.ravel() for side in sides])
-    if np.mean(strip > _OTHER_COLOUR) < _MIN_OTHER:
+    sides = difference[:width], difference[-width:], difference[:, :width].T, difference[:, -width:].T
+    if np.mean(np.concatenate([side.ravel() for side in sides]) > _STEP) < _MIN_OTHER:
         return False
-    low, high = np.quantile(strip, [0.25, 0.75])
-    return bool(high - low >= _MIN_SPREAD)
+    return bool(np.mean(np.concatenate([np.diff(side).ravel() != 0 for side in sides])) >= _MIN_GRAIN)

@@ -16,6 +16,7 @@ _SLANT = 0.25  # of italics: across over down
 _MAX_RATIO = 2  # between their heights
 _MAX_MIDDLE = 0.75  # heights of the writing between their middles and the baseline
 _MIN_BAR = 1.8  # width over height of the bars of an equals sign, and of a dash that is as low as a point
+_MIN_DASH = 0.25  # heights of the writing: the width of such a dash
 _BELOW = 0.1  # heights of the writing: a comma ends further below the baseline
 
 
@@ -112,6 +113,7 @@ def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
     """Return the point, comma or dash in a box of a line, or "" if it is none of them."""
     left, top, right, bottom = box
     middle = (baseline - (top + bottom) / 2) / height  # above the baseline
-    if middle < 0.3 and right - left < _MIN_BAR * (bottom - top):
+    is_bar = right - left >= max(_MIN_BAR * (bottom - top), _MIN_DASH * height)
+    if middle < 0.3 and not (is_bar and middle > 0):
         return "," if bottom > baseline + _BELOW * height or bottom - top > 1.5 * (right - left) else "."
     return "-" if middle < 0.7 and right - left > bottom - top else ""

@@ -11,7 +11,9 @@ from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
 
 _LEGIBLE = 0.98  # a page whose characters have this mean probability is not turned
 _MIN_LEGIBLE = 0.85  # the minimum mean probability after a turn; a less probable digit is evidence against it
-_CLEAR_LEAD = 10.0  # the evidence that suffices if the mean is lower, as that of tables with words
+# The evidence, at least and for each character, that suffices if the mean is lower, as that of tables with words. Words
+# alone gain some evidence upside down.
+_CLEAR_LEAD, _LEAD_OF_CHARACTER = 10.0, 0.8
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 # The evidence that each number of quarter turns must gain. Upside down, 0 remains a 0, and 6 and 9 become each other.
@@ -40,7 +42,7 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
         evidence = _evidence(turned)
         lead = evidence - max(_evidence(reading, _UPRIGHT_NON_DIGIT), 0)
         if _legibility(turned) < _MIN_LEGIBLE:
-            least_lead = _CLEAR_LEAD
+            least_lead = max(_CLEAR_LEAD, _LEAD_OF_CHARACTER * sum(len(line.digits) for line in turned.lines))
         if lead >= least_lead and evidence > best_evidence:
             best, best_evidence = turned, evidence
     return best
