@@ -23,6 +23,7 @@ def columns(*, first=(), last=(), count=784):
         (columns(first=["id", "digit"]), 1, 2), (columns(first=["ImageId"], last=["CLASS"]), 785, 1),
         (columns(first=["", "image_id"]), None, 2), (columns(first=["index", "labels"], last=["ID"]), 1, 2),
         (columns(first=["", "Unnamed: 0", "y"]), 2, 3), (columns(first=["Unnamed: 0.1", "Unnamed: 0", "y"]), 2, 3),
+        (columns(last=["Unnamed: 784"]), None, 0), (columns(first=["label"], last=["Unnamed: 785"]), 0, 1),
         (["y", *(f"Unnamed: {place}" for place in range(1, 785))], 0, 1),
         (columns(first=["target"], last=["Index"]), 0, 1), (columns(first=["number"]), 0, 1),
         (columns(last=["number"]), 784, 0), (columns(first=["a"], last=["id"]), 0, 1),

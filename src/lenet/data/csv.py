@@ -81,8 +81,8 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         ends of their names, as in pixel783. The labels are in the column "label", "labels", "class", "target", "digit"
         or "y" of the header. Otherwise, a table of 785 columns has its labels in the only column whose name does not
         end in a number; if there is no such column, in the last if it contains text and the first does not, or else in
-        the first. The column is logged. A column "id", "imageid", "image_id" or "index" is ignored, and so is the index
-        that pandas writes, without a name or as "Unnamed: 0" or "__index_level_0__".
+        the first. The column is logged. Columns "id", "imageid", "image_id", "index", "__index_level_0__" and those
+        without a name are ignored, and so are pandas' "Unnamed: 0" and so on, unless most columns have such names.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from lenet.errors import DataError
 
 PIXELS = SIDE * SIDE
 LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of the column, in lower case
-IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index, as is Unnamed: 0
+IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index
 _MAX_DIGITS = 9  # of a number at the end of a name
 _MAX_LABEL = 10**9
 
@@ -46,7 +46,7 @@ def pixel_columns(
     >>> label, pixels[0], pixels[-1]
     (0, 1, 784)
     """
-    ignored = [place for place, name in enumerate(names) if re.sub(r"^unnamed: 0(\.\d+)*$", "", name.lower()) in IDS]
+    ignored = _ignored(names)
     label = label_column(names, source)
     pixels = [place for place in range(len(names)) if place != label and place not in ignored]
     if label is None and len(pixels) == PIXELS + 1:
@@ -65,6 +65,13 @@ def pixel_columns(
             "training."
         )
     return label, _in_order(pixels, names)
+
+
+def _ignored(names: Sequence[str]) -> list[int]:
+    """Return the indices of columns of row numbers, and of those that pandas calls unnamed, unless most are unnamed."""
+    unnamed = [place for place, name in enumerate(names) if re.fullmatch(r"unnamed: [\d.]+", name.lower())]
+    ids = [place for place, name in enumerate(names) if name.lower() in IDS]
+    return ids if len(unnamed) > len(names) / 2 else ids + unnamed
 
 
 def _in_order(pixels: list[int], names: Sequence[str]) -> list[int]:
