@@ -242,8 +242,22 @@ def test_two_folders_of_one_part_are_an_error(tmp_path, names):
 def test_parts_within_a_part_are_no_classes(tmp_path):
     """As in copies of Kaggle's MNIST: the second folder of each name contains the pictures."""
     made(tmp_path, "trainingSet/trainingSet/0/a.jpg", "trainingSet/trainingSet/1/b.jpg", "testSet/testSet/c.jpg")
-    with pytest.raises(DataError, match=r"testSet has a folder 'testSet'; expected one folder per class\. Pass"):
+    with pytest.raises(
+        DataError, match=r"trainingSet has a folder 'trainingSet'; expected one folder per class\. Pass"
+    ):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/0/a.png", "train/1/b.png", "train/train/0/c.png", "test/0/d.png"],
+        ["train/train/0/a.png", "train/val/0/b.png"],
+    ],
+)
+def test_a_part_among_the_classes_of_a_part_is_an_error(tmp_path, names):
+    with pytest.raises(DataError, match=r"train has a folder 'train'; expected one folder per class\. Pass"):
+        image_folder.load_image_folder(made(tmp_path, *names))
 
 
 def test_a_class_may_have_the_name_of_a_part(tmp_path):

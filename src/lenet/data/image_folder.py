@@ -181,9 +181,9 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
     classes = list(islice(_subfolders(folder), MAX_CLASSES + 1))
     if len(classes) > MAX_CLASSES:
         raise DataError(f"{folder} has more than {MAX_CLASSES:,} subfolders; expected one per class.")
-    if classes and all(map(_split_of, classes)):
+    if part := next((path.name for path in classes if _split_of(path) and holds_classes(path)), None):
         raise DataError(
-            f"{folder} has a folder {classes[0].name!r}; expected one folder per class. Pass the one with the classes."
+            f"{folder} has a folder {part!r}; expected one folder per class. Pass the one with the classes."
         )
     found = {path.name: list(pictures_in(path)) for path in classes}
     if empty := next((name for name, paths in found.items() if not paths), None):
