@@ -109,22 +109,24 @@ def test_a_module_itself_and_nested_state_dicts():
 @pytest.mark.parametrize(
     ("place", "layer", "named"),
     [
-        (1, nn.ReLU(), "ReLU; expected no such layer."),
-        (4, nn.Tanh(), "Tanh; expected no such layer."),
-        (2, nn.MaxPool2d(2), "MaxPool2d; expected no such layer."),
+        (1, nn.ReLU(), "ReLU; expected Sigmoid."),
+        (4, nn.Tanh(), "Tanh; expected Sigmoid."),
+        (2, nn.MaxPool2d(2), "MaxPool2d; expected AvgPool2d."),
         (6, nn.Sequential(nn.Upsample(5), nn.Flatten()), "Upsample; expected no such layer."),
         (8, nn.BatchNorm1d(120, affine=False, track_running_stats=False), "BatchNorm1d; expected no such layer."),
-        (1, nn.InstanceNorm2d(6), "InstanceNorm2d; expected no such layer."),
-        (1, nn.LocalResponseNorm(2), "LocalResponseNorm; expected no such layer."),
-        (1, nn.GroupNorm(2, 6, affine=False), "GroupNorm; expected no such layer."),
-        (0, nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(1, 6, 5)), "ReflectionPad2d; expected no such layer."),
+        (1, nn.InstanceNorm2d(6), "InstanceNorm2d with num_features=6; expected 1."),
+        (1, nn.LayerNorm((6, 28, 28)), "LayerNorm with normalized_shape=(6, 28, 28); expected (1, 28, 28)."),
+        (1, nn.LayerNorm((28, 28)), "LayerNorm with normalized_shape=(28, 28); expected (1, 28, 28)."),
+        (1, nn.LocalResponseNorm(2), "LocalResponseNorm; expected LayerNorm."),
+        (1, nn.GroupNorm(2, 6, affine=False), "GroupNorm with num_channels=6; expected 1."),
+        (0, nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(1, 6, 5)), "ReflectionPad2d; expected ZeroPad2d."),
         (2, nn.AvgPool2d(3, stride=2), "AvgPool2d with kernel_size=3; expected 2."),
-        (2, nn.AvgPool2d((2, 1), stride=2), "AvgPool2d with kernel_size=(2, 1); expected 2."),
+        (2, nn.AvgPool2d((2, 1), stride=2), "AvgPool2d with kernel_size=(2, 1); expected (2, 2)."),
         (2, nn.AvgPool2d(2, stride=1), "AvgPool2d with stride=1; expected 2."),
         (2, nn.AvgPool2d(2, padding=1), "AvgPool2d with padding=1; expected 0."),
         (2, nn.AvgPool2d(2, divisor_override=3), "AvgPool2d with divisor_override=3; expected None."),
-        (0, nn.Conv2d(1, 6, 5, stride=2), "Conv2d with stride=(2, 2); expected 1."),
-        (0, nn.Conv2d(1, 6, 5, dilation=2), "Conv2d with dilation=(2, 2); expected 1."),
+        (0, nn.Conv2d(1, 6, 5, stride=2), "Conv2d with stride=(2, 2); expected (1, 1)."),
+        (0, nn.Conv2d(1, 6, 5, dilation=2), "Conv2d with dilation=(2, 2); expected (1, 1)."),
         (0, nn.Conv2d(1, 6, 5, padding=2, padding_mode="reflect"), "Conv2d with padding_mode='reflect'; expected 'z"),
     ],
 )
@@ -141,6 +143,7 @@ def test_a_module_with_a_layer_that_computes_something_else_is_refused(place, la
     ("place", "layer"),
     [
         (0, nn.Sequential(nn.ZeroPad2d(2), nn.Conv2d(1, 6, 5))),  # for 32x32 pixels without the first
+        (0, nn.Sequential(nn.ConstantPad2d(2, 0.0), nn.Conv2d(1, 6, 5))),
         (0, nn.Conv2d(1, 6, 5, padding="same")),
         (3, nn.Conv2d(6, 16, 5, padding_mode="reflect")),  # without padding
         (2, nn.AvgPool2d((2, 2), [2, 2], 0)),
@@ -152,6 +155,17 @@ def test_a_module_with_other_layers_that_compute_the_same_is_accepted(place, lay
     module = sequential()
     module[place] = layer
     assert_twins(module, from_torch(module))
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [nn.LayerNorm((1, 28, 28), elementwise_affine=False), nn.InstanceNorm2d(1), nn.GroupNorm(1, 1, affine=False)],
+)
+def test_a_module_that_standardises_each_image_first_is_accepted(norm):
+    module = nn.Sequential(norm, sequential())
+    model = from_torch(module)
+    model.mean = model.std = None
+    assert_twins(module, model)
 
 
 def test_without_a_module_lenets_names_are_used():

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
@@ -21,10 +20,13 @@ from lenet.weights.files import MAX_CLASSES
 _LIKE_LENET: dict[str, dict[str, dict[str, Any]]] = {  # the allowed classes of torch's modules, and their settings
     "torch.nn.modules.activation": {"Sigmoid": {}, "Softmax": {}, "LogSoftmax": {}},
     "torch.nn.modules.batchnorm": {},
-    "torch.nn.modules.conv": {"Conv2d": {"stride": 1, "dilation": 1, "padding_mode": "zeros"}},
-    "torch.nn.modules.instancenorm": {},
-    "torch.nn.modules.normalization": {"LayerNorm": {}},
-    "torch.nn.modules.padding": {"ZeroPad2d": {}},
+    "torch.nn.modules.conv": {"Conv2d": {"stride": (1, 1), "dilation": (1, 1), "padding_mode": "zeros"}},
+    "torch.nn.modules.instancenorm": {"InstanceNorm2d": {"num_features": 1}},
+    "torch.nn.modules.normalization": {
+        "LayerNorm": {"normalized_shape": (1, 28, 28)},
+        "GroupNorm": {"num_channels": 1},
+    },
+    "torch.nn.modules.padding": {"ZeroPad2d": {}, "ConstantPad2d": {"value": 0}},
     "torch.nn.modules.pooling": {"AvgPool2d": {"kernel_size": 2, "stride": 2, "padding": 0, "divisor_override": None}},
     "torch.nn.modules.upsampling": {},
 }
@@ -65,8 +67,9 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     -----
     A state dict contains neither activations nor pooling. The model uses sigmoids and average pooling, even if the
     PyTorch model does not. If `source` is a module, torch's layers for other activations, pooling, padding,
-    normalisation and upsampling, and convolutions with a stride, dilation or padding mode are rejected. They are known
-    by their classes: functions such as `torch.relu`, other classes and traced modules are not examined.
+    normalisation (except of the whole image) and upsampling, and convolutions with a stride, dilation or padding mode
+    are rejected. They are known by their classes: functions such as `torch.relu`, other classes and traced modules are
+    not examined.
 
     Examples
     --------
@@ -163,11 +166,13 @@ def _difference(module: Any) -> str | None:
     name = type(module).__name__
     allowed = _LIKE_LENET.get(type(module).__module__, {name: {}})
     if name not in allowed:
-        return f"{name}; expected no such layer"
+        return f"{name}; expected {next(iter(allowed), 'no such layer')}"
     for setting, expected in allowed[name].items():
         found = getattr(module, setting)
+        if isinstance(found, tuple | list) and isinstance(expected, int):
+            expected = type(found)([expected] * len(found))
         has_effect = setting != "padding_mode" or module.padding not in ((0, 0), "valid")
-        if has_effect and not np.all(np.asarray(found) == expected):
+        if has_effect and found != expected:
             return f"{name} with {setting}={found!r}; expected {expected!r}"
     return None
 
