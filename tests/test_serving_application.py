@@ -357,7 +357,7 @@ def test_a_picture_without_digits_is_read_as_empty_text():
         ({"allow_control": 1}, InputTypeError, "allow_control"),
         ({"token": b"a"}, InputTypeError, "token is of type bytes; expected a string or None."),
         ({"control_token": 3}, InputTypeError, "control_token is of type int"),
-        ({"token": ""}, InputError, "token is empty; expected a token. Omit it to serve without one."),
+        ({"token": ""}, InputError, "token is empty; expected a token. Omit the setting to serve without one."),
         ({"token": "\u00e9"}, InputError, "token has spaces around it or characters outside printable ASCII;"),
         ({"token": "a\n"}, InputError, "token has spaces"),
         ({"token": "a\tb"}, InputError, "token has spaces"),

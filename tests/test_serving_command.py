@@ -118,11 +118,18 @@ def test_control_is_for_one_worker(capsys, monkeypatch):
     assert "one worker" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["LENET_TOKEN", "LENET_TOKEN_FILE", "LENET_CONTROL_TOKEN"])
-def test_an_empty_token_is_not_a_token(capsys, monkeypatch, name):
-    monkeypatch.setenv(name, "" if name != "LENET_TOKEN_FILE" else os.devnull)
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("LENET_TOKEN", "", "LENET_TOKEN"),
+        ("LENET_TOKEN_FILE", os.devnull, "The file in LENET_TOKEN_FILE"),
+        ("LENET_CONTROL_TOKEN", "", "LENET_CONTROL_TOKEN"),
+    ],
+)
+def test_an_empty_token_is_not_a_token(capsys, monkeypatch, name, content, named):
+    monkeypatch.setenv(name, content)
     assert lenet.cli.main(["serve"]) == 1
-    assert f"{name} is empty; expected a token." in capsys.readouterr().err
+    assert f"{named} is empty; expected a token. Omit the setting to serve" in capsys.readouterr().err
 
 
 @pytest.mark.timing

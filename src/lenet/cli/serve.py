@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         name: getattr(arguments, name) for name in ("host", "port", "uds", "workers", "allow_control", "log_level")
     }
     options |= {"token": token_of(os.environ), "control_token": os.environ.get(CONTROL_TOKEN)}
-    check_token(options["token"], TOKEN if TOKEN in os.environ else f"{TOKEN}_FILE")
+    check_token(options["token"], TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
     check_token(options["control_token"], CONTROL_TOKEN)
     models = named(arguments.models or arguments.model.split(","), parser)
     try:

@@ -117,7 +117,7 @@ def check_token(token: str | None, name: str) -> None:
     if not (token is None or isinstance(token, str)):
         raise InputTypeError(f"{name} is of type {type(token).__name__}; expected a string or None.")
     if token == "":
-        raise InputError(f"{name} is empty; expected a token. Omit it to serve without one.")
+        raise InputError(f"{name} is empty; expected a token. Omit the setting to serve without one.")
     if token and not (token.isascii() and token.isprintable() and token == token.strip()):
         raise InputError(f"{name} has spaces around it or characters outside printable ASCII; use letters and digits.")
 
