@@ -57,7 +57,11 @@ def unbuffered(request):
         (["train", "digits", "--patience", "0"], "--patience is 0"),
         (
             ["train", "digits", "--patience", "3", "--validation", "0"],
-            "--patience requires a validation split. Set validation, for example to 0.1.",
+            "error: --patience requires held-out images. Set --validation, for example to 0.1.",
+        ),
+        (
+            ["train", "digits", "--network", "1998", "--momentum", "0.5"],
+            "error: --momentum is 0.5 and --weight-decay is 0.0; expected 0",
         ),
         (
             ["train", "digits", "--recipe", "wild", "--network", "1998"],

@@ -114,7 +114,7 @@ def test_the_name_of_a_recipe_is_a_string():
 def test_patience_requires_a_validation_split():
     assert Recipe("mine", 3, 32, 0.1, validation=0.1, patience=1).patience == 1
     assert Recipe("mine", 3, 32, 0.1, validation=0.1).patience is None
-    with pytest.raises(InputError, match=r"^patience requires a validation split\. Set validation"):
+    with pytest.raises(InputError, match=r"^patience requires held-out images\. Set validation"):
         Recipe("mine", 3, 32, 0.1, patience=1)
 
 

@@ -6,6 +6,7 @@ After Ctrl-C, a crash or a power cut, --resume continues the run with bit-identi
 import argparse
 import json
 import math
+import re
 import signal
 from dataclasses import asdict
 from pathlib import Path
@@ -143,8 +144,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
         recipe.with_changes(**changes)
     except InputError as error:
-        name, _, text = str(error).partition(" ")
-        parser.error(f"--{name.replace('_', '-')} {text}")
+        names = rf"^\w+|\b({'|'.join(RECIPE_OPTIONS)})\b"
+        parser.error(re.sub(names, lambda name: f"--{name[0].replace('_', '-')}", str(error)))
     require_extras(recipe, tensorboard=arguments.tensorboard)
     old = None if arguments.start is None else load_model(arguments.start)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)

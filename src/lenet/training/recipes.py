@@ -146,7 +146,7 @@ class Recipe:
             if name != "patience" or self.patience is not None:
                 check(getattr(self, name), name)
         if self.patience is not None and not self.validation:
-            raise InputError("patience requires a validation split. Set validation, for example to 0.1.")
+            raise InputError("patience requires held-out images. Set validation, for example to 0.1.")
         if self.optimizer == LEVENBERG_MARQUARDT and (self.momentum or self.weight_decay):
             raise InputError(
                 f"momentum is {self.momentum} and weight_decay is {self.weight_decay}; expected 0 with the optimizer "
