@@ -223,9 +223,9 @@ def test_a_dask_data_frame_that_is_wrong(client):
         score(in_partitions(frame.drop(columns="pixel3")), "out.npy", client=client)
     frame = frame.astype(dict.fromkeys(NAMES, "int64"))
     frame.loc[75, "pixel3"] = 999
-    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 5: a pixel is out of range"):
+    with pytest.raises(InputError, match=r"^Partition 4 of the data frame, row 5: a pixel is out of range"):
         score(in_partitions(frame), "out.npy", client=client)
-    with pytest.raises(InputError, match=r"^Partition 1 of the data frame is not a table of images"):
+    with pytest.raises(InputError, match=r"^Partition 2 of the data frame is not a table of images"):
         score(in_partitions(pd.DataFrame({"image": list(X)})), "out.npy", client=client)
     with pytest.raises(InputTypeError, match="images is a Dask Series; expected a Dask array or data frame"):
         score(in_partitions(frame)["pixel3"], "out.npy", client=client)
@@ -234,7 +234,7 @@ def test_a_dask_data_frame_that_is_wrong(client):
 def test_the_error_for_a_float_in_a_dask_data_frame_names_the_row_in_the_partition(client):
     floats = FLOATS.copy()
     floats[75, 3] = 1.5
-    with pytest.raises(InputError, match=r"^Partition 3 of the data frame, row 5: x has floating-point pixels"):
+    with pytest.raises(InputError, match=r"^Partition 4 of the data frame, row 5: x has floating-point pixels"):
         score(in_partitions(pd.DataFrame({"image": list(floats)})), "out.npy", client=client)
 
 

@@ -180,7 +180,7 @@ def test_the_error_for_an_invalid_pixel_names_file_and_row(client, value):
 
 def test_the_error_for_a_block_of_unknown_size_names_the_row_in_the_block(client):
     images = da.from_array(poisoned(77, 1.5), chunks=(50, 28, 28))
-    with pytest.raises(InputError, match=r"^Block 1 of the Dask array, row 28: "):
+    with pytest.raises(InputError, match=r"^Block 2 of the Dask array, row 28: "):
         score(images[da.ones(N, dtype=bool, chunks=50)], "out.npy", client=client)
 
 

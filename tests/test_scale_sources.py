@@ -245,7 +245,7 @@ def test_a_dask_array_has_a_part_for_each_block_of_rows():
 
 def test_blocks_of_unknown_size_are_numbered():
     images = da.from_array(X.reshape(N, 784), chunks=((6, 17), (784,)))[da.ones(N, dtype=bool, chunks=((6, 17),))]
-    check(images, [("Block 0 of the Dask array", 0, None), ("Block 1 of the Dask array", 0, None)])
+    check(images, [("Block 1 of the Dask array", 0, None), ("Block 2 of the Dask array", 0, None)])
 
 
 def test_a_dask_array_of_something_else_is_an_error():
@@ -265,7 +265,7 @@ def test_a_data_frame_has_a_part_for_each_partition():
     with dask.config.set({"dataframe.convert-string": False}):
         cuts = [dask.delayed(frame.iloc[a:b]) for a, b in ((0, 9), (9, 9), (9, N))]
         lazy = dd.from_delayed(cuts, meta=frame.iloc[:0])
-    names = [(f"Partition {k} of the data frame", 0, None) for k in range(3)]
+    names = [(f"Partition {k} of the data frame", 0, None) for k in (1, 2, 3)]
     parts = parts_of(lazy, None)
     assert [(part.name, part.start, part.rows) for part in parts] == names
     found = [list(part.load(part.block.compute())) for part in parts]
@@ -279,7 +279,7 @@ def test_a_data_frame_has_a_part_for_each_partition():
 
 def test_columns_of_a_data_frame_may_be_numbers():
     frame = pd.DataFrame(X.reshape(N, 784).astype(int), columns=range(784))
-    check(dd.from_pandas(frame, npartitions=1), [("Partition 0 of the data frame", 0, None)])
+    check(dd.from_pandas(frame, npartitions=1), [("Partition 1 of the data frame", 0, None)])
 
 
 # ---- the images of a part ------------------------------------------------------------------------------

@@ -185,5 +185,5 @@ def _of_frame(frame: Any, column: str | None) -> list[Part]:
 
 def _of_blocks(name: str, load: Callable[[str, Any], Iterable[NDArray[Any]]], blocks: Sequence[Any]) -> list[Part]:
     """Return a part for each block, whose number of rows is unknown; the name has a place for the block's number."""
-    named = ((name.format(number), block) for number, block in enumerate(blocks))
+    named = ((name.format(number), block) for number, block in enumerate(blocks, 1))
     return [Part(each, 0, None, functools.partial(load, each), block) for each, block in named]
