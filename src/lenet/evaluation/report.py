@@ -22,7 +22,7 @@ _RATE = 0.001  # of errors among accepted answers
 class Report:
     """The loss, accuracy and scores of each class on a test set.
 
-    As a string, the report is a table. Its names of more than 20 characters are shortened, unless two would be equal.
+    As a string, the report is a table. Names of more than 20 characters are shortened, unless they would be equal.
 
     Parameters
     ----------
@@ -88,9 +88,8 @@ class Report:
         )
 
     def __str__(self) -> str:
-        names: Sequence[str] = list(map(shortened, self.classes))
-        if len(set(names)) < len(names):
-            names = self.classes
+        short = list(map(shortened, self.classes))
+        names = [full if short.count(each) > 1 else each for full, each in zip(self.classes, short, strict=True)]
         width = max(5, *map(len, names))
         errors = _counted(self.images - round(self.accuracy * self.images), "error")
         lines = [
