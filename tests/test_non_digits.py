@@ -64,7 +64,7 @@ def test_cropped():
 
 @pytest.mark.release
 def test_a_network_trained_on_non_digits_recognises_them():
-    recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=120, vary=True, non_digits=0.3)
+    recipe = lenet.training.recipes.RECIPES["small"].with_changes(epochs=160, vary=True, non_digits=0.3)
     model = lenet.LeNet5(seed=0)
     state = lenet.train(model, DIGITS.X_train, DIGITS.y_train, recipe)
     other = non_digits(300, DIGITS.X_train, np.random.default_rng(9))
