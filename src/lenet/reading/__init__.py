@@ -4,7 +4,7 @@
 through these steps, each of which takes the result of the previous one:
 
 1. `pictures`: from a file or an array to grey levels (`pixels`).
-2. `page`: from grey levels to a page of `ink`, without `margins` of one colour.
+2. `page`: from grey levels to a page of `ink`; of a slide, only its `photographs`.
 3. `grids` and `frames`: from a page to one without their lines.
 4. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
 5. `pieces`: from a line to pieces: wide strokes that are not legible digits are cut along `seams`.

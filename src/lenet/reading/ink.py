@@ -57,9 +57,8 @@ def find_darkness(
     darkest, lightest = levels_of(border_of(coarse))
     sheet = find_sheet(coarse) if dark_on_light is not False else None
     if sheet is not None:
-        coarse = _extended_sheet(coarse, sheet)
-        on_sheet = cv2.resize(sheet.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        grey = np.where(on_sheet, grey, cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
+        coarse = np.where(sheet, coarse, continued(without_ink(coarse, sheet), sheet))
+        grey = with_outside(grey, coarse, sheet)
     factor = min(1.0, paper_side / min(coarse.shape))
     needs_averages = factor < 0.5 or darkest != lightest  # because of noise
     coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
@@ -71,6 +70,27 @@ def find_darkness(
 def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Shrink a picture to a size that is sufficient for estimating the paper."""
     return reduced(grey, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape)))
+
+
+def continued(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the nearest level of a region for each pixel, smoothed."""
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~region).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    levels = np.zeros(int(nearest.max()) + 1, np.uint8)
+    levels[nearest[region]] = coarse[region]
+    return np.asarray(cv2.blur(levels[nearest], (5, 5)), np.uint8)
+
+
+def with_outside(grey: NDArray[np.uint8], coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return a picture in which a coarse one, enlarged, replaces everything outside a region of the latter."""
+    outside = cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.where(enlarged(region, grey.shape), grey, outside).astype(np.uint8)
+
+
+def enlarged(region: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return a region of a coarse picture, as 0 and 1, in the shape of the picture."""
+    return np.asarray(cv2.resize(region.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
@@ -230,13 +250,3 @@ def _closed(padded: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
     return np.asarray(cv2.medianBlur(closed, size // 4 | 1), np.uint8)  # keeps the edge of a hard shadow
-
-
-def _extended_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a picture in which the nearest bare part of the sheet replaces everything outside the sheet."""
-    _, nearest = cv2.distanceTransformWithLabels(
-        1 - sheet.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    levels = np.zeros(int(nearest.max()) + 1, np.uint8)
-    levels[nearest[sheet]] = without_ink(coarse, sheet)[sheet]
-    return np.where(sheet, coarse, cv2.blur(levels[nearest], (5, 5))).astype(np.uint8)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._mnist_form import disc, pen_width, reduced, resized
 from lenet.reading.ink import find_darkness, normalised
-from lenet.reading.margins import without_margins
+from lenet.reading.photographs import cropped_to_photographs
 from lenet.reading.strokes import MAX_STROKES, Strokes, reject_texture, strokes_of
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom
@@ -91,7 +91,7 @@ class Page:
 
 
 def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None, *, crop: bool = True) -> Page:
-    """Return the ink of a picture, without margins if `crop` is true, at a scale of at most 3.1 million pixels.
+    """Return the ink of a picture, of its photographs only if `crop` is true, at a scale of at most 3.1 million pixels.
 
     If the grey levels are already reduced, `picture_shape` is the height and width of the picture. Raises InputError if
     there are more strokes than on any page of writing.
@@ -101,7 +101,7 @@ def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = Non
     scale, to_scaled_picture = factor / round(picture_shape[0] / len(grey)), np.eye(3)
     grey = reduced(grey, factor)
     if crop:
-        grey, to_scaled_picture[:2, 2] = without_margins(grey)
+        grey, to_scaled_picture[:2, 2] = cropped_to_photographs(grey)
     darkness = find_darkness(grey)
     page = Page(normalised(darkness), picture_shape, scale, to_scaled_picture, darkness)
     reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), MAX_STROKES, "strokes")

@@ -1,0 +1,213 @@
+"""Photographs on grounds of one colour, against places known by construction."""
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.reading import read
+from lenet.reading.photographs import cropped_to_photographs
+
+cv2 = pytest.importorskip("cv2")
+
+
+def photograph(height=120, width=160):
+    """Grainy paper, lighter on the right, with a dark stroke."""
+    grain = np.random.default_rng(0).normal(0, 3, (height, width))
+    grey = np.linspace(120, 200, width) + grain
+    grey[height // 3 : height // 2, width // 4 : width // 2] -= 80
+    return grey.clip(0, 255).astype(np.uint8)
+
+
+def paper_with_digits():
+    digits, rng = lenet.data.load_digits().X_test[:4], np.random.default_rng(0)
+    paper = rng.normal(170, 4, (100, 200)) * np.linspace(0.8, 1.1, 200)
+    for n, digit in enumerate(digits):
+        paper[36:64, 36 + 32 * n : 64 + 32 * n] -= digit / 255 * 90
+    return paper.clip(0, 255).astype(np.uint8)
+
+
+def with_title(slide):
+    return cv2.putText(slide.copy(), "Readings", (10, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, 128, 2, cv2.LINE_AA)
+
+
+def turned(picture, degrees, level):
+    """Return a picture as a scanner sees it if it lies askew."""
+    height, width = picture.shape
+    c, s = abs(np.cos(np.radians(degrees))), abs(np.sin(np.radians(degrees)))
+    size = int(height * s + width * c), int(height * c + width * s)
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    matrix[:, 2] += np.subtract(size, (width, height)) / 2
+    return cv2.warpAffine(picture, matrix, size, borderValue=level)
+
+
+def is_cropped(picture):
+    return cropped_to_photographs(picture)[0] is not picture
+
+
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("sides", [(30, 40, 35, 45), (30, 30, 0, 0), (0, 0, 25, 0)])
+def test_a_photograph_is_cropped_with_two_soft_pixels(level, sides):
+    top, bottom, left, right = sides
+    inner = photograph()
+    picture = np.pad(inner, ((top, bottom), (left, right)), constant_values=level)
+    found, corner = cropped_to_photographs(picture)
+    assert corner == (left + 2, top + 2)
+    np.testing.assert_array_equal(found, inner[2:-2, 2:-2])
+
+
+def test_opposite_margins_may_have_two_colours():
+    inner = photograph()
+    picture = np.pad(np.pad(inner, ((0, 0), (0, 40)), constant_values=250), ((0, 0), (30, 0)), constant_values=5)
+    found, corner = cropped_to_photographs(picture)
+    assert corner == (32, 2)
+    np.testing.assert_array_equal(found, inner[2:-2, 2:-2])
+
+
+def test_large_pictures_lose_three_pixels_of_a_copy_of_256_pixels():
+    picture = np.pad(photograph(600, 800), 112, constant_values=255)
+    found, (left, top) = cropped_to_photographs(picture)
+    assert 112 + 8 <= left <= 112 + 12  # each of the coarse pixels has 4 of the picture
+    assert 112 + 8 <= top <= 112 + 12
+    np.testing.assert_array_equal(found, picture[top : top + len(found), left : left + found.shape[1]])
+
+
+@pytest.mark.parametrize("quality", [40, 85])
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("change", [np.array, with_title])
+def test_a_compressed_photograph_on_a_slide_is_read_like_the_photograph(level, quality, change):
+    """Compression mixes the colours of up to 8 pixels at its edge; and most pixels of the slide have no noise."""
+    inner = paper_with_digits()
+    slide = np.pad(inner, 83, constant_values=level)
+    slide[5, 7] = 128  # dust
+    compressed = cv2.imencode(".jpg", change(slide), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    expected, found = read(inner), read(compressed)
+    assert found.text == expected.text == "1 4 7 0"
+    for here, there in zip(found.lines[0].digits, expected.lines[0].digits, strict=True):
+        np.testing.assert_allclose(np.subtract(here.box, 83), there.box, atol=2)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("degrees", [-9, 4])
+def test_a_photograph_askew_on_a_ground_is_read(level, degrees):
+    assert read(turned(paper_with_digits(), degrees, level)).text == "1 4 7 0"
+
+
+def test_two_photographs_on_a_slide_are_read():
+    inner = paper_with_digits()
+    slide = np.full((360, 300), 255, np.uint8)
+    slide[40:140, 50:250] = slide[200:300, 50:250] = inner
+    assert read(slide).text == "1 4 7 0\n1 4 7 0"
+
+
+def test_the_levels_of_photographs_replace_the_ground_between_them():
+    slide = np.full((240, 200), 255, np.uint8)
+    slide[20:100, 20:180], slide[140:220, 20:180] = photograph(80, 160), photograph(80, 160) // 2
+    found, (left, top) = cropped_to_photographs(slide)
+    assert (left, top) == (22, 22)
+    gap = found[100 - top : 114 - top].astype(int)
+    np.testing.assert_allclose(gap, np.tile(np.linspace(120, 200, 160)[2:-2], (14, 1)), atol=10)  # as the upper one
+
+
+@pytest.mark.parametrize("offset", range(8))
+def test_pixels_that_compression_mixes_with_the_ground_are_cropped(offset):
+    """Blocks of 8 pixels begin at each offset from the edge."""
+    slide = np.pad(photograph(), 80 + offset)
+    compressed = cv2.imencode(".jpg", slide, [cv2.IMWRITE_JPEG_QUALITY, 40])[1]
+    found, (left, top) = cropped_to_photographs(cv2.imdecode(compressed, cv2.IMREAD_GRAYSCALE))
+    for edge in (found[0], found[-1], found[:, 0], found[:, -1]):
+        assert np.median(edge) > 100
+    assert max(left, top) <= 80 + offset + 9
+
+
+def framed():
+    """Writing in a frame: most of the strip along the edge is paper."""
+    page = np.full((200, 300), 255, np.uint8)
+    page[[0, -1]] = page[:, [0, -1]] = page[80:120, 100:110] = 0
+    return page
+
+
+def block_0(thick):
+    page = np.zeros((200, 120), np.uint8)
+    page[thick:-thick, thick:-thick] = 255
+    return page
+
+
+def overexposed():
+    """White paper with a little writing, in front of a table."""
+    page = np.full((200, 300), 255, np.uint8)
+    page[40:80, 100:110] = page[40:80, 160:170] = 0
+    page[140:] = photograph(60, 300)
+    return page
+
+
+def vignette():
+    """A photograph whose corners are black."""
+    grey = photograph(300, 400).astype(float)
+    y, x = np.mgrid[-1:1:300j, -1:1:400j]
+    return np.rint(grey * (1.6 - x * x - y * y).clip(0, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((1, 1), np.uint8),
+        np.full((50, 60), 255, np.uint8),
+        np.pad(np.zeros((80, 40), np.uint8), 20, constant_values=255),  # a 1
+        np.pad(block_0(20), 20, constant_values=255),
+        np.pad(block_0(50), 20, constant_values=255),
+        np.pad(framed(), 20, constant_values=255),
+        np.repeat(np.linspace(90, 210, 400), 300).reshape(400, 300).astype(np.uint8),  # a shadow without an edge
+        overexposed(),
+        vignette(),
+    ],
+)
+def test_ink_frames_overexposed_paper_and_shadows_are_kept(picture):
+    found, corner = cropped_to_photographs(picture)
+    assert found is picture
+    assert corner == (0, 0)
+
+
+@pytest.mark.parametrize(("side", "cropped"), [(23, False), (24, True)])
+def test_a_photograph_has_a_tenth_of_the_picture(side, cropped):
+    """Its outline goes through the middle of its outer pixels."""
+    assert is_cropped(np.pad(photograph(side, side), ((20, 70 - side), (20, 70 - side)))[:72, :72]) == cropped
+
+
+@pytest.mark.parametrize(("step", "cropped"), [(24, False), (25, True)])
+def test_a_photograph_is_25_levels_lighter_or_darker_than_the_ground(step, cropped):
+    inner = np.full((100, 100), 100 + step, np.uint8)
+    inner[40:60, ::2] += 60
+    assert is_cropped(np.pad(inner, 20, constant_values=100)) == cropped
+
+
+@pytest.mark.parametrize(("difference", "left"), [(16, 32), (17, 0)])
+def test_levels_of_the_ground_differ_by_up_to_16_from_its_corner(difference, left):
+    """A frame of 10 pixels belongs to the ground, or to a photograph that has no step at its edge."""
+    picture = np.pad(np.pad(photograph(), 10, constant_values=255 - difference), 20, constant_values=255)
+    assert cropped_to_photographs(picture)[1][0] == left
+
+
+@pytest.mark.parametrize(("period", "cropped"), [(13, True), (14, False)])
+def test_a_photograph_has_grain_in_more_than_a_seventh_of_its_pixels(period, cropped):
+    """Two of the differences in each period are not 0: 0.154 or 0.143."""
+    inner = np.full((183, 183), 150, np.uint8)
+    inner[np.add.outer(np.arange(183), np.arange(183)) % period == 0] = 160
+    assert is_cropped(np.pad(inner, 20, constant_values=255)) == cropped
+
+
+@pytest.mark.parametrize(("noise", "cropped"), [(2, True), (3, False)])
+def test_the_corner_of_a_ground_has_no_noise(noise, cropped):
+    """A thick 1 on even paper has grain, as the paper does."""
+    picture = np.pad(photograph(), 20)
+    picture[::2] += np.uint8(noise)
+    assert is_cropped(picture) == cropped
+
+
+@pytest.mark.parametrize("thick", [1, 2])
+def test_a_shaded_table_on_a_white_page_keeps_its_outer_lines(thick):
+    table = np.full((301, 401), 225, np.uint8)
+    table[:, 200:] = 180
+    for k in range(thick):
+        table[k::50] = table[:, k::50] = 40
+    table[-thick:] = table[:, -thick:] = 40
+    assert not is_cropped(np.pad(table, 60, constant_values=255))
