@@ -213,11 +213,6 @@ def test_seven_runs_with_long_names_of_any_characters_fit():
     assert figure.axes[0].get_window_extent().height > 250
 
 
-def test_a_comparison_of_one_epoch_has_whole_numbers():
-    for ax in curves._comparison_figure({"one": history(1), "two": history(1)}).axes:
-        assert list(ax.get_xticks()) == [1]
-
-
 @pytest.mark.parametrize("number", [0, 8])
 def test_a_comparison_has_a_colour_for_each_run(number):
     with pytest.raises(InputError, match=f"{number} runs were given; expected 1 to 7"):
