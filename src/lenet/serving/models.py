@@ -235,22 +235,13 @@ class Models:
             self._served = {other: served for other, served in self._served.items() if other != name}
 
     def changed(self) -> list[str]:
-        """Return the names of the ready models whose files have changed since they were loaded.
+        """Return the names of the ready models whose files have changed, or were removed, since they were loaded.
 
         Returns
         -------
         list of str
         """
-        return [name for name in self._served if _stamp(self._sources[name]) not in (None, self._seen[name])]
-
-    def vanished(self) -> list[str]:
-        """Return the names of the ready models whose files no longer exist.
-
-        Returns
-        -------
-        list of str
-        """
-        return [name for name in self._served if self._seen[name] is not None and _stamp(self._sources[name]) is None]
+        return [name for name in self._served if _stamp(self._sources[name]) != self._seen[name]]
 
 
 def _kept_file(folder: str | os.PathLike[str], name: str) -> Path:

@@ -67,13 +67,12 @@ def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> bo
 
 
 async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event) -> None:
-    vanished: set[str] = set()
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hangup.wait(), INTERVAL)
         was_hangup = hangup.is_set()
         try:
-            vanished = await _check_files(models, metrics, hangup, vanished)
+            await _check_files(models, metrics, hangup)
         except Exception:  # such as RuntimeError if the system allows no more threads now
             LOG.exception("The models were not checked or reloaded. The server tries again in %g s.", INTERVAL)
             await asyncio.sleep(INTERVAL)
@@ -81,23 +80,19 @@ async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event)
                 hangup.set()
 
 
-async def _check_files(models: Models, metrics: Metrics | None, hangup: asyncio.Event, vanished: set[str]) -> set[str]:
-    """Reload models whose files have changed, or all after SIGHUP; return the models whose files are missing."""
+async def _check_files(models: Models, metrics: Metrics | None, hangup: asyncio.Event) -> None:
+    """Reload models whose files have changed, or all after SIGHUP."""
     if hangup.is_set():
         hangup.clear()  # before the next await, during which another SIGHUP may arrive
         names = [served.name for served in models.ready()]
     else:
         names = await asyncio.to_thread(models.changed)
-        previous, vanished = vanished, set(await asyncio.to_thread(models.vanished))
-        for name in vanished - previous:
-            LOG.warning("The file of model %s was removed; the model stays in use.", name)
     for name in names:
         if name not in {served.name for served in models.ready()}:  # a client has unloaded it in the meantime
             continue
         outcome = await asyncio.to_thread(_reload, models, name)
         if metrics is not None and outcome is not None:
             metrics.count_reload(name, outcome)
-    return vanished
 
 
 def _reload(models: Models, name: str) -> str | None:
