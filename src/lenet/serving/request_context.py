@@ -2,7 +2,6 @@
 
 import functools
 import hmac
-import itertools
 import os
 import re
 import secrets
@@ -18,20 +17,6 @@ from starlette.responses import Response
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,100}")
 _TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-_pid: int
-_process: str
-_numbers = itertools.count(1)
-
-
-def _name_process() -> None:
-    global _pid, _process
-    _pid, _process = os.getpid(), secrets.token_hex(4)
-
-
-_name_process()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_name_process)  # or else two workers would generate the same ids
 
 
 @dataclass(slots=True)
@@ -67,7 +52,7 @@ class RequestContext:
         if given is not None and _REQUEST_ID.fullmatch(given):
             self.request = given.decode()
         else:
-            self.request = f"{_process}-{next(_numbers)}"
+            self.request = secrets.token_hex(8)
         trace = self.headers.get(b"traceparent")
         if trace is not None and _TRACEPARENT.fullmatch(trace):
             self.traceparent = trace.decode()
@@ -102,7 +87,7 @@ class RequestContext:
     def log_line(self) -> bytes:
         """Return the request as a line of JSON."""
         entry: dict[str, Any] = {
-            "time": iso_time(time.time()), "level": self.level, "pid": _pid, "request": self.request,
+            "time": iso_time(time.time()), "level": self.level, "pid": os.getpid(), "request": self.request,
             "peer": self.peer, "method": self.method, "path": self.path,
         }  # fmt: skip
         if self.traceparent is not None:
