@@ -53,15 +53,7 @@ def _document(served: Served) -> "_Cached":
 
 
 class _Cached:
-    """A body that is the same for each request until its content changes.
-
-    Parameters
-    ----------
-    body : bytes
-    media_type : str
-    headers : dict of str to str, optional
-        Headers of each response.
-    """
+    """A body that is the same for each request until its content changes."""
 
     def __init__(self, body: bytes, media_type: str, headers: dict[str, str] | None = None):
         self._body, self._gzipped, self._media_type = body, gzip.compress(body, mtime=0), media_type
