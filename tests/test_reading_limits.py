@@ -193,13 +193,6 @@ def test_digits_of_a_line_have_their_places_and_probabilities(monkeypatch):
     assert [digit.name for digit in line.digits] == ["d", "j", None]
 
 
-@pytest.mark.parametrize(("gap", "text"), [(18, "bc"), (19, "b c")])
-def test_a_gap_wider_than_0_9_heights_is_a_space(monkeypatch, gap, text):
-    assert read_line(monkeypatch, [(0, 0, 10, 20), (10 + gap, 0, 50, 20)], [1, 2])[0].text == text
-    boxes = [(0, 0, 10, 20), (12, 0, 14, 3), (10 + gap, 0, 50, 20)]  # a point between
-    assert read_line(monkeypatch, boxes, [1, None, 2])[0].text == text
-
-
 def pieces_and_segments():
     """Writing 20 pixels high: two low bars, a point, and a high stroke that is cut into two low pieces."""
     boxes = np.array([(0, 5, 10, 8), (1, 14, 10, 17), (14, 13, 18, 20), (20, 4, 30, 10), (30, 10, 40, 16)])
@@ -345,9 +338,10 @@ def test_marks_far_from_all_digits_are_left_out(monkeypatch):
         assert read_line(monkeypatch, boxes, [1, None], marks=True)[0].text == text
 
 
-def test_a_speck_that_is_no_mark_leaves_the_space(monkeypatch):
+@pytest.mark.parametrize("marks", [True, False])
+def test_a_speck_that_is_no_mark_leaves_the_space(monkeypatch, marks):
     boxes, labels = [(0, 0, 10, 20), (22, 0, 28, 3), (40, 0, 50, 20)], [1, None, 2]
-    assert read_line(monkeypatch, boxes, labels, marks=True)[0].text == "b c"
+    assert read_line(monkeypatch, boxes, labels, marks=marks)[0].text == "b c"
 
 
 def digit_at(box, label=1, name=None):

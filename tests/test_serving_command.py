@@ -15,7 +15,7 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving, wait_for
-from serving_requests import INFER, TOKEN, encoded, request_of
+from serving_requests import INFER, encoded, request_of
 
 import lenet
 import lenet.cli
@@ -86,36 +86,15 @@ def test_a_unix_socket(tmp_path, workers, capsys):
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [("PORT", "many", "--port: invalid int value: 'many' (set in the environment: LENET_PORT)"),
-     ("MAX_BODY", "-1", "expected a number above 0 and at most 1e+09. (set in the environment: LENET_MAX_BODY)"),
-     ("DRAIN", "-1", "argument --drain: -1 is out of range; expected a number from 0"),
      ("LOG_LEVEL", "loud", "--log-level is 'loud'; expected one of info, warning, error. (set in the environment"),
-     ("MODEL", "mnist,", "--model is empty; expected FILE or NAME=FILE. (set in the environment: LENET_MODEL)"),
-     ("WORKERS", "0", "workers is 0; expected at least 1. (set in the environment: LENET_WORKERS)"),
-     ("ALLOW_CONTROL", "1", "LENET_TOKEN")],
+     ("MODEL", "mnist,", "--model is empty; expected FILE or NAME=FILE. (set in the environment: LENET_MODEL)")],
 )  # fmt: skip
 def test_mistakes_in_the_environment(capsys, monkeypatch, name, text, says):
-    monkeypatch.delenv("LENET_TOKEN", raising=False)
     monkeypatch.setenv(f"LENET_{name}", text)
     with pytest.raises(SystemExit) as ended:
         lenet.cli.main(["serve"])
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
-
-
-def test_empty_variables_are_ignored(capsys, monkeypatch):
-    """The log level is checked after the model."""
-    for name, text in (("PORT", ""), ("MODEL", ""), ("LOG_LEVEL", "loud")):
-        monkeypatch.setenv(f"LENET_{name}", text)
-    with pytest.raises(SystemExit):
-        lenet.cli.main(["serve"])
-    assert "--log-level is 'loud'" in capsys.readouterr().err
-
-
-def test_control_is_for_one_worker(capsys, monkeypatch):
-    monkeypatch.setenv("LENET_TOKEN", TOKEN)
-    with pytest.raises(SystemExit):
-        lenet.cli.main(["serve", "--allow-control", "--workers", "2"])
-    assert "one worker" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

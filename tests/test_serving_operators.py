@@ -63,15 +63,6 @@ def test_the_token_for_control(token):
         assert TOKEN not in json.dumps(server.log())
 
 
-@pytest.mark.landing
-def test_the_token_from_a_file(tmp_path):
-    path = tmp_path / "token"
-    path.write_text(f"{TOKEN}\n")
-    with serving(LENET_TOKEN_FILE=str(path)) as server:
-        assert server.ask("GET", "/v2")[0] == 401
-        assert server.ask("GET", "/v2", headers={"Authorization": f"bearer {TOKEN}"})[0] == 200
-
-
 @pytest.mark.parametrize(
     ("host", "token", "warns"),
     [
