@@ -24,12 +24,9 @@ PLANTED = [
     ("no-pickles", "src/lenet/b.py", "pickle.load(f)\npickle.loads(b)\npickle.Unpickler(f)\nmarshal.loads(b)"),
     ("no-pickles", "src/lenet/c.py", "shelve.open(x)\njoblib.load(x)\npandas.read_pickle(x)\ntorch.load(x)"),
     ("no-pickles", "src/lenet/d.py", "torch.load(x, weights_only=False)\nnumpy.load(x, allow_pickle=True)"),
-    ("no-shell", "src/lenet/e.py", "os.system(x)\nos.popen(x)\nsubprocess.run(x, shell=True)\nsubprocess.getoutput(x)"),
     ("no-processes", "src/lenet/f.py", "import subprocess\nos.execv(x, y)\nos.spawnl(x)\nos.fork()"),
-    ("no-yaml-of-objects", "docs/a.py", "yaml.load(f)\nyaml.load(f, Loader=yaml.Loader)\nyaml.unsafe_load(f)"),
+    ("no-processes", "src/lenet/serving/a.py", "asyncio.create_subprocess_shell(x)"),
     ("no-network", "src/lenet/g.py", "import socket\nimport urllib.request\nfrom http import client\nimport requests"),
-    ("no-names-of-temporary-files", "src/lenet/h.py", "tempfile.mktemp()"),
-    ("no-asserts", "src/lenet/i.py", "assert x > 0\nassert x, 'too small'"),
     ("no-reading-without-end", "src/lenet/j.py", "f.read()\nPath(p).read_bytes()\np.read_text('utf-8')\nf.readlines()"),
     ("no-secrets", "src/lenet/k.py", "token = 'Zk3" + "9vQx8TfLw2Rb7'\nx = 'AKIA" + "IOSFODNN7EXAMPLE'"),
     ("no-secrets", "tests/a.py", "x = 'AKIA" + "IOSFODNN7EXAMPLE'"),
@@ -38,7 +35,7 @@ PLANTED = [
 # Code that no rule forbids.
 HARMLESS = {
     "src/lenet/fine.py": """
-import re, tempfile, asyncio_like
+import re, asyncio_like
 re.compile(x)
 model.eval()
 torch.load(x, weights_only=True)
@@ -47,14 +44,12 @@ json.load(f)
 file.read(most + 1)
 os.replace(a, b)
 os.fsync(d)
-yaml.safe_load(f)
-tempfile.TemporaryDirectory()
 TOKEN = "LENET_TOKEN"
 eval(x)  # nosemgrep: no-code-from-text
 """,
     "src/lenet/serving/fine.py": "import socket\nimport asyncio\n",
     "src/lenet/data/openml.py": "from urllib.error import URLError\n",
-    "benchmarks/fine.py": "import subprocess\nsubprocess.run([x])\nassert x\n",
+    "benchmarks/fine.py": "import subprocess\nsubprocess.run([x])\n",
 }
 
 
