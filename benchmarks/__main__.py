@@ -4,8 +4,8 @@
     python -m benchmarks
 
 Prints a table, or JSON for benchmarks.results, which stores the published figures. See also benchmarks.growth, which
-shows that time grows in proportion to the number of images and memory does not; benchmarks.instructions, which counts
-what the kernels execute; and test_kernels.py, the kernels one by one.
+shows that time grows in proportion to the number of images and memory does not; and benchmarks.instructions, which
+counts what the kernels execute.
 """
 
 import argparse
