@@ -190,7 +190,7 @@ class BuildExt(build_ext):
 
     def is_gcc(self) -> bool:
         command = [*self.compiler.compiler_so, "--version"]
-        version = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 # nosec B603
+        version = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         return "Free Software Foundation" in version.stdout
 
     def check_headers(self) -> None:

@@ -7,7 +7,7 @@ fastest of five processes is shown.
 """
 
 import argparse
-import subprocess  # nosec B404 # the measured program runs in its own process
+import subprocess
 import sys
 
 PROGRAM = """
@@ -32,7 +32,7 @@ print(time.perf_counter() - began, images.nbytes, highest() - before)
 def row(n: int) -> tuple[float, int, int]:
     """Return the seconds, the bytes of n images, and the increase of peak memory while they were read."""
     command = [sys.executable, "-c", PROGRAM, str(n)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 # nosec B603 # our own list
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, images, more = done.stdout.split()
     return float(seconds), int(images), int(more)
 

@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import re
-import subprocess  # nosec B404 # the measured program runs in its own process
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -43,9 +43,7 @@ def compiler() -> str:
     """Return the compiler of the build that is counted, as gcc 12 for gcc 12.4.0."""
     program = "import lenet; lenet.show_config()"
     environment = os.environ | {"LENET_CPU": CPU}
-    done = subprocess.run(  # noqa: S603 # nosec B603 # our own list
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     found = re.search(r"^compiler (\S+ \d+)", done.stdout, re.MULTILINE)
     return found[1] if found else "unknown"
 
@@ -56,7 +54,7 @@ def count() -> dict[str, int]:
         out = Path(folder, "callgrind.out")
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable, "-c", WORK]
         environment = os.environ | {"LENET_CPU": CPU, "OPENBLAS_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 # nosec B603 # our own list
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"valgrind failed: {done.stderr[-2000:]}")
         return parse(out.read_text(encoding="utf-8", errors="replace"))

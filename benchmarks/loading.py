@@ -5,7 +5,7 @@ The pictures are synthetic: letters (`benchmarks.drawings`), as PNG files of 96x
 
 import argparse
 import os
-import subprocess  # nosec B404 # the measured program runs in its own process
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -49,7 +49,7 @@ def measure(count: int) -> tuple[int, float, float, float, int]:
         write(Path(folder, "warm"), 100)
         write(Path(folder, "pictures"), count)
         command = [sys.executable, "-c", LOAD, folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 # nosec B603 # our own list
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     n, wall, cpu, memory, images = map(float, done.stdout.split())
     return int(n), wall, cpu, memory, int(images)
 

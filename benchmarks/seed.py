@@ -116,7 +116,7 @@ class Notebook:
         """Run statements of the notebook, which the user chose and has been told to read."""
         code = compile(ast.Module(statements, []), "notebook", "exec")  # nosemgrep: no-code-from-text
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(code, names)  # noqa: S102 # nosec B102 # nosemgrep: no-code-from-text
+            exec(code, names)  # noqa: S102 # nosemgrep: no-code-from-text
 
     def differences(self, name: str, elements: NDArray[np.int64]) -> Array:
         """Return the central differences of the loss for some elements of a parameter."""

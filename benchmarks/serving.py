@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import statistics
-import subprocess  # nosec B404 # the measured program runs in its own process
+import subprocess
 import sys
 import tempfile
 import urllib.request
@@ -128,10 +128,10 @@ def started(kind: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "benchmarks.serving", "--run", kind]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,  # noqa: S603 # nosec B603 # our own list
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         try:
-            assert process.stdout is not None  # noqa: S101 # nosec B101 # for mypy
+            assert process.stdout is not None  # noqa: S101 # for mypy
             yield Server(process.stdout.readline().strip(), process.pid)
         finally:
             process.terminate()
@@ -186,14 +186,14 @@ def print_memory(server: Server) -> None:
     size, pixels = 56, np.full((56, 56), 255, np.uint8)
     pixels[10:46, 26:30] = 0  # a 1
     picture = f"P5 {size} {size} 255\n".encode() + pixels.tobytes()
-    with urllib.request.urlopen(f"{server.url}predict", picture, timeout=10) as answer:  # noqa: S310 # nosec B310 # our own
+    with urllib.request.urlopen(f"{server.url}predict", picture, timeout=10) as answer:  # noqa: S310 # our own
         answer.read()
     print(f"memory: {at_start:.1f} MB at the start, {server.memory():.1f} MB after a picture", flush=True)
 
 
 def compare(fastapi: Server, ours: Server, loads: dict[str, Load], seconds: float) -> None:
     """Measure the servers in turns, and print the results."""
-    urllib.request.urlopen(f"{fastapi.url}openapi.json", timeout=60).close()  # noqa: S310 # nosec B310 # wait until it starts
+    urllib.request.urlopen(f"{fastapi.url}openapi.json", timeout=60).close()  # noqa: S310 # wait until it starts
     rates: dict[str, list[float]] = {name: [] for name in loads}
     costs: dict[str, list[float]] = {name: [] for name in loads}
     memory: list[float] = []
@@ -220,9 +220,7 @@ def under(load: Load, server: Server, seconds: float) -> tuple[float, float]:
     """Return the requests per second that wrk measures, and the CPU time per request in microseconds."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}", "-s", str(load.script)]
     before = server.processor_seconds()
-    output = subprocess.run(  # noqa: S603 # nosec B603 # our own list
-        [*command, server.url + load.path], check=True, capture_output=True, text=True
-    ).stdout
+    output = subprocess.run([*command, server.url + load.path], check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         raise SystemExit(output)
     used = server.processor_seconds() - before
@@ -235,7 +233,7 @@ def at_rate(server: Server, load: Load, rate: float, name: str, seconds: float) 
     headers = ["-H", f"Inference-Header-Content-Length: {length}"] if length else []
     command = ["hey", "-z", f"{seconds:.0f}s", "-c", str(CONNECTIONS), "-q", f"{rate / CONNECTIONS:.0f}", "-m", "POST",
                "-T", "application/octet-stream", "-D", str(load.body), *headers, server.url + load.path]  # fmt: skip
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 # nosec B603 # our own list
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     statuses = re.findall(r"\[(\d+)\]\s+(\d+) responses", output)
     p50, p99 = (1000 * number(rf"{part}%+ in ([\d.]+) secs", output) for part in (50, 99))
     reached = number(r"Requests/sec:\s*([\d.]+)", output)

@@ -21,8 +21,8 @@ from lenet.errors import InputError
 if TYPE_CHECKING:
     from lenet.serving import Limits
 
-TOKEN = "LENET_TOKEN"  # noqa: S105 # nosec B105 # a name
-CONTROL_TOKEN = "LENET_CONTROL_TOKEN"  # noqa: S105 # nosec B105 # a name
+TOKEN = "LENET_TOKEN"  # noqa: S105 # a name
+CONTROL_TOKEN = "LENET_CONTROL_TOKEN"  # noqa: S105 # a name
 _SETTINGS = (
     "model", "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout",
     "deadline", "drain", "log_level",

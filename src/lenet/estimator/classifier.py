@@ -489,7 +489,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             self.model_ = copy.deepcopy(self.model_)
             return
         random = check_random_state(self.random_state)
-        first, self._seed = (int(random.randint(_checks.MAX_INT32)) for _ in range(2))  # nosec B311 # not secrets
+        first, self._seed = (int(random.randint(_checks.MAX_INT32)) for _ in range(2))
         self.model_ = LeNet5(first, num_classes=len(self.classes_))
         name_classes(self.model_, self.classes_)
 
