@@ -1,7 +1,5 @@
 """The sheet of a form and the regions of its fields, by construction."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -185,11 +183,9 @@ def test_a_stroke_as_long_as_the_region_belongs_to_it_as_a_whole(across, down, e
 
 def field_read(monkeypatch, labels, lows, arcs=None):
     """The value that is read of segments with these labels, of which some are low; lines have two segments each."""
-    lines = [SimpleNamespace(number=n) for n in range(len(lows))]
-    segments = [SimpleNamespace(number=n, low=low) for n, low in enumerate(lows)]
-    monkeypatch.setattr(forms, "cut_and_classify", lambda *_: (lines, segments))
-    monkeypatch.setattr(forms, "are_low", lambda line, each: each.low if line.number == each.number else None)
-    monkeypatch.setattr(forms, "graph_of", lambda each, _: each.number)
+    parts = [(n, (n, low), n) for n, low in enumerate(lows)]
+    monkeypatch.setattr(forms, "cut_and_classify", lambda *_: parts)
+    monkeypatch.setattr(forms, "are_low", lambda pieces, segments: segments[1] if pieces == segments[0] else None)
     monkeypatch.setattr(forms, "joined", tuple)
     path = list(range(len(labels))) if arcs is None else arcs
     monkeypatch.setattr(forms, "most_probable", lambda graph, field: (path, labels, (graph, field)))

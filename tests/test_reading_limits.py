@@ -174,9 +174,8 @@ def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None,
     if probabilities is None:
         probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (count, 1))
     path = SimpleNamespace(arcs=list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
-    monkeypatch.setattr(reader, "graph_of", lambda *_: "graph")
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
-    line = reader._read_line(tuple("abcdefghij"), "coefficients", pieces, segments, only_digits, marks)
+    line = reader._read_line(tuple("abcdefghij"), pieces, segments, "graph", only_digits, marks)
     return line, seen[0]
 
 

@@ -84,7 +84,8 @@ class Steps:
         )
         monkeypatch.setattr(reader, "pieces_of", self.pieces_of)
         monkeypatch.setattr(reader, "segments_of", lambda *arguments: ("segments", *arguments))
-        monkeypatch.setattr(reader, "with_views", lambda *arguments: ("views", *arguments))
+        monkeypatch.setattr(reader, "with_views", lambda *arguments: [("views", *arguments)] * len(lines))
+        monkeypatch.setattr(reader, "graph_of", lambda *arguments: ("graph", *arguments))
         self.counts = counts
 
     def pieces_of(self, line, whole):
@@ -92,13 +93,14 @@ class Steps:
         return SimpleNamespace(boxes=np.zeros((self.counts[line], 4)))
 
 
-def test_lines_are_cut_and_classified_in_turn(monkeypatch):
+def test_lines_are_cut_and_classified_in_turn(monkeypatch, model):
     steps = Steps(monkeypatch, [3, 4], [2, 3])
-    pieces, segments = reader.cut_and_classify("model", "page", "coefficients", 2)
+    pieces, segments, graphs = zip(*reader.cut_and_classify(model, "page", 2), strict=True)
     assert steps.cut == [(0, "whole 0"), (1, "whole 1")]
     assert [len(each.boxes) for each in pieces] == [2, 3]
-    assert segments == ("views", "model", ("segments", "model", pieces, 2, 20_000), "coefficients", 2)
-    assert reader.cut_and_classify("model", "page", "coefficients", None, 9)[1][2][3:] == (None, 9)
+    assert segments == (("views", model, ("segments", model, [*pieces], 2, 20_000), LEARNED, 2),) * 2
+    assert graphs == (("graph", segments[0], LEARNED),) * 2
+    assert reader.cut_and_classify(model, "page", None, 9)[0][1][2][3:] == (None, 9)
 
 
 @pytest.mark.parametrize(
@@ -110,28 +112,26 @@ def test_lines_are_cut_and_classified_in_turn(monkeypatch):
         ([0, 0, 0], [2500, 2501, 9], "has 5,001 pieces of strokes; expected at most 5,000"),
     ],
 )
-def test_cutting_ends_at_the_limits_of_cost_and_pieces(monkeypatch, costs, counts, error):
+def test_cutting_ends_at_the_limits_of_cost_and_pieces(monkeypatch, model, costs, counts, error):
     steps = Steps(monkeypatch, costs, counts)
     if error is None:
-        reader.cut_and_classify("model", "page", "coefficients", None, 10)
+        reader.cut_and_classify(model, "page", None, 10)
     else:
         with pytest.raises(InputError, match=error):
-            reader.cut_and_classify("model", "page", "coefficients", None, 10)
+            reader.cut_and_classify(model, "page", None, 10)
         assert len(steps.cut) == (0 if "wide" in error else 2)
 
 
 def test_lines_without_digits_are_left_out(monkeypatch, model):
-    monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: (["a", "b", "c"], [arguments, 2, 3]))
+    monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: [("a", arguments, 4), ("b", 2, 5), ("c", 3, 6)])
     lines = {"a": line_at((0, 0, 1, 1), "a"), "b": None, "c": line_at((0, 0, 1, 1), "c")}
     seen = []
-    monkeypatch.setattr(reader, "_read_line", lambda *arguments: seen.append(arguments) or lines[arguments[2]])
+    monkeypatch.setattr(reader, "_read_line", lambda *arguments: seen.append(arguments) or lines[arguments[1]])
     found = reader._read_page(model, tuple("0123456789"), True, False, 3, "page")
     assert found == Reading((lines["a"], lines["c"]))
-    (_, _, _, given, *options), second, _ = seen
-    assert given[:2] == (model, "page")
-    assert given[3:] == (3, 20_000)
-    assert options == [True, False]
-    assert second == (tuple("0123456789"), LEARNED, "b", 2, True, False)
+    (_, _, given, *_), second, _ = seen
+    assert given == (model, "page", 3, 20_000)
+    assert second == (tuple("0123456789"), "b", 2, 5, True, False)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.reading.fields import Field, FieldValue, checked_fields
 from lenet.reading.frames import without_frames
-from lenet.reading.graph import coefficients_of, graph_of, joined
+from lenet.reading.graph import joined
 from lenet.reading.grids import without_grids
 from lenet.reading.ink import coarsened
 from lenet.reading.marks import are_low
@@ -188,12 +188,11 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
 
 def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> tuple[str, float]:
     """Return the value of a field, and its probability; an empty text if there are no digits."""
-    coefficients = coefficients_of(characters_of(model))
-    lines, segments = cut_and_classify(model, page, coefficients, n_jobs)
-    if not segments:
+    parts = cut_and_classify(model, page, n_jobs)
+    if not parts:
         return "", 0.0
-    low = np.concatenate([are_low(*each) for each in zip(lines, segments, strict=True)])
-    arcs, labels, confidence = most_probable(joined([graph_of(each, coefficients) for each in segments]), field)
+    low = np.concatenate([are_low(pieces, segments) for pieces, segments, _ in parts])
+    arcs, labels, confidence = most_probable(joined([graph for _, _, graph in parts]), field)
     if all(label is None for label in labels):
         return "", 0.0
     read = [(arc, label) for arc, label in zip(arcs, labels, strict=True) if label is not None or not low[arc]]

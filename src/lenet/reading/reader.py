@@ -14,7 +14,7 @@ from lenet.errors import InputError
 from lenet.loading import load_pretrained
 from lenet.model import LeNet5
 from lenet.reading.frames import without_frames
-from lenet.reading.graph import Coefficients, coefficients_of, graph_of
+from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import find_lines
 from lenet.reading.marks import are_low, mark_boxes, marks_beside, starts_low, without_attached_marks
@@ -124,9 +124,9 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
 
 
 def cut_and_classify(
-    model: LeNet5, page: Page, coefficients: Coefficients, n_jobs: int | None, max_segments: int = MAX_SEGMENTS
-) -> tuple[list[Pieces], list[Segments]]:
-    """Return the lines of a page, cut into pieces, and their classified segments.
+    model: LeNet5, page: Page, n_jobs: int | None, max_segments: int = MAX_SEGMENTS
+) -> list[tuple[Pieces, Segments, Graph]]:
+    """Return the lines of a page, cut into pieces, with their classified segments and the graph of these.
 
     Raises InputError as soon as the page is known to take too long.
     """
@@ -143,8 +143,10 @@ def cut_and_classify(
         cut_lines.append(pieces_of(*each))
         count += len(cut_lines[-1].boxes)
         reject_texture(count, MAX_PIECES, "pieces of strokes")
-    segments = segments_of(model, cut_lines, n_jobs, max_segments)
-    return cut_lines, with_views(model, segments, coefficients, n_jobs)
+    coefficients = coefficients_of(characters_of(model))
+    segments = with_views(model, segments_of(model, cut_lines, n_jobs, max_segments), coefficients, n_jobs)
+    graphs = [graph_of(each, coefficients) for each in segments]
+    return list(zip(cut_lines, segments, graphs, strict=True))
 
 
 def _read_page(
@@ -156,25 +158,16 @@ def _read_page(
     page: Page,
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
-    coefficients = coefficients_of(characters)
-    lines, segments = cut_and_classify(model, page, coefficients, n_jobs, max_segments)
-    found = (
-        _read_line(characters, coefficients, *each, only_digits, marks) for each in zip(lines, segments, strict=True)
-    )
+    parts = cut_and_classify(model, page, n_jobs, max_segments)
+    found = (_read_line(characters, *each, only_digits, marks) for each in parts)
     return Reading(tuple(line for line in found if line is not None))
 
 
 def _read_line(
-    characters: Sequence[str],
-    coefficients: Coefficients,
-    pieces: Pieces,
-    segments: Segments,
-    only_digits: bool,
-    marks: bool,
+    characters: Sequence[str], pieces: Pieces, segments: Segments, graph: Graph, only_digits: bool, marks: bool
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
     line, low = pieces.line, are_low(pieces, segments)
-    graph = graph_of(segments, coefficients)
     path = best_path(graph, ~low if only_digits else None)
     is_digit = np.array([label is not None for label in path.labels])
     if not is_digit.any():
