@@ -31,7 +31,7 @@ from lenet._fused.batches import Learner
 from lenet.training.optim import SGD
 model = LeNet5(seed=0)
 x, y = np.zeros((48, 28, 28), np.uint8), np.zeros(16, np.int64)
-learner, sgd = Learner(model.parameters, model._kernels), SGD(model, 0.1)
+learner, sgd = Learner(model.parameters, model._kernels, model.num_classes), SGD(model, 0.1)
 for _ in range(4):
     model.logits(x, n_jobs=1)
     _, _, gradients = learner(x[:16], y, 0.0, 1.0, n_jobs=1)

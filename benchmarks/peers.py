@@ -46,7 +46,7 @@ class Lenet:
         model = LeNet5(seed=0)
         model.load_state_dict(self.model.state_dict())
         model.mean, model.std = self.model.mean, self.model.std
-        learner, sgd = Learner(model.parameters, model._kernels), SGD(model, LR, MOMENTUM)
+        learner, sgd = Learner(model.parameters, model._kernels, model.num_classes), SGD(model, LR, MOMENTUM)
 
         def step() -> None:
             _, _, gradients = learner(pixels, y, model.mean, model.std, n_jobs=threads)
