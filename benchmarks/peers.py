@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lenet import LeNet5
 from lenet import _layerwise as layerwise
 from lenet._fused.batches import Learner
+from lenet.interop.onnx_writer import IR, OPSET, Operators
 from lenet.training.optim import SGD
 
 Array = NDArray[Any]
@@ -138,7 +139,7 @@ class OnnxRuntime:
         session = self.onnxruntime.InferenceSession(
             onnx_bytes(self.model, batch), options, providers=["CPUExecutionProvider"]
         )
-        return lambda x: session.run(None, {"x": x})[0]  # type: ignore[no-any-return]
+        return lambda x: session.run(None, {"input": x})[0]  # type: ignore[no-any-return]
 
     trainer = None
 
@@ -180,31 +181,20 @@ def onnx_bytes(model: LeNet5, batch: int) -> bytes:
     """Return the network as an ONNX file for one batch size."""
     from onnx import TensorProto, helper, numpy_helper
 
-    nodes, inputs, now = [], [], "x"
-    for stage, layers in model.stages:
-        for layer in layers:
-            kind, result = type(layer).__name__, f"{stage}.{len(nodes)}"
-            names = [now]
-            for key, value in layer.parameters.items():
-                inputs.append(numpy_helper.from_array(np.array(value), f"{stage}.{key}"))
-                names.append(f"{stage}.{key}")
-            operator, attributes = {
-                "Conv2d": ("Conv", lambda layer: {"kernel_shape": [5, 5], "pads": 4 * [layer.padding]}),
-                "Sigmoid": ("Sigmoid", lambda layer: {}),
-                "AvgPool2d": ("AveragePool", lambda layer: {"kernel_shape": [2, 2], "strides": [2, 2]}),
-                "Flatten": ("Flatten", lambda layer: {}),
-                "Linear": ("Gemm", lambda layer: {"transB": 1}),
-            }[kind]
-            nodes.append(helper.make_node(operator, names, [result], **attributes(layer)))
-            now = result
+    operators = Operators()
+    logits = operators.network(model, "pixels")
     graph = helper.make_graph(
-        nodes,
+        [
+            helper.make_node(kind, inputs, [output], **attributes)
+            for kind, inputs, output, attributes in operators.nodes
+            if output not in ("centred", "input")  # the peers get standardised images
+        ],
         "LeNet-5",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, 28, 28])],
-        [helper.make_tensor_value_info(now, TensorProto.FLOAT, [batch, model.num_classes])],
-        inputs,
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 1, 28, 28])],
+        [helper.make_tensor_value_info(logits, TensorProto.FLOAT, [batch, model.num_classes])],
+        [numpy_helper.from_array(value, name) for name, value in operators.constants.items() if "." in name],
     )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     data: bytes = proto.SerializeToString()
     return data
 
