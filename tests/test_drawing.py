@@ -18,13 +18,14 @@ PAPER = np.full((120, 200, 3), 255, np.uint8)
 def labels(monkeypatch):
     """Return the labels of a drawing, each as its text and box."""
     written = []
-    write = drawing._write
+    image_draw = pytest.importorskip("PIL.ImageDraw").ImageDraw
+    write = image_draw.text
 
-    def record(draw, place, text, colour, font, anchor):
+    def record(draw, place, text, colour, font, anchor, **outline):
         written.append((text, draw.textbbox(place, text, font, anchor, stroke_width=2)))
-        write(draw, place, text, colour, font, anchor)
+        write(draw, place, text, colour, font, anchor, **outline)
 
-    monkeypatch.setattr(drawing, "_write", record)
+    monkeypatch.setattr(image_draw, "text", record)
     return written
 
 
@@ -109,14 +110,15 @@ def recorded(monkeypatch):
     image_draw = pytest.importorskip("PIL.ImageDraw")
     rectangle = image_draw.ImageDraw.rectangle
 
-    def write(draw, place, text, colour, font, anchor):
+    def write(draw, place, text, colour, font, anchor, stroke_width, stroke_fill):
+        assert (stroke_width, stroke_fill) == (2, "white")
         texts.append((text, *place, colour, round(font.size, 6), anchor))
 
     def outline(draw, box, outline, width):
         boxes.append((tuple(box), outline, width))
         rectangle(draw, box, outline=outline, width=width)
 
-    monkeypatch.setattr(drawing, "_write", write)
+    monkeypatch.setattr(image_draw.ImageDraw, "text", write)
     monkeypatch.setattr(image_draw.ImageDraw, "rectangle", outline)
     return texts, boxes
 
@@ -252,9 +254,7 @@ def test_a_label_moves_below_those_that_it_overlaps(others, expected):
 
 def test_an_enlarged_image_has_ten_pixels_for_each():
     image = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    with Image.open(io.BytesIO(drawing.enlarged(image))) as opened:
-        np.testing.assert_array_equal(np.asarray(opened), image.repeat(10, axis=0).repeat(10, axis=1))
-    content = drawing.enlarged(image, 3)
-    assert PNG_MARK in content[:100]
+    content = drawing.enlarged(image)
     with Image.open(io.BytesIO(content)) as opened:
-        assert opened.size == (9, 6)
+        np.testing.assert_array_equal(np.asarray(opened), image.repeat(10, axis=0).repeat(10, axis=1))
+    assert PNG_MARK in content[:100]

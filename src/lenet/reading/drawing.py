@@ -23,15 +23,15 @@ _FIELD_MARGIN, _FIELD_FONT, _FIELD_PEN = 36, 24, 3  # pixels
 _SURE_COLOUR, _UNSURE_COLOUR, _NON_DIGIT_COLOUR = (0, 114, 178), (213, 94, 0), (130, 130, 130)
 
 
-def enlarged(image: NDArray[np.uint8], factor: int = 10) -> bytes:
-    """Draw each pixel of a grey image as a square, and return a PNG.
+def enlarged(image: NDArray[np.uint8]) -> bytes:
+    """Draw each pixel of a grey image as a square of 10x10 pixels, and return a PNG.
 
     Examples
     --------
     >>> enlarged(np.zeros((28, 28), np.uint8))[1:4]
     b'PNG'
     """
-    return _png(require("PIL.Image", "vision").fromarray(np.kron(image, np.ones((factor, factor), np.uint8))))
+    return _png(require("PIL.Image", "vision").fromarray(np.kron(image, np.ones((10, 10), np.uint8))))
 
 
 def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
@@ -72,7 +72,7 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
         colour = _UNSURE_COLOUR if value.problems else _SURE_COLOUR
         draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
         text = f"{value.value or value.name} ({rounded_down(100 * value.confidence, 0)}%)"
-        _write_below(draw, (left, top - 4), text, colour, font, "ls", taken)
+        _write(draw, (left, top - 4), text, colour, font, "ls", taken)
     return _png(canvas)
 
 
@@ -124,14 +124,14 @@ def _draw_line(draw: Any, line: Line, scale: float, margin: int, taken: list[Box
         colour = _NON_DIGIT_COLOUR if digit.label is None else _colour(digit.probability)
         draw.rectangle((left - pen, top - pen, right + pen, bottom + pen), outline=colour, width=pen)
         middle = (left + right) / 2
-        _write(draw, (middle, top - 2 * pen), digit.text, colour, large, "ms")
+        _write(draw, (middle, top - 2 * pen), digit.text, colour, large, "ms", [])
         if digit.label is not None and digit.probability < _SURE:
             text = rounded_down(100 * digit.probability, 0)
-            _write_below(draw, (middle, bottom + 2 * pen), text, colour, small, "ma", taken)
+            _write(draw, (middle, bottom + 2 * pen), text, colour, small, "ma", taken)
     _, top, right, bottom = (place * scale + margin for place in line.box)
     place = right + 4 * pen + 4, (top + bottom) / 2
     text = f"{_marked_text(line)}{rounded_down(100 * line.confidence, 0)}%"
-    _write_below(draw, place, text, _colour(line.confidence), large, "lm", taken)
+    _write(draw, place, text, _colour(line.confidence), large, "lm", taken)
 
 
 def _colour(probability: float) -> tuple[int, int, int]:
@@ -149,7 +149,7 @@ def _clearance(box: Box, others: list[Box]) -> float:
     return down
 
 
-def _write_below(
+def _write(
     draw: Any,
     place: tuple[float, float],
     text: str,
@@ -158,18 +158,12 @@ def _write_below(
     anchor: str,
     taken: list[Box],
 ) -> None:
-    """Write a text at a place, or below the boxes in `taken` that cover it, and add its box to them."""
+    """Write a text, outlined in white, at a place or below the boxes in `taken` that cover it; add its box to them."""
     left, top, right, bottom = draw.textbbox(place, text, font, anchor, stroke_width=_OUTLINE)
     down = _clearance((left, top, right, bottom), taken)
-    _write(draw, (place[0], place[1] + down), text, colour, font, anchor)
+    where = place[0], place[1] + down
+    draw.text(where, text, colour, font, anchor, stroke_width=_OUTLINE, stroke_fill="white")
     taken.append((left, top + down, right, bottom + down))
-
-
-def _write(
-    draw: Any, place: tuple[float, float], text: str, colour: tuple[int, int, int], font: Any, anchor: str
-) -> None:
-    """Write a text with a white outline, so that it is readable on any background."""
-    draw.text(place, text, colour, font, anchor, stroke_width=_OUTLINE, stroke_fill="white")
 
 
 def _png(image: Any) -> bytes:
