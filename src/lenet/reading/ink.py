@@ -1,6 +1,5 @@
 """Separate ink from paper: decide whether the ink is dark, estimate the paper under it, and normalise it."""
 
-import bisect
 import math
 
 import numpy as np
@@ -184,13 +183,11 @@ def _noise(counts: NDArray[np.float32]) -> float:
 
     If there is so much ink that it shifts the median, Otsu's threshold is lower.
     """
-    below = [*counts.cumsum().tolist(), 0.0]  # the last is for the level -1
-    half = below[255] / 2
-    median, deviation = bisect.bisect_left(below, half, 0, 256), 0
-    while below[median + deviation] - below[median - deviation - 1] < half:  # at most as far as the nearer end
-        deviation += 1
+    half = counts.sum() / 2
+    median = counts.cumsum().searchsorted(half)
+    deviation = np.bincount(np.abs(_LEVELS - median), counts).cumsum().searchsorted(half)
     noise = median + _NOISE * 1.5 * deviation  # the standard deviation is about 1.5 times that from the median
-    return min(noise, _ABOVE_PAPER * _threshold(counts)) if noise else 0.0
+    return float(min(noise, _ABOVE_PAPER * _threshold(counts))) if noise else 0.0
 
 
 def _threshold(counts: NDArray[np.float32]) -> float:
