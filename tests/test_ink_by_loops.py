@@ -458,20 +458,21 @@ def test_whether_the_ink_is_dark_may_be_given():
 
 
 @pytest.mark.parametrize(
-    ("paper_side", "noise", "averages"),
+    ("side", "noise", "averages"),
     [(32, 0, True), (40, 0, False), (48, 0, False), (48, 1, True), (79, 1, True), (79, 0, False), (256, 1, None)],
 )
-def test_the_paper_is_estimated_in_a_picture_of_the_given_side_averaged_if_much_smaller_or_noisy(
-    paper_side, noise, averages
+def test_the_paper_around_a_digit_is_estimated_in_a_small_picture_averaged_if_much_smaller_or_noisy(
+    monkeypatch, side, noise, averages
 ):
+    monkeypatch.setattr(module, "_COARSE_SHORTER", side)
     grey = random_picture(0, (80, 101), 60, 250)
     grey[[0, -1]] = grey[:, [0, -1]] = 200
     grey[0, 7] += noise
-    factor = paper_side / 80
-    candidates = [module._paper(resize(grey, factor), grey.shape) for resize in (reduced, resized)]
+    factor = side / 80
+    candidates = [module._paper(resize(grey, factor), grey.shape, True) for resize in (reduced, resized)]
     assert not np.array_equal(*candidates)
-    paper = module._paper(grey, grey.shape) if averages is None else candidates[averages]
-    np.testing.assert_allclose(find_darkness(grey, True, paper_side=paper_side), divided(grey, paper), atol=1)
+    paper = module._paper(grey, grey.shape, True) if averages is None else candidates[averages]
+    np.testing.assert_allclose(find_darkness(grey, True, cropped=True), divided(grey, paper), atol=1)
 
 
 def sheet_on_a_table(shape=(200, 256), ground=40):

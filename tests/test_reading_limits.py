@@ -127,11 +127,11 @@ def test_a_frame_around_16_pixels_is_a_digit():
         assert single_digit._without_specks(np.pad(ink, 2)).shape == expected
 
 
-def test_the_paper_around_one_digit_is_estimated_in_64_pixels():
+def test_the_paper_around_one_digit_is_estimated_in_a_small_picture():
     rng = np.random.default_rng(0)
     grey = (np.add.outer(np.arange(300) / 3, np.arange(200) / 4) + rng.integers(60, 100, (300, 200))).astype(np.uint8)
     grey[80:220, 90:110] //= 3
-    inks = [normalised(find_darkness(grey, paper_side=side)) for side in (64, 128)]
+    inks = [normalised(find_darkness(grey, cropped=cropped)) for cropped in (True, False)]
     forms = [mnist_form(single_digit._without_specks(ink)) for ink in inks]
     assert not np.array_equal(*forms)
     np.testing.assert_array_equal(prepare(grey), forms[0])

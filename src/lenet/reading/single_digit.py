@@ -12,7 +12,6 @@ from lenet.reading.sheet import border_of
 from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
-_PAPER_SIDE = 64  # pixels, which suffice for the paper around it
 _SPECK = 0.04  # fraction of the largest stroke's area
 # The same at the border; and for strokes at the left or right border that are higher than wide, as parts of neighbours.
 _SPECK_AT_BORDER, _NEIGHBOUR = 0.1, 0.6
@@ -66,7 +65,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
         border = border_of(grey)
         if 2 * np.count_nonzero(border < 64) > border.size:  # the median is dark
             return grey.copy()
-    darkness = find_darkness(shrunk(grey), dark_on_light, paper_side=_PAPER_SIDE, cropped=True)
+    darkness = find_darkness(shrunk(grey), dark_on_light, cropped=True)
     digit = _without_specks(normalised(darkness))
     return mnist_form(digit) if digit is not None else np.zeros((SIDE, SIDE), np.uint8)
 
