@@ -271,8 +271,8 @@ def threads(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def mutation(session: nox.Session) -> None:
-    """Plant faults and count those that the tests catch: `-- seeded`, `drawn` or `kernels`."""
-    subject, *rest = session.posargs or ["seeded"]
+    """Plant faults and count those that the tests catch: `-- drawn` or `kernels`."""
+    subject, *rest = session.posargs or ["drawn"]
     run(session, "python", "-m", f"tests.mutation.{subject}", *rest)
 
 

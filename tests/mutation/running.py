@@ -12,16 +12,13 @@ from tests.mutation.building import environment
 MAX_SECONDS = 600  # for tests that take 10 s: a fault that causes an infinite loop is noticed this way
 # Tests that measure time may fail by accident, and would then seem to notice a fault.
 MARKS = ("-m", "not release and not timing")
-ALL_SKIPPED = 5  # pytest's exit code if the packages that the tests need are missing
 
 
-def noticed_by(
-    copy: Path, tests: Sequence[str], max_seconds: float = MAX_SECONDS, may_skip: bool = False, **variables: str
-) -> str:
+def noticed_by(copy: Path, tests: Sequence[str], max_seconds: float = MAX_SECONDS, **variables: str) -> str:
     """Return the first test that fails in the copy, or "" if all pass.
 
     `tests` are arguments of pytest, `variables` are added to the environment. A crash and a timeout count as noticed.
-    Raises RuntimeError if no test runs, unless all `may_skip`.
+    Raises RuntimeError if no test runs.
     """
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *MARKS]
     try:
@@ -35,7 +32,7 @@ def noticed_by(
         return f"signal {-done.returncode}"
     failed = re.search(r"^(?:FAILED|ERROR) (?:\S+?::)?(.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     failed = failed or re.search(r"^(ImportError while loading conftest)", done.stderr, re.MULTILINE)
-    if not (failed or done.returncode == 0 or (may_skip and done.returncode == ALL_SKIPPED)):
+    if not failed and done.returncode:
         raise RuntimeError(f"pytest did not run: {done.stdout}{done.stderr}")
     return failed[1] if failed else ""
 
