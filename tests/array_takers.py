@@ -24,7 +24,7 @@ from lenet.layers import (
 )
 from lenet.reading import prepare, read
 from lenet.rejection import digit_score, margin
-from lenet.training.augment.distortions import distort, random_variations, vary
+from lenet.training.augment.distortions import AffineMaps, Variations, random_variations
 from lenet.training.recipes import Recipe
 
 RNG = np.random.default_rng(7)
@@ -88,7 +88,7 @@ def step(gradient, name="c1.weight"):
 
 def varied(**changes):
     arrays = vars(random_variations(N, np.random.default_rng(0)))
-    return vary(BYTES.reshape(N, 28, 28), type(random_variations(1, RNG))(**{**arrays, **changes}))
+    return Variations(**{**arrays, **changes}).apply(BYTES.reshape(N, 28, 28))
 
 
 def fitted(method="fit", **given):
@@ -139,10 +139,10 @@ FUNCTIONS = {
     "calibration error y": (lambda y: calibration.expected_calibration_error(PROBABILITIES, y), LABELS),
     "digit_score": (digit_score, PROBABILITIES),
     "margin": (margin, PROBABILITIES),
-    "distort images": (lambda x: distort(x, MAPS), BYTES.reshape(N, 28, 28)),
-    "distort reals": (lambda x: distort(x, MAPS), REALS.reshape(N, 28, 28)),
-    "distort maps": (lambda maps: distort(BYTES.reshape(N, 28, 28), maps), MAPS),
-    "vary images": (lambda x: vary(x, random_variations(N, np.random.default_rng(0))), BYTES.reshape(N, 28, 28)),
+    "distort images": (AffineMaps(MAPS).apply, BYTES.reshape(N, 28, 28)),
+    "distort reals": (AffineMaps(MAPS).apply, REALS.reshape(N, 28, 28)),
+    "distort maps": (lambda maps: AffineMaps(maps).apply(BYTES.reshape(N, 28, 28)), MAPS),
+    "vary images": (random_variations(N, np.random.default_rng(0)).apply, BYTES.reshape(N, 28, 28)),
     **{f"vary {name}": (lambda value, name=name: varied(**{name: value}), VARIATIONS[name]) for name in VARIATIONS},
     "prepare": (prepare, PICTURE),
     "prepare reals": (prepare, PICTURE / 256),

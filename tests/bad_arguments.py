@@ -321,7 +321,7 @@ def cases(folder: Path) -> dict[str, Case]:
         "training.augment.distortions.random_variations": Case(distortions.random_variations, {"n": 2, "rng": rng()},
                                                                {"n": wholes(-1, huge=(HUGE,)), "rng": RNG}),
         "training.augment.distortions.random_distortions": Case(
-            distortions.random_distortions, {"n": 2, "rng": rng(), "distort": True, "vary": True},
+            distortions.random_distortions, {"n": 2, "rng": rng(), "distort": True, "vary": True, "defects": 0.0},
             {"n": wholes(-1, huge=(HUGE,)), "rng": RNG, "distort": SWITCH, "vary": SWITCH,
              "defects": numbers(-0.1, 1.1)}),
         "training.augment.defects.random_defects": Case(
@@ -331,13 +331,6 @@ def cases(folder: Path) -> dict[str, Case]:
             defects.spoil, {"images": BYTES, "seeds": np.arange(N, dtype=np.uint64)},
             {"images": {"type": [None, "x", {}, REALS], "shape": [BYTES[0], BYTES[1:], 3]},
              "seeds": {"type": [None, "x", {}, np.zeros(N)], "shape": [np.zeros(N + 1, np.uint64), np.uint64(3)]}}),
-        "training.augment.distortions.distort": Case(distortions.distort, {"images": BYTES, "maps": REAL_MAPS}, {
-            "images": {"type": [None, "x", {}, BYTES.astype(complex)], "shape": [BYTES[0], 3.0]},
-            "maps": TENSOR}),
-        "training.augment.distortions.vary": Case(
-            distortions.vary, {"images": BYTES, "variations": distortions.random_variations(N, rng())},
-            {"images": {"type": [None, "x", {}, REALS], "shape": [BYTES[0], BYTES[1:], 3]},
-             "variations": {"type": [None, 3, "x"]}}),
         "evaluation.corrupt": Case(evaluation.corrupt, {"images": BYTES, "name": "scale", "severity": 1}, {
             "images": {"type": [None, "x", {}, REALS], "shape": [BYTES[0], 3]}, "name": TEXT,
             "severity": wholes(0, 6), "seed": wholes(-1)}),
@@ -513,9 +506,9 @@ NOT_CALLED = {  # why they have no case
     "training.Epoch": "a record that lenet makes; State.check checks it",
     "training.State": "a record that lenet makes; State.check checks it",
     "training.splits.Split": "a record that lenet makes",
-    "training.augment.distortions.AffineMaps": "a record; distort checks it",
+    "training.augment.distortions.AffineMaps": "a record; apply checks it",
     "training.augment.distortions.Defects": "a record; spoil checks it",
-    "training.augment.distortions.Variations": "a record; vary checks it",
+    "training.augment.distortions.Variations": "a record; apply checks it",
     "weights.ModelFile": "a record; write checks it",
     "training.mpi.Ranks": "needs MPI; see tests/test_mpi.py",
     "serving.watching": "takes objects of lenet only",

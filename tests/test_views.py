@@ -100,11 +100,11 @@ def test_segments_are_in_doubt_between_two_thresholds(monkeypatch):
     """The posterior is above 0.0025, and its product with the probability below 0.995."""
     seen = []
 
-    def distort(images, maps):
+    def maps_of(maps):
         seen.append(maps)
-        return images
+        return SimpleNamespace(apply=lambda images: images)
 
-    monkeypatch.setattr(views, "distort", distort)
+    monkeypatch.setattr(views, "AffineMaps", maps_of)
     posteriors = [0.0025, 0.00251, 1, 1, 0.995, 0.5, 0.996]
     probabilities = [0.5, 1, 0.995, 0.994, 1, 0.5, 0.9]
     doubtful = [1, 3, 5, 6]

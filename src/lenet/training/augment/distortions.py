@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._fused.batches import Distortions
-from lenet.errors import InputError, InputTypeError
+from lenet.errors import InputError
 from lenet.training.augment import _distort
 from lenet.training.augment.defects import checked_seeds, random_defects, spoil
 
@@ -57,50 +57,8 @@ def random_affine(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return maps
 
 
-def distort(images: ArrayLike, maps: ArrayLike) -> NDArray[Any]:
-    """Apply affine maps to images, with bilinear interpolation; pixels outside the input are background.
-
-    Parameters
-    ----------
-    images : array_like of uint8, float32 or float64, shape (n, H, W)
-    maps : array_like of shape (n, 2, 3)
-        From output to input pixels, as `random_affine` draws them.
-
-    Returns
-    -------
-    ndarray of the same shape and dtype
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If an array has another shape or dtype.
-
-    Examples
-    --------
-    >>> image = np.zeros((1, 3, 3), np.uint8)
-    >>> image[0, 1, 1] = 200
-    >>> right = np.array([[[1, 0, -1], [0, 1, 0]]], float)
-    >>> distort(image, right)[0]
-    array([[  0,   0,   0],
-           [  0,   0, 200],
-           [  0,   0,   0]], dtype=uint8)
-    """
-    given = _checks.array(images, "images", "expected shape (n, H, W)")
-    dtype = given.dtype.newbyteorder("=")
-    if given.ndim != 3 or dtype not in (np.uint8, np.float32, np.float64):
-        raise InputError(
-            f"images has dtype {given.dtype} and shape {given.shape}; expected uint8, float32 or float64, "
-            "and (n, H, W)."
-        )
-    maps = _checks.tensor(maps, np.float64, (len(given), 2, 3), "maps")
-    kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
-    out = np.empty(given.shape, kernel_dtype)
-    _distort.affine(_checks.plain(given, kernel_dtype), maps, out)
-    return out.astype(dtype, copy=False)
-
-
 def random_distortions(
-    n: int, rng: np.random.Generator, *, distort: bool, vary: bool, defects: float = 0.0
+    n: int, rng: np.random.Generator, *, distort: bool, vary: bool, defects: float
 ) -> Distortions | None:
     """Draw the distortions of a recipe: variations or affine maps, then defects, or none.
 
@@ -110,7 +68,7 @@ def random_distortions(
         Number of images.
     rng : numpy.random.Generator
     distort, vary : bool
-    defects : float, default 0
+    defects : float
         As for `lenet.training.Recipe`.
 
     Returns
@@ -127,7 +85,7 @@ def random_distortions(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> drawn = random_distortions(4, rng, distort=True, vary=False)
+    >>> drawn = random_distortions(4, rng, distort=True, vary=False, defects=0)
     >>> drawn[1:3].apply(np.zeros((2, 28, 28), np.uint8)).shape
     (2, 28, 28)
     """
@@ -145,12 +103,17 @@ class AffineMaps:
     Parameters
     ----------
     maps : ndarray of float64, shape (n, 2, 3)
-        As `random_affine` draws them.
+        From output to input pixels, as `random_affine` draws them.
 
     Examples
     --------
-    >>> AffineMaps(random_affine(4, np.random.default_rng(0)))[:2].maps.shape
-    (2, 2, 3)
+    >>> image = np.zeros((1, 3, 3), np.uint8)
+    >>> image[0, 1, 1] = 200
+    >>> right = np.array([[[1, 0, -1], [0, 1, 0]]], float)
+    >>> AffineMaps(right).apply(image)[0]
+    array([[  0,   0,   0],
+           [  0,   0, 200],
+           [  0,   0,   0]], dtype=uint8)
     """
 
     maps: NDArray[np.float64]
@@ -159,7 +122,7 @@ class AffineMaps:
         return AffineMaps(self.maps[part])
 
     def apply(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Distort the images, as `distort` does.
+        """Map the images, with bilinear interpolation; pixels outside the input are background.
 
         Parameters
         ----------
@@ -168,8 +131,24 @@ class AffineMaps:
         Returns
         -------
         ndarray of the same shape and dtype
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the images or the maps have another shape or dtype.
         """
-        return distort(images, self.maps)
+        given = _checks.array(images, "images", "expected shape (n, H, W)")
+        dtype = given.dtype.newbyteorder("=")
+        if given.ndim != 3 or dtype not in (np.uint8, np.float32, np.float64):
+            raise InputError(
+                f"images has dtype {given.dtype} and shape {given.shape}; expected uint8, float32 or float64, "
+                "and (n, H, W)."
+            )
+        maps = _checks.tensor(self.maps, np.float64, (len(given), 2, 3), "maps")
+        kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
+        out = np.empty(given.shape, kernel_dtype)
+        _distort.affine(_checks.plain(given, kernel_dtype), maps, out)
+        return out.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +205,9 @@ class Variations:
 
     Examples
     --------
-    >>> random_variations(4, np.random.default_rng(0))[:2].pens.shape
-    (2, 7)
+    >>> images = np.zeros((2, 28, 28), np.uint8)
+    >>> random_variations(4, np.random.default_rng(0))[:2].apply(images).shape
+    (2, 28, 28)
     """
 
     maps: NDArray[np.float64]
@@ -239,7 +219,7 @@ class Variations:
         return Variations(self.maps[part], self.bends[part], self.pens[part], self.seeds[part])
 
     def apply(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Vary the images, as `vary` does.
+        """Warp the images, change their strokes, and add a background.
 
         Parameters
         ----------
@@ -248,8 +228,23 @@ class Variations:
         Returns
         -------
         ndarray of uint8, shape (n, 28, 28)
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the images or the parameters have another shape or dtype, or the pens are not finite.
         """
-        return vary(images, self)
+        pixels = _checks.byte_images(images)
+        n = len(pixels)
+        maps = _checks.tensor(self.maps, np.float64, (n, 2, 3), "maps")
+        bends = _checks.tensor(self.bends, np.float32, (n, 2, 4, 4), "bends")
+        pens = _checks.tensor(self.pens, np.float32, (n, 7), "pens")
+        if not np.isfinite(pens).all():
+            raise InputError("pens contains NaN or infinite values; expected finite numbers.")
+        seeds = checked_seeds(self.seeds, n).astype(np.uint64)
+        out = np.empty_like(pixels)
+        _distort.vary(pixels, maps, bends, pens, seeds, out)
+        return out
 
 
 def random_variations(n: int, rng: np.random.Generator) -> Variations:
@@ -297,41 +292,3 @@ def random_variations(n: int, rng: np.random.Generator) -> Variations:
         np.stack(pens, axis=1).astype(np.float32),
         rng.integers(0, 2**64, n, np.uint64),
     )
-
-
-def vary(images: ArrayLike, variations: Variations) -> NDArray[np.uint8]:
-    """Vary images: warp them, change their strokes, and add a background.
-
-    Parameters
-    ----------
-    images : array_like of uint8, shape (n, 28, 28)
-    variations : Variations
-
-    Returns
-    -------
-    ndarray of uint8, shape (n, 28, 28)
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If an array has another shape or dtype, or the pens are not finite.
-
-    Examples
-    --------
-    >>> images = np.zeros((2, 28, 28), np.uint8)
-    >>> vary(images, random_variations(2, np.random.default_rng(0))).shape
-    (2, 28, 28)
-    """
-    if not isinstance(variations, Variations):
-        raise InputTypeError(f"variations is of type {type(variations).__name__}; expected Variations.")
-    pixels = _checks.byte_images(images)
-    n = len(pixels)
-    maps = _checks.tensor(variations.maps, np.float64, (n, 2, 3), "maps")
-    bends = _checks.tensor(variations.bends, np.float32, (n, 2, 4, 4), "bends")
-    pens = _checks.tensor(variations.pens, np.float32, (n, 7), "pens")
-    if not np.isfinite(pens).all():
-        raise InputError("pens contains NaN or infinite values; expected finite numbers.")
-    seeds = checked_seeds(variations.seeds, n).astype(np.uint64)
-    out = np.empty_like(pixels)
-    _distort.vary(pixels, maps, bends, pens, seeds, out)
-    return out
