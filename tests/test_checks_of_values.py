@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import lenet
 from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
 
 BELOW_1, ABOVE_1 = np.nextafter(1, 0), np.nextafter(1, 2)
+X, Y = np.zeros((1, 28, 28), np.uint8), np.zeros(1, int)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,23 @@ def test_values_in_messages_are_short_and_exact():
     assert len(_checks.short_repr("x" * 1000)) == 80
     assert len(_checks.short_repr(SimpleNamespace(x="y" * 1000))) == 80
     assert _checks.short_repr(np.arange(4).reshape(2, 2)) == "array([[0, 1], [2, 3]])"
+
+
+@pytest.mark.parametrize("value", [np.zeros((300, 3)), list(range(10_000)), "x" * 10_000])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda value: lenet.LeNet5(num_classes=value),
+        lambda value: lenet.LeNet5(seed=0).predict(X, n_jobs=value),
+        lambda value: lenet.SGD(lenet.LeNet5(seed=0), value),
+        lambda value: lenet.train(lenet.LeNet5(seed=0), X, Y, value),
+        lambda value: lenet.training.RECIPES["default"].with_changes(schedule=value),
+        lambda value: lenet.evaluation.evaluate(value, X, Y),
+        lambda value: lenet.LeNetClassifier(tol=value).fit(X, Y),
+    ],
+)
+def test_a_message_shows_the_beginning_of_a_long_value(call, value):
+    with pytest.raises((InputError, InputTypeError)) as caught:
+        call(value)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)

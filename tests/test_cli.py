@@ -1,6 +1,7 @@
 """`lenet predict`, `read`, `evaluate`, `info` and `export`: their output and files."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -494,3 +495,14 @@ def test_a_rate_requires_a_calibrated_model(capsys, tmp_path):
     lenet.LeNet5().save(tmp_path / "new.safetensors")
     said = misused(capsys, "predict", "a.png", "--reject-at", "0.01", "--model", tmp_path / "new.safetensors")
     assert "The model has no rejection thresholds. Omit --reject-at, train the model with a validation split of" in said
+
+
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.backend_inline", pytest.param("nonsense", marks=pytest.mark.landing)]
+)
+def test_a_backend_of_matplotlib_that_is_missing_does_not_matter(tmp_path, backend):
+    command = [sys.executable, "-m", "lenet", "info", "--figure", "a.png"]
+    variables = os.environ | {"MPLBACKEND": backend}
+    ended = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG"

@@ -333,3 +333,22 @@ def test_the_figure_is_of_the_model_that_is_named(capsys, tmp_path):
         assert cli.main(["info", *arguments, "--figure", str(tmp_path / name)]) == 0
     assert (tmp_path / "own.png").read_bytes() == plots.architecture(26)
     assert (tmp_path / "stock.png").read_bytes() == plots.architecture(10)
+
+
+class Interrupted:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_a_finalizer_ends_the_command(monkeypatch, capsys):
+    def run(*_):
+        Interrupted()
+        for _ in range(500):
+            time.sleep(0.01)
+        return 0
+
+    monkeypatch.setattr("lenet.cli.info.run", run)
+    hook = sys.unraisablehook
+    assert cli.main(["info"]) == 130
+    assert capsys.readouterr().err == "lenet: interrupted\n"
+    assert sys.unraisablehook is hook

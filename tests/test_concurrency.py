@@ -213,3 +213,19 @@ def test_threads_train_copies_side_by_side(digits):
         list(threads.map(lambda own: train(own, digits, n_jobs=2), copies))
     for own in copies:
         np.testing.assert_array_equal(own.parameters.flat, alone.parameters.flat)
+
+
+def test_many_threads_leave_little_memory_in_a_model(images):
+    model, barrier = lenet.LeNet5(seed=0), threading.Barrier(12)
+
+    def work():
+        barrier.wait()
+        for _ in range(5):
+            model.loss_and_gradients(images[:30], np.arange(30) % 10, n_jobs=1)
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 <= len(model._learners) <= 4

@@ -299,3 +299,9 @@ def test_a_missing_file_and_a_folder_are_clear_errors(tmp_path):
 def test_other_arrays_may_differ_only_in_case(save):
     X, y = small()
     assert len(load_npz(save(X=X, y=y, k=np.ones(1), K=np.ones(1))).X_test) == 10
+
+
+def test_an_array_that_occurs_twice_is_refused(save):
+    X, y = small()
+    with pytest.raises(DataError, match=r"mine\.npz has x twice, in upper or lower case\. Remove one\."):
+        load_npz(save(X=X, x=X, y=y))

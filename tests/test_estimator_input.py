@@ -1,6 +1,7 @@
 """LeNetClassifier rejects invalid parameters, images, labels and weights."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -146,3 +147,13 @@ def test_an_error_leaves_a_classifier_unchanged(method):
     with pytest.raises(InputError, match="has one class"):
         classifier.fit(X[:100, :49], np.zeros(100))
     assert pickle.dumps(classifier) == before
+
+
+def test_extreme_numbers_fit_a_classifier_without_a_warning():
+    classifier = lenet.LeNetClassifier(max_iter=1, random_state=0, image_shape=(4, 5))
+    table, y = np.array([[1e200, -1e200] * 10, [-1e200, 1e200] * 10] * 5), [0, 1] * 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.filterwarnings("ignore", message="The network has hardly begun to learn")
+        classifier.fit(table, y)
+    assert (classifier.framing_.low, classifier.framing_.high) == (-1e200, 1e200)

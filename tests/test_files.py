@@ -81,8 +81,9 @@ def test_an_error_names_the_files_that_are_already_replaced(tmp_path, monkeypatc
 
 def test_a_path_without_a_name_is_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SaveError, match=r"could not be written \(expected a file name, not a folder\)"):
-        atomic_write("", b"new")
+    for name in ("", "."):
+        with pytest.raises(SaveError, match=r"could not be written \(expected a file name, not a folder\)"):
+            atomic_write(name, b"new")
     with pytest.raises(SaveError, match=r"could not be written \(a folder or a device has that name\)"):
         atomic_write(tmp_path, b"new")
 
@@ -137,6 +138,16 @@ def test_a_replaced_file_keeps_its_permissions_to_read_write_and_execute(tmp_pat
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o7777 == after
     assert seen[0] == 0o600  # until it is complete
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_replaced_link_becomes_a_file_without_the_set_user_id_bit_of_its_target(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    target.chmod(0o4750)
+    link.symlink_to(target)
+    atomic_write(link, b"new")
+    assert (link.read_bytes(), link.lstat().st_mode & 0o7777) == (b"new", 0o750)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")

@@ -114,3 +114,9 @@ def test_the_loss_of_an_empty_batch_is_refused(model):
         model.loss_and_gradients(np.zeros((0, 28, 28)), np.zeros(0, int))
     with pytest.raises(InputError, match="There are no images; expected at least one"):
         model.layerwise_loss_and_gradients(np.zeros((0, 28, 28)), np.zeros(0, int))
+
+
+def test_pixels_just_above_1_are_shown_with_all_digits(model):
+    pixels = np.full((28, 28), 1.0000001)
+    with pytest.raises(InputError, match=r"pixels from 1\.0000001 to 1\.0000001; expected \[0, 1\]"):
+        model.predict(pixels)
