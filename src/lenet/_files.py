@@ -19,7 +19,7 @@ _LOCKED_BYTE = 2**31 - 2  # beyond the contents, since Windows lets no other pro
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Replace the file at `path` atomically, with the errors of `write_together`."""
+    """Replace the file at `path` atomically, or raise SaveError."""
     write_together({Path(path): content})
 
 
@@ -28,12 +28,6 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
     All contents are written to temporary files and synced before the first file is renamed, so a full disk changes
     nothing.
-
-    Raises
-    ------
-    SaveError
-        If the disk is full, a folder is not writable, or a path is a folder or a device or, on Windows, a read-only
-        file. The message says which files have been replaced.
     """
     temporaries: dict[Path, Path] = {}
     replaced: list[str] = []
@@ -87,15 +81,7 @@ def begins_with(path: Path, mark: bytes, within: int = 1000) -> bool:
 
 
 def check_replaceable(path: str | os.PathLike[str], *marks: bytes) -> None:
-    """Check that a file may be written: it does not exist, or begins with a mark that lenet leaves in such files.
-
-    Raises
-    ------
-    InputError
-        If the path is a folder or a file that lenet did not write, or its parent folder does not exist.
-    SaveError
-        If no file can be created in that folder.
-    """
+    """Check that a file may be written: it does not exist, or begins with a mark that lenet leaves in such files."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected a file name.")
@@ -128,14 +114,8 @@ def remove_leftovers(folder: Path) -> None:
 def lock(file: BinaryIO) -> None:
     """Lock a file for this process, until `unlock` or until the file is closed.
 
-    On Windows, locking moves the file position, and closing the file may release the lock late.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process has locked it.
-    OSError
-        If the file system does not support locks.
+    Raises BlockingIOError if another process has locked it, and OSError if the file system does not support locks. On
+    Windows, locking moves the file position, and closing the file may release the lock late.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -154,13 +134,7 @@ def lock(file: BinaryIO) -> None:
 
 
 def unlock(file: BinaryIO) -> None:
-    """Release the lock of a file at once. On Windows, this moves the position of the file.
-
-    Raises
-    ------
-    OSError
-        If the file system does not support locks, or, on Windows, the file is not locked.
-    """
+    """Release the lock of a file at once. On Windows, this moves the position of the file."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -173,13 +147,7 @@ def unlock(file: BinaryIO) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder if the platform supports it, so that renamed files survive a power cut.
-
-    Raises
-    ------
-    SaveError
-        If the disk fails.
-    """
+    """Sync a folder if the platform supports it, so that renamed files survive a power cut."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:

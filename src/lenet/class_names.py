@@ -15,11 +15,6 @@ _MAX_SHOWN = 20  # characters in figures and tables
 def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...]:
     """Return the names of the classes in the order of the outputs; "0", "1", ... if the metadata has none.
 
-    Raises
-    ------
-    InputError
-        If the names in the metadata are damaged, or there is not one for each class.
-
     Examples
     --------
     >>> class_names({"classes": '["cat", "dog"]'}, 2)
@@ -35,13 +30,7 @@ def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...
 
 
 def checked(names: Iterable[str], num_classes: int | None = None) -> tuple[str, ...]:
-    """Validate names and return them as a tuple.
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If they are not distinct, printable strings of 1 to 100 characters, or not `num_classes` of them.
-    """
+    """Validate names, of which there are `num_classes` unless it is None, and return them as a tuple."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputTypeError(f"classes is {short_repr(names)}; expected a list of strings.")
     found = tuple(names)

@@ -37,11 +37,6 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
     """Return the names of all pictures, with folders and patterns replaced by the files in them or matching them.
 
     Unless `quiet`, a note lists the files of folders that are not pictures.
-
-    Raises
-    ------
-    InputError
-        If a folder has no pictures, a pattern matches nothing, or a name is empty.
     """
     from lenet.data.image_folder import Unreadable, files_in, is_picture
 
@@ -74,13 +69,7 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
 
 
 def picture(name: str) -> str | BinaryIO:
-    """Return a picture as a path or a binary file, which has the content of standard input.
-
-    Raises
-    ------
-    InputError
-        If standard input is closed or too long.
-    """
+    """Return a picture as a path or a binary file, which has the content of standard input."""
     if name != STANDARD_INPUT:
         return name
     if sys.stdin is None:

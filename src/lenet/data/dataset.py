@@ -139,12 +139,6 @@ class Dataset(_Arrays):
 def checked(dataset: Dataset, source: str) -> Dataset:
     """Return `dataset` after validating it; errors name the source.
 
-    Raises
-    ------
-    DataError
-        If a part is empty, its images are not 28x28, its numbers of images and labels differ, or the labels are neither
-        within 0 to 9 nor exactly 0 to K-1 for K classes.
-
     Examples
     --------
     >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.array([0, 1])
@@ -216,12 +210,6 @@ def stratified_split(
     """Hold out one in `one_in` images of each class for testing, always the same ones, in the original order.
 
     X has shape (n, 28, 28), and y (n,). Without `hold_out`, all images are for testing, and none for training.
-
-    Raises
-    ------
-    DataError
-        If there are more or fewer images than labels, or a label is negative. With `hold_out`, also as for `checked`:
-        the test set is empty if every class has fewer than `one_in` / 2 images.
 
     Examples
     --------

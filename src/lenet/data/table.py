@@ -34,12 +34,6 @@ def pixel_columns(
     If no column has the name of labels, they are in the only one of 785 columns whose name has no number at its end; in
     the last if the given rows have text there and none in the first; or otherwise in the first. Errors name the source.
 
-    Raises
-    ------
-    DataError
-        If several columns have the name of labels, or there are not exactly 784 columns besides those of labels and row
-        numbers.
-
     Examples
     --------
     >>> label, pixels = pixel_columns(["label", *(f"pixel{k}" for k in range(784))], "table")
@@ -98,11 +92,6 @@ def is_text(field: str) -> bool:
 def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
     """Return labels as numbers, and the names of the classes unless the labels are already numbers.
 
-    Raises
-    ------
-    DataError
-        If a label is missing, negative, a fraction, or 1,000,000,000 or more.
-
     Examples
     --------
     >>> numbered(["cat", "dog", "cat"], "table")
@@ -121,13 +110,7 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
 
 
 def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return the images and labels of a table that is read in parts: pixels as for `read_csv`, (n, 784), and labels.
-
-    Raises
-    ------
-    DataError
-        If a pixel is missing, not a number or out of range, or there are more than 1,000,000 rows.
-    """
+    """Return the images and labels of a table that is read in parts: pixels as for `read_csv`, (n, 784), and labels."""
     images: list[NDArray[np.uint8]] = []
     labels: list[str] = []
     decimals: list[bool] = []

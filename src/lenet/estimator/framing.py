@@ -154,11 +154,6 @@ def shape_of(
     The table has `n_features` columns; `given` is the height and width if X was an array of images. The warning has
     this stacklevel.
 
-    Raises
-    ------
-    InputError
-        If the table does not contain images of this shape, or they are larger than 28x28.
-
     Examples
     --------
     >>> shape_of(64, "auto", None), shape_of(96, (12, 8), None)

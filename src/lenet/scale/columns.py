@@ -62,11 +62,6 @@ def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
     """Return the images of an Arrow batch of image columns as an array (n, 784) or (n, 28, 28) of uint8 or floats.
 
     In the table, `start` rows precede the batch.
-
-    Raises
-    ------
-    InputError, DataError
-        If a row is not an image; the message names the row.
     """
     where = f"{source}, row "
     if batch.num_columns > 1:

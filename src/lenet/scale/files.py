@@ -36,17 +36,7 @@ class File:
 
 
 def matching(pattern: str) -> list[File]:
-    """Return the files that match a path, an address or a pattern, sorted by name.
-
-    Raises
-    ------
-    InputError
-        If no file matches.
-    DataError
-        If a server does not answer.
-    MissingExtraError
-        If fsspec lacks the package for this kind of address.
-    """
+    """Return the files that match a path, an address or a pattern, sorted by name."""
     if not pattern:  # Path("") would be the current folder
         raise InputError("The path of the images is empty; expected a path, an address or a pattern.")
     is_local = "://" not in pattern or Path(pattern).exists()

@@ -13,13 +13,7 @@ from lenet.scale.files import File
 
 
 def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
-    """Return the number of rows of each row group, and the names of the image columns.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged, has no such columns, or several with the same name.
-    """
+    """Return the number of rows of each row group, and the names of the image columns."""
     with _opened(file) as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata
         rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -33,15 +27,7 @@ def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
 
 
 def images(file: File, group: int, names: list[str], start: int) -> Iterator[NDArray[Any]]:
-    """Yield the images of a row group, after `start` rows of the file.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged.
-    InputError
-        If a row is not an image; the message names the row.
-    """
+    """Yield the images of a row group, after `start` rows of the file."""
     with _opened(file) as parquet:
         schema = require("pyarrow", "dask").schema([parquet.schema_arrow.field(name) for name in names])
         rows = columns.rows_at_once(schema)

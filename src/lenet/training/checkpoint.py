@@ -25,17 +25,7 @@ def checkpoint_bytes(state: State, args: dict[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path, model: LeNet5, recipe: Recipe, args: dict[str, Any]) -> State:
-    """Read a checkpoint of a run with this recipe and these arguments; the model, which it must fit, is not changed.
-
-    Raises
-    ------
-    WeightsError
-        If the checkpoint is damaged or belongs to another network.
-    InputError
-        If it has other arguments.
-    OSError
-        If it cannot be read.
-    """
+    """Read a checkpoint of a run with this recipe and these arguments; the model, which it must fit, is not changed."""
     try:
         arrays, metadata = read_tensors(path)
         if metadata.get("format") != FORMAT:

@@ -126,13 +126,6 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
 def content_of(path: str | os.PathLike[str]) -> bytes:
     """Read a weights file in any format.
 
-    Raises
-    ------
-    WeightsError
-        If it is empty or larger than 64 MiB.
-    OSError
-        If it cannot be read.
-
     Examples
     --------
     >>> from importlib import resources
