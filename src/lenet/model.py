@@ -227,12 +227,12 @@ class LeNet5:
     def _layers(self) -> Iterable[tuple[str, Layer]]:
         return ((name, layer) for name, layers in self.stages for layer in layers)
 
-    def _layer_inputs(self, images: Array) -> Iterator[tuple[str, Layer, Array]]:
-        """Yield the name of the stage, the layer and the layer's input for each layer, given validated images."""
+    def _forward(self, images: Array) -> Iterator[tuple[str, Layer, Array, Array]]:
+        """Yield the stage's name, each layer, its input and its output, given validated images."""
         y = standardised(images, self.mean, self.std, self.dtype, self.padding)
         for name, layer in self._layers():
-            yield name, layer, y
-            y = layer.forward(y)[0]
+            x, y = y, layer.forward(y)[0]
+            yield name, layer, x, y
 
     # ---- predicting ------------------------------------------------------------------------------------
 
@@ -368,11 +368,9 @@ class LeNet5:
         >>> LeNet5(seed=0).activations(np.zeros((28, 28)))["s4"].shape
         (1, 16, 5, 5)
         """
-        y = standardised(_checks.images(x), self.mean, self.std, self.dtype, self.padding)
-        outputs = {"input": y}
-        for name, layers in self.stages:
-            for layer in layers:
-                y, _ = layer.forward(y)
+        outputs: dict[str, Array] = {}
+        for name, _, given, y in self._forward(_checks.images(x)):
+            outputs.setdefault("input", given)
             outputs[name] = y
         return outputs
 

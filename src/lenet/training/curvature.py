@@ -90,10 +90,10 @@ def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
     >>> bool((found <= 2.62).all())  # 2 (1.7159 * 2 / 3)**2, for a unit near 0
     True
     """
-    *hidden, (_, _, y) = model._layer_inputs(_checks.images(x))  # y enters the last layer, the distances to the codes
+    *hidden, (_, _, y, _) = model._forward(_checks.images(x))  # y enters the last layer, the distances to the codes
     found = FlatDict(model.parameters.shapes, model.dtype)
     ddy = np.full_like(y, 2 / max(1, len(y)))  # a second derivative, as dy is a first one
-    for name, layer, given in reversed(hidden):
+    for name, layer, given, _ in reversed(hidden):
         ddy, second = second_derivatives(layer, given, ddy)
         found.update({f"{name}.{key}": value for key, value in second.items()})
     return found

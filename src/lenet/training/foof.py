@@ -105,7 +105,7 @@ class FOOF(SGD):
 
 def _inputs(model: LeNet5, images: Array) -> Iterator[tuple[str, Array]]:
     """Yield the name of each layer with parameters, and its inputs: one row (x, 1) for each image and output pixel."""
-    for name, layer, x in model._layer_inputs(images):
+    for name, layer, x, _ in model._forward(images):
         if layer.parameters:
             rows = _rows(layer, x)
             yield name, np.column_stack([rows, np.ones(len(rows), rows.dtype)])
