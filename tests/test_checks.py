@@ -173,25 +173,6 @@ def test_the_unit_interval_is_exact_in_every_type(dtype):
             _checks.unit_floats(outside.astype(dtype))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_bytes_become_floats_within_a_border_of_zeros(dtype):
-    chunk = np.arange(2 * 784).reshape(2, 28, 28).astype(np.uint8)
-    expected = np.zeros((2, 1, 32, 32), dtype)
-    expected[:, 0, 2:30, 2:30] = chunk * dtype(1 / 255)
-    found = _checks.pixels(chunk, dtype, 2)
-    assert found.dtype == dtype
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(_checks.pixels(chunk, dtype), expected[..., 2:30, 2:30])
-
-
-def test_floats_are_copied_without_scaling():
-    chunk = np.random.default_rng(0).random((2, 28, 28)).astype(np.float32)
-    found = _checks.pixels(chunk, np.float32)
-    np.testing.assert_array_equal(found[:, 0], chunk)
-    assert not np.shares_memory(found, chunk)
-    assert _checks.pixels(np.asfortranarray(chunk), np.float64).flags.c_contiguous
-
-
 def test_images_of_bytes_are_contiguous():
     images = np.arange(3 * 784).reshape(28, 28, 3).astype(np.uint8).T
     found = _checks.byte_images(images)

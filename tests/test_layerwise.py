@@ -134,3 +134,22 @@ def test_a_diverged_training_run_ends_without_a_warning(model):
     with pytest.raises(DivergedError, match="The loss is not finite"):
         train(model, X, y, Recipe("wrong", epochs=60, batch_size=10, lr=1e300, weight_decay=1e200), seed=0)
     assert np.isfinite(model.parameters.flat).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bytes_become_floats_within_a_border_of_zeros(dtype):
+    chunk = np.arange(2 * 784).reshape(2, 28, 28).astype(np.uint8)
+    expected = np.zeros((2, 1, 32, 32), dtype)
+    expected[:, 0, 2:30, 2:30] = chunk * dtype(1 / 255)
+    found = standardised(chunk, 0, 1, dtype, 2)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(standardised(chunk, 0, 1, dtype), expected[..., 2:30, 2:30])
+
+
+def test_floats_are_copied_without_scaling():
+    chunk = np.random.default_rng(0).random((2, 28, 28)).astype(np.float32)
+    found = standardised(chunk, 0, 1, np.float32)
+    np.testing.assert_array_equal(found[:, 0], chunk)
+    assert not np.shares_memory(found, chunk)
+    assert standardised(np.asfortranarray(chunk), 0, 1, np.float64).flags.c_contiguous

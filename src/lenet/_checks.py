@@ -125,16 +125,6 @@ def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray
     return out
 
 
-def pixels(chunk: NDArray[Any], dtype: DTypeLike, padding: int = 0) -> NDArray[Any]:
-    """Return checked images of shape (n, 28, 28) as a new array (n, 1, 28, 28) of floats in [0, 1], padded with 0."""
-    floats = chunk[:, np.newaxis].astype(dtype, order="C")
-    if padding:
-        floats = np.pad(floats, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    if chunk.dtype == np.uint8:
-        floats *= 1 / 255
-    return floats
-
-
 def labels(y: ArrayLike, length: int, num_classes: int, at_least: int = 0) -> NDArray[np.int64]:
     """Return y as int64 of shape (length,), with values from `at_least` to num_classes - 1."""
     values = array(y, "y", f"expected labels of shape ({length},)")

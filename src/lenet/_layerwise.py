@@ -14,8 +14,12 @@ EPSILON = 1e-5  # added to the variance of an image; stages.pxi has it too
 
 
 def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLike, padding: int = 0) -> Array:
-    """Return checked images as a new array of shape (n, 1, 28, 28), or larger with padding, standardised."""
-    y = _checks.pixels(x, dtype, padding)
+    """Return checked images as a new array of shape (n, 1, 28, 28), or larger if padded with 0, standardised."""
+    y = x[:, np.newaxis].astype(dtype, order="C")
+    if padding:
+        y = np.pad(y, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    if x.dtype == np.uint8:
+        y *= 1 / 255
     if mean is None or std is None:
         axes = (1, 2, 3)
         y -= y.mean(axis=axes, keepdims=True)
