@@ -38,15 +38,6 @@ Teacher = Callable[[NDArray[Any]], ArrayLike]
 SAMPLE = 500  # images from which a preconditioner is estimated before each epoch, as in the 1998 paper
 
 
-@dataclass(frozen=True)
-class _Settings:
-    recipe: Recipe
-    seed: int  # of all randomness
-    n_jobs: int | None
-    comm: Communicator
-    teacher: Teacher | None
-
-
 def train(
     model: LeNet5,
     X: ArrayLike,
@@ -145,11 +136,10 @@ def train(
         raise InputTypeError(f"comm is {_checks.short_repr(comm)}; expected a Communicator or None.")
     resolve_n_jobs(n_jobs)
     recipe, seed = recipe_named(recipe), _checks.whole(seed, "seed", at_least=0)
-    settings = _Settings(recipe, seed, n_jobs, SingleProcess() if comm is None else comm, teacher)
     optimizer = optimizer_of(recipe, model)
     data = TrainingSet.prepare(X, y, sample_weight, model, recipe, seed)
-    loop = _Loop(model, data, settings, _starting_state(model, data, settings, optimizer, state), optimizer)
-    loop.take_model()
+    loop = _Loop(model, data, optimizer, recipe, seed, n_jobs, SingleProcess() if comm is None else comm, teacher)
+    loop.take_model(loop.starting_state(state))
     return loop.run(on_step, on_epoch)
 
 
@@ -159,29 +149,6 @@ def optimizer_of(recipe: Recipe, model: LeNet5) -> SGD:
         return DiagonalLevenbergMarquardt(model, recipe.lr)
     kind = foof.FOOF if recipe.optimizer == FOOF else SGD
     return kind(model, recipe.lr, recipe.momentum, recipe.weight_decay)
-
-
-def _starting_state(
-    model: LeNet5, data: TrainingSet, settings: _Settings, optimizer: SGD, state: State | None
-) -> State:
-    """Return the first process's state, after checking that all processes have the same task."""
-    flat, recipe = model.parameters.flat, settings.recipe
-    if state is None:
-        state = State(flat, np.zeros_like(flat), flat.copy(), *_standardisation(model, data, recipe))
-    else:
-        try:
-            state.check(optimizer, recipe, len(data.members))
-        except (AttributeError, TypeError, ValueError) as error:
-            raise InputError(f"state is invalid ({error}). Pass a state that train returned.") from None
-        state = replace(state, history=[*state.history])  # the caller's state does not change
-    task = (data.X.shape, flat.shape, flat.dtype, recipe, settings.seed, chosen(), _rounding(optimizer))
-    if settings.comm.broadcast(task) != task:
-        raise InputError(
-            "This process and the first one differ in the images, the network, the recipe, the seed, the build of the "
-            "kernels or, with the optimizer foof, the results of NumPy. Start all processes with the same arguments, "
-            "and set LENET_CPU and OPENBLAS_CORETYPE if their CPUs differ."
-        )
-    return settings.comm.broadcast(state)
 
 
 def _ends(callback: Callback, state: State) -> bool:
@@ -208,21 +175,51 @@ def _standardisation(model: LeNet5, data: TrainingSet, recipe: Recipe) -> tuple[
     return standardisation(data.X, data.parts.train)
 
 
+@dataclass(eq=False)
 class _Loop:
     """Train a model step by step, and keep its training state."""
 
-    def __init__(self, model: LeNet5, data: TrainingSet, settings: _Settings, state: State, optimizer: SGD):
-        self.model, self.data, self.settings, self.state, self.optimizer = model, data, settings, state, optimizer
-        recipe = settings.recipe
-        self.steps_per_epoch = math.ceil(len(data.members) / recipe.batch_size)
+    model: LeNet5
+    data: TrainingSet
+    optimizer: SGD
+    recipe: Recipe
+    seed: int  # of all randomness
+    n_jobs: int | None
+    comm: Communicator
+    teacher: Teacher | None
+
+    def __post_init__(self) -> None:
+        recipe = self.recipe
+        self.steps_per_epoch = math.ceil(len(self.data.members) / recipe.batch_size)
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
-        self.learner = Learner(model.parameters, model._kernels, model.num_classes)
+        self.learner = Learner(self.model.parameters, self.model._kernels, self.model.num_classes)
         self.token, self.stop_requested = object(), False
 
-    def take_model(self) -> None:
+    def starting_state(self, state: State | None) -> State:
+        """Return the first process's state, after checking that all processes have the same task."""
+        model, data, recipe = self.model, self.data, self.recipe
+        flat = model.parameters.flat
+        if state is None:
+            state = State(flat, np.zeros_like(flat), flat.copy(), *_standardisation(model, data, recipe))
+        else:
+            try:
+                state.check(self.optimizer, recipe, len(data.members))
+            except (AttributeError, TypeError, ValueError) as error:
+                raise InputError(f"state is invalid ({error}). Pass a state that train returned.") from None
+            state = replace(state, history=[*state.history])  # the caller's state does not change
+        task = (data.X.shape, flat.shape, flat.dtype, recipe, self.seed, chosen(), _rounding(self.optimizer))
+        if self.comm.broadcast(task) != task:
+            raise InputError(
+                "This process and the first one differ in the images, the network, the recipe, the seed, the build of "
+                "the kernels or, with the optimizer foof, the results of NumPy. Start all processes with the same "
+                "arguments, and set LENET_CPU and OPENBLAS_CORETYPE if their CPUs differ."
+            )
+        return self.comm.broadcast(state)
+
+    def take_model(self, state: State) -> None:
         """Load the state into the model and the optimizer, and let it share their arrays."""
-        model, state = self.model, self.state
+        model, self.state = self.model, state
         self.before = model.metadata, model.mean, model.std
         model.metadata = {KEY: model.metadata[KEY]} if KEY in model.metadata else {}
         model._training = self.token
@@ -236,17 +233,17 @@ class _Loop:
 
     def run(self, on_step: Callback | None, on_epoch: Callback | None) -> State:
         """Train to the end, or until a callback stops the training."""
-        state, recipe = self.state, self.settings.recipe
+        state, recipe = self.state, self.recipe
         finished = True
         while finished and state.epoch <= recipe.epochs and not self._out_of_patience():
             finished = self._run_epoch(on_step)
-            if finished and self.settings.comm.broadcast(on_epoch is not None and _ends(on_epoch, state)):
+            if finished and self.comm.broadcast(on_epoch is not None and _ends(on_epoch, state)):
                 break
         self._check_alone()
         state.parameters = state.parameters.copy()  # to resume from, even if the model changes
         if finished:
             self.model.parameters.flat[...] = state.best_parameters
-            if on_epoch is None and self.settings.comm.rank == 0 and not isinstance(self.model, LeNet1998):
+            if on_epoch is None and self.comm.rank == 0 and not isinstance(self.model, LeNet1998):
                 indices, weights = self.data.parts.train, self.data.weights
                 plateau = Plateau(self.data.y[indices], None if weights is None else weights[indices])
                 plateau.warn(self._comparable_loss(), len(state.history) * self.steps_per_epoch)
@@ -254,18 +251,18 @@ class _Loop:
 
     def _comparable_loss(self) -> float:
         """Return the last loss of images with labels: that of training may include non-digits or a teacher's labels."""
-        row, has_others = self.state.history[-1], self.settings.recipe.non_digits or self.settings.teacher is not None
+        row, has_others = self.state.history[-1], self.recipe.non_digits or self.teacher is not None
         if row.val_loss is not None:
             return row.val_loss
         return 0.0 if has_others else row.loss
 
     def _out_of_patience(self) -> bool:
-        patience = self.settings.recipe.patience
+        patience = self.recipe.patience
         return patience is not None and len(self.state.history) - self.state.best_epoch >= patience
 
     def _run_epoch(self, on_step: Callback | None) -> bool:
         """Run the rest of the current epoch; return whether it was finished."""
-        state, recipe, seed = self.state, self.settings.recipe, self.settings.seed
+        state, recipe, seed = self.state, self.recipe, self.seed
         if state.epoch > 1:
             self.data = self.data.with_images_of(state.epoch, recipe, seed)
         rng = np.random.default_rng([seed, state.epoch])
@@ -283,7 +280,7 @@ class _Loop:
             state.seconds = seconds_before + spent
             state.images_per_second = (state.images - images_before) / max(1e-9, spent)
             self.stop_requested = on_step is not None and _ends(on_step, state)
-            if agreed or (self.stop_requested and self.settings.comm.size == 1):
+            if agreed or (self.stop_requested and self.comm.size == 1):
                 return False  # several processes agree with the next step's all-reduce
         self._close_epoch()
         return True
@@ -295,19 +292,19 @@ class _Loop:
         distortions: Distortions | None,
     ) -> None:
         """Let the first process estimate the preconditioner from the first images of an epoch."""
-        if self.settings.comm.rank == 0:
+        if self.comm.rank == 0:
             images = self.data.batch(members)[0]
             optimizer.estimate(images if distortions is None else distortions.apply(images))
-        optimizer.preconditioner[...] = self.settings.comm.broadcast(optimizer.preconditioner)
+        optimizer.preconditioner[...] = self.comm.broadcast(optimizer.preconditioner)
 
     def _step(self, members: NDArray[np.int64], distortions: Distortions | None) -> bool:
         """Learn from a batch; return whether any process asked to stop after the previous step."""
-        state, comm = self.state, self.settings.comm
+        state, comm = self.state, self.comm
         mine = comm.share(len(members))
         X, targets, labels, weights = self.data.batch(members[mine])
         distortions = distortions and distortions[mine]
-        if self.settings.teacher is not None:
-            X, targets = self._with_teacher(X, distortions, self.settings.teacher)
+        if self.teacher is not None:
+            X, targets = self._with_teacher(X, distortions, self.teacher)
             distortions = None
         losses, logits, gradients = self.learner(
             X,
@@ -316,7 +313,7 @@ class _Loop:
             self.model.std,
             weights=weights,
             batch_size=len(members),
-            n_jobs=self.settings.n_jobs,
+            n_jobs=self.n_jobs,
             distortions=distortions,
         )
         loss_sum = float(losses.sum() if weights is None else losses @ weights)
@@ -372,10 +369,10 @@ class _Loop:
     def _validate(self) -> tuple[float, float]:
         """Return the validation loss and accuracy, which the first process computes."""
         found: Any = None
-        if self.settings.comm.rank == 0:
+        if self.comm.rank == 0:
             X, targets, _, weights = self.data.batch(self.data.parts.validation)
-            found = evaluate(self.model, X, targets, sample_weight=weights, n_jobs=self.settings.n_jobs)
-        loss, accuracy = self.settings.comm.broadcast(found)
+            found = evaluate(self.model, X, targets, sample_weight=weights, n_jobs=self.n_jobs)
+        loss, accuracy = self.comm.broadcast(found)
         return loss, accuracy
 
     def _learning_rate(self, step: int) -> float:
@@ -392,7 +389,7 @@ class _Loop:
 
     def _restore_after_divergence(self) -> DivergedError:
         """Restore the best weights so far, or those from before the training, and return the error."""
-        state, recipe = self.state, self.settings.recipe
+        state, recipe = self.state, self.recipe
         step, kept = state.step, "those from before the training"
         if state.history:
             kept = f"those of epoch {state.best_epoch}"
