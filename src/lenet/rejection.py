@@ -4,7 +4,6 @@
 `lenet.LeNet5.predict`, the command line and the server follow the same rule.
 """
 
-import functools
 import json
 import math
 from collections.abc import Mapping
@@ -168,10 +167,7 @@ def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     p = probabilities.astype(np.float64)
     entropy = -np.add.reduce(p * np.log(np.maximum(p, 1e-30)), axis=1)
     # np.clip and the methods of arrays take longer than the network does for one image.
-    return np.asarray(np.minimum(np.maximum(1 - entropy / _log(p.shape[1]), 0), 1))
-
-
-_log = functools.lru_cache(16)(np.log)
+    return np.asarray(np.minimum(np.maximum(1 - entropy / math.log(p.shape[1]), 0), 1))
 
 
 def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
