@@ -90,14 +90,13 @@ def test_range_of_the_pixels(values, low, high):
     assert (framing.low, framing.high) == (low, high)
 
 
-@pytest.mark.parametrize("unit", [1.0, 1e200])  # whose square is infinite
-def test_the_range_of_values_with_an_outlier_is_three_standard_deviations(unit):
+def test_the_range_of_values_with_an_outlier_is_three_standard_deviations():
     values = [-1.0] * 50 + [1.0] * 49 + [100.0]
-    framing = frame(unit * np.array([values]), (10, 10))
+    framing = frame(np.array([values]), (10, 10))
     high = statistics.fmean(values) + 3 * statistics.pstdev(values)
-    assert (framing.low, framing.high) == (-unit, pytest.approx(unit * high))
-    framing = frame(-unit * np.array([values]), (10, 10))
-    assert (framing.low, framing.high) == (pytest.approx(-unit * high), unit)
+    assert (framing.low, framing.high) == (-1, pytest.approx(high))
+    framing = frame(-np.array([values]), (10, 10))
+    assert (framing.low, framing.high) == (pytest.approx(-high), 1)
 
 
 def test_bytes_of_full_size_are_not_copied():

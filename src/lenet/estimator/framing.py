@@ -13,7 +13,6 @@ from lenet._checks import SIDE, short_repr, whole
 from lenet._mnist_form import BOX
 from lenet.errors import InputError
 
-_LARGE = 1e140
 _FRAMED_AT_ONCE = 1024  # rows per block, which is copied in double precision
 
 
@@ -139,9 +138,8 @@ def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
     if (low >= 0 and high <= 1) or low == high:
         low, high = min(0.0, low), max(1.0, high)
     elif low < 0:
-        unit = 1.0 if max(-low, high) < _LARGE else _LARGE  # the squares must fit in a float
-        scaled = X if unit == 1.0 else X / unit
-        mean, reach = unit * float(scaled.mean(dtype=np.float64)), 3 * unit * float(scaled.std(dtype=np.float64))
+        with np.errstate(over="ignore", invalid="ignore"):  # if the squares exceed a float, nothing is an outlier
+            mean, reach = float(X.mean(dtype=np.float64)), 3 * float(X.std(dtype=np.float64))
         low, high = max(low, mean - reach), min(high, mean + reach)
     return Framing(*shape, low, high, whole=_are_whole(X))
 
