@@ -16,7 +16,7 @@ import numpy as np
 import lenet
 from lenet import LeNet5, LeNetClassifier, evaluation, interop, layers, losses, plots, reading, rejection, training
 from lenet.data import Dataset
-from lenet.training import Recipe, optim, runs, splits
+from lenet.training import Recipe, optim, splits
 from lenet.training.augment import defects, distortions
 from lenet.training.augment.drawn_digits import drawn_digits
 from lenet.training.augment.non_digits import non_digits
@@ -309,7 +309,6 @@ def cases(folder: Path) -> dict[str, Case]:
             "parent": {"type": [None, 3, []], "value": ["a\0b"], "huge": [LONG]}, "start": MODEL,
             "args": {"type": [None, 3, "x", [], {**ARGS, "seed": "x"}, {**ARGS, "recipe": object()}],
                      "value": [{}, {**ARGS, "seed": -1}], "huge": [{**ARGS, "num_classes": 10**9}]}}),
-        "training.runs.results_csv": Case(runs.results_csv, {"history": [EPOCH]}, {"history": HISTORY}),
         "training.splits.split": Case(splits.split, {"y": np.repeat(LABELS, 4), "validation": 0.25, "seed": 0}, {
             "y": {name: LABEL[name] for name in ("type", "not finite", "huge")}, "validation": numbers(-0.1, 1.0),
             "seed": SEED}),

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import lenet
+from lenet._files import check_writable
 from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.training import runs
 from lenet.training.recipes import Recipe
-from lenet.training.runs import Run, results_csv
+from lenet.training.runs import Run, _results_csv
 from lenet.training.state import Epoch
 
 RECIPE = {"name": "mine", "epochs": 2, "batch_size": 8, "lr": 0.1}
@@ -230,20 +231,14 @@ def test_results_have_at_most_16_mebibytes(run):
 
 def test_the_rows_of_the_results_are_numbered(run):
     rows = [replace(ROW, epoch=number) for number in (1, 2, 3)]
-    run.write("results.csv", results_csv(rows))
+    run.write("results.csv", _results_csv(rows))
     assert run.history() == rows
-    run.write("results.csv", results_csv([rows[0], rows[2]]))
+    run.write("results.csv", _results_csv([rows[0], rows[2]]))
     with pytest.raises(InputError, match="its row 2 is not that of epoch 2"):
         run.history()
-    run.write("results.csv", results_csv([]))
+    run.write("results.csv", _results_csv([]))
     with pytest.raises(InputError, match="it has no epochs"):
         run.history()
-
-
-@pytest.mark.parametrize("history", [None, (ROW,), [ROW, 3], [[1, 2]]])
-def test_only_a_list_of_epochs_is_written(history):
-    with pytest.raises(InputTypeError, match=r"^history is .+; expected a list of Epoch\.$"):
-        results_csv(history)
 
 
 METADATA = {"recipe": "mine", "data": "marks.npz", "seed": "7", "lenet": "0.1.0", "epoch": "1"}
@@ -271,7 +266,7 @@ def test_the_error_for_a_folder_that_cannot_be_written_has_the_reason(run, monke
 
     monkeypatch.setattr("tempfile.TemporaryFile", fails)
     with pytest.raises(SaveError) as caught:
-        run.check_writable()
+        check_writable(run.folder)
     assert str(caught.value) == f"{run.folder} cannot be written {reason}"
 
 

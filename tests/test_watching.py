@@ -174,7 +174,7 @@ def refusals(folder):
         Path(name).mkdir()
         Path(name, "args.json").write_text(json.dumps(args))
     epoch = lenet.training.Epoch(1, 0.1, 1.0, 0.5, None, None, 1.0, 1.0)
-    Path("done/results.csv").write_text(lenet.training.runs.results_csv([epoch]))
+    Path("done/results.csv").write_text(lenet.training.runs._results_csv([epoch]))
     Path("none").mkdir()
     Path("photo.png").write_bytes(b"\x89PNG\r\n\x1a\nmine")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet import __version__
-from lenet._files import remove_leftovers
+from lenet._files import check_writable, remove_leftovers
 from lenet.cli.options import DATA_NAMES, add_common, add_data, add_network, load_data, load_model
 from lenet.cli.output import note, quoted, say, standard_output
 from lenet.errors import DataError, InputError, SaveError
@@ -264,7 +264,7 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     opened = Run(folder)
     arguments.tensorboard |= has_events(opened.folder)
     require_extras(opened.recipe, tensorboard=arguments.tensorboard)
-    opened.check_writable()
+    check_writable(opened.folder)
     data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
     if data.sha256() != opened.args["data_sha256"]:
         raise InputError(

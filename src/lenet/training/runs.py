@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lenet import __version__, _checks, class_names
-from lenet._files import atomic_write, check_writable, lock, read_at_most, sync_folder, unlock
+from lenet._files import atomic_write, lock, read_at_most, sync_folder, unlock
 from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.loading import BEST, load, network_class
 from lenet.model import LeNet5
@@ -222,16 +222,6 @@ class Run:
                 with contextlib.suppress(OSError):  # as above
                     unlock(file)
 
-    def check_writable(self) -> None:
-        """Check that files can be created in the folder.
-
-        Raises
-        ------
-        SaveError
-            If no file can be created.
-        """
-        check_writable(self.folder)
-
     def write(self, name: str, content: bytes | str) -> None:
         """Write a file to the folder, replacing an existing one atomically.
 
@@ -266,7 +256,7 @@ class Run:
         SaveError
             If a file cannot be written.
         """
-        self.write("results.csv", results_csv(state.history))
+        self.write("results.csv", _results_csv(state.history))
         model.metadata = self.metadata(state.history[-1])
         model.save(self.folder / "last.safetensors")
         if state.best_epoch == len(state.history):
@@ -359,29 +349,8 @@ def shown_name(data: str | os.PathLike[str]) -> str:
     return Path(data).name.encode("utf-8", "backslashreplace").decode()  # the name of a file may not be Unicode
 
 
-def results_csv(history: list[Epoch]) -> str:
-    """Return the history as CSV, with a header and one line per epoch; missing values are empty.
-
-    Parameters
-    ----------
-    history : list of Epoch
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputTypeError
-        If history is not a list of Epoch.
-
-    Examples
-    --------
-    >>> results_csv([Epoch(1, 0.5, 2.3, 0.1, None, None, 1e5, 0.6)]).splitlines()[1]
-    '1,0.5,2.3,0.1,,,100000.0,0.6'
-    """
-    if not isinstance(history, list) or not all(isinstance(row, Epoch) for row in history):
-        raise InputTypeError(f"history is {_checks.short_repr(history)}; expected a list of Epoch.")
+def _results_csv(history: list[Epoch]) -> str:
+    """Return the history as CSV, with a header and one line per epoch; missing values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [each.name for each in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
@@ -411,7 +380,7 @@ def _checked_args(args: Any) -> dict[str, Any]:
 
 
 def _read_results(path: Path) -> list[Epoch]:
-    """Read what `results_csv` returned; raise TypeError, ValueError, csv.Error or OSError."""
+    """Read what `_results_csv` returned; raise TypeError, ValueError, csv.Error or OSError."""
     content = read_at_most(path, MAX_RESULTS_BYTES)
     if content is None:
         raise ValueError(f"it is larger than {MAX_RESULTS_BYTES:,} bytes")
