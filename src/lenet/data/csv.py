@@ -110,21 +110,19 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     return _read_path(path)[0]
 
 
-def read_table(file: BinaryIO, name: str) -> Table:
-    """Read an open, seekable CSV file; raise the errors of `read_csv`, or OSError if reading fails."""
-    return _read(file, name)[0]
-
-
 def _read_path(path: str | os.PathLike[str]) -> tuple[Table, str]:
     try:
         with Path(path).open("rb") as file:
-            return _read(file, str(path))
+            return read_table(file, str(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of a CSV file.") from error
 
 
-def _read(file: BinaryIO, name: str) -> tuple[Table, str]:
-    """Return the table, and its name for errors about labels, which includes their column if no header names it."""
+def read_table(file: BinaryIO, name: str) -> tuple[Table, str]:
+    """Read an open, seekable CSV file; raise the errors of `read_csv`, or OSError if reading fails.
+
+    Also return the table's name for errors about labels, which includes their column if no header names it.
+    """
     pandas = require("pandas", "train")
     try:
         file = _decompressed(file)

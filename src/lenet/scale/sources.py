@@ -111,7 +111,7 @@ def _of_parquet(file: File, column: str | None) -> Iterator[Part]:
 
 def _read_csv(file: File) -> list[NDArray[Any]]:
     with file.open("readahead") as opened:
-        return [csv.read_table(opened, file.name).X]
+        return [csv.read_table(opened, file.name)[0].X]
 
 
 def _of_npy(file: File) -> Iterator[Part]:
