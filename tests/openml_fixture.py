@@ -8,9 +8,12 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+
+from lenet.data import Dataset, openml
 
 IDS = {"mnist_784": 554, "fashion-mnist": 40996}
 
@@ -110,3 +113,9 @@ def served(files: dict[str, bytes], status_of_others: int = 404) -> Iterator[tup
         finally:
             server.shutdown()
             thread.join()
+
+
+def load_small(name: str = "mnist") -> Dataset:
+    """Load a data set from OpenML of which the first 20 images are for training."""
+    with mock.patch.object(openml, "_N_TRAIN", 20):
+        return openml._from_openml(name)

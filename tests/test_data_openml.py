@@ -15,7 +15,7 @@ from lenet import data
 from lenet.data import openml
 from lenet.errors import ConfigurationError, DataError, DownloadError, MissingExtraError
 
-from .openml_fixture import answers, arff, fill_cache, point_at, served, small_set
+from .openml_fixture import answers, arff, fill_cache, load_small, point_at, served, small_set
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pandas")
@@ -46,7 +46,7 @@ def write_idx_set(folder, first_pixel):
 def test_the_data_set_is_read_from_scikit_learns_cache_in_order(home, name, at_openml, quote):
     images, labels = small_set(30)
     fill_cache(home, answers(at_openml, arff(at_openml, images, labels, quote)))
-    X_train, y_train, X_test, y_test = openml._from_openml(name, n_train=20)
+    X_train, y_train, X_test, y_test = load_small(name)
     assert [a.dtype.name for a in (X_train, y_train, X_test, y_test)] == ["uint8", "int64", "uint8", "int64"]
     np.testing.assert_array_equal(X_train, images[:20])
     np.testing.assert_array_equal(X_test, images[20:])
@@ -70,9 +70,9 @@ def test_it_is_downloaded_once_and_then_read_from_the_cache(home, monkeypatch):
     with served(files) as (address, asked):
         files.update(answers("mnist_784", table, address=address))
         point_at(monkeypatch, address)
-        first = openml._from_openml("mnist", n_train=20)
+        first = load_small()
         assert sorted(asked) == sorted(files)
-    second = openml._from_openml("mnist", n_train=20)  # the server is gone
+    second = load_small()  # the server is gone
     for ours, again in zip(first, second, strict=True):
         np.testing.assert_array_equal(ours, again)
     np.testing.assert_array_equal(second.X_test, images[20:])
@@ -81,25 +81,25 @@ def test_it_is_downloaded_once_and_then_read_from_the_cache(home, monkeypatch):
 def test_the_cache_alone_is_enough_and_a_damaged_one_is_rebuilt(home):
     images, labels = small_set(30)
     fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
-    openml._from_openml("mnist", n_train=20)
+    load_small()
     copy = home / "lenet" / "mnist.npz"
     assert [path.name for path in copy.parent.iterdir()] == ["mnist.npz"]  # no temporary file is left
     whole = copy.read_bytes()
 
     copy.write_bytes(whole[: len(whole) // 2])
-    np.testing.assert_array_equal(openml._from_openml("mnist", n_train=20).X_train, images[:20])
+    np.testing.assert_array_equal(load_small().X_train, images[:20])
     assert copy.read_bytes()[:2] == b"PK"
     assert len(data.load_npz(copy).X_test) == 10
 
     (home / "openml").rename(home / "elsewhere")
-    np.testing.assert_array_equal(openml._from_openml("mnist", n_train=20).X_train, images[:20])
+    np.testing.assert_array_equal(load_small().X_train, images[:20])
 
 
 def test_without_space_for_the_cache_the_data_set_is_still_loaded(home):
     images, labels = small_set(30)
     fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
     (home / "lenet").write_text("a file where the folder would be")
-    np.testing.assert_array_equal(openml._from_openml("mnist", n_train=20).X_train, images[:20])
+    np.testing.assert_array_equal(load_small().X_train, images[:20])
 
 
 def test_a_failing_write_leaves_no_temporary_file(home, monkeypatch):
@@ -109,7 +109,7 @@ def test_a_failing_write_leaves_no_temporary_file(home, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert len(openml._from_openml("mnist", n_train=20).X_train) == 20
+    assert len(load_small().X_train) == 20
     assert list((home / "lenet").iterdir()) == []
 
 
@@ -186,7 +186,7 @@ def test_a_table_damaged_on_the_way_is_a_download_error(home, monkeypatch, sent)
         files["data/v1/download/1/mnist_784.arff"] = sent
         point_at(monkeypatch, address)
         with pytest.raises(DownloadError) as caught:
-            openml._from_openml("mnist", n_train=20)
+            load_small()
     check_download_error(str(caught.value))
     assert not (home / "lenet").exists()
 
@@ -197,7 +197,7 @@ def test_a_damaged_cache_without_network_is_a_download_error(home):
     cached = home / "openml" / "openml.org" / "data" / "v1" / "download" / "1" / "mnist_784.arff.gz"
     cached.write_bytes(cached.read_bytes()[:-200])
     with pytest.raises(DownloadError):
-        openml._from_openml("mnist", n_train=20)
+        load_small()
 
 
 @pytest.mark.parametrize("pixel", [256, -1])
@@ -207,7 +207,7 @@ def test_an_out_of_range_pixel_is_never_wrapped(home, pixel):
     images[3, 5, 5] = pixel
     fill_cache(home, answers("mnist_784", arff("mnist_784", images, labels)))
     with pytest.raises(DataError, match=f"pixels from .*{pixel}" if pixel < 0 else f"to {pixel}"):
-        openml._from_openml("mnist", n_train=20)
+        load_small()
 
 
 def test_a_table_of_other_images_is_refused(home):
@@ -215,7 +215,7 @@ def test_a_table_of_other_images_is_refused(home):
     table = arff("mnist_784", images[:, :27], labels)
     fill_cache(home, answers("mnist_784", table, n_pixels=27 * 28))
     with pytest.raises(DataError, match=r"^the table mnist_784 from OpenML has 756 pixels per row; expected 784"):
-        openml._from_openml("mnist", n_train=20)
+        load_small()
 
 
 @pytest.mark.parametrize(("module", "package"), [("pandas", "pandas"), ("sklearn.datasets", "scikit-learn")])

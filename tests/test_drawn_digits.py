@@ -191,14 +191,14 @@ def test_curves_are_cubic_hermite_splines_with_the_tangents_of_catmull_and_rom()
     tangents = np.concatenate([points[1:2] - points[:1], points[2:] - points[:-2], points[-1:] - points[-2:-1]])
     tangents[1:-1] /= 2
     expected = interpolate.CubicHermiteSpline(np.arange(6), points, tangents)
-    t = np.concatenate([k + np.linspace(0, 1, 5) for k in range(5)])
-    np.testing.assert_allclose(smooth(points, 5), expected(t), atol=1e-12)
+    t = np.concatenate([k + np.linspace(0, 1, 8) for k in range(5)])
+    np.testing.assert_allclose(smooth(points), expected(t), atol=1e-12)
 
 
 def test_curves_have_corners_at_repeated_points():
-    corner = smooth(np.array([[0.0, 0], [7, 0], [7, 0], [3, 9]]), 4)
-    np.testing.assert_allclose(corner[:4], [[0, 0], [7 / 3, 0], [14 / 3, 0], [7, 0]], atol=1e-12)
-    np.testing.assert_allclose(corner[4:], [[7, 0], [17 / 3, 3], [13 / 3, 6], [3, 9]], atol=1e-12)
+    corner = smooth(np.array([[0.0, 0], [7, 0], [7, 0], [3, 9]]))
+    np.testing.assert_allclose(corner[:8], [[k, 0] for k in range(8)], atol=1e-12)
+    np.testing.assert_allclose(corner[8:], [[7 - 4 * k / 7, 9 * k / 7] for k in range(8)], atol=1e-12)
 
 
 def prepared(model, recipe, X=DIGITS.X_train[:200], y=DIGITS.y_train[:200], sample_weight=None):

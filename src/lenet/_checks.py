@@ -233,13 +233,13 @@ def plain(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     return np.require(values, dtype, ("C", "A")).view(dtype)
 
 
-def byte_images(images: ArrayLike) -> NDArray[np.uint8]:
+def byte_images(images: ArrayLike, name: str = "images") -> NDArray[np.uint8]:
     """Return images as a C-contiguous array, or raise an error if they are not uint8 of shape (n, 28, 28)."""
-    pixels = array(images, "images", "expected uint8 of shape (n, 28, 28)")
+    pixels = array(images, name, "expected uint8 of shape (n, 28, 28)")
     if pixels.dtype != np.uint8:
-        raise InputTypeError(f"images has dtype {pixels.dtype}; expected uint8.")
+        raise InputTypeError(f"{name} has dtype {pixels.dtype}; expected uint8.")
     if pixels.shape[1:] != (SIDE, SIDE):
-        raise InputError(f"images has shape {pixels.shape}; expected (n, {SIDE}, {SIDE}).")
+        raise InputError(f"{name} has shape {pixels.shape}; expected (n, {SIDE}, {SIDE}).")
     return np.ascontiguousarray(pixels)
 
 

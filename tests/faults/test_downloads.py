@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from faults.folders import changed
-from openml_fixture import answers, arff, fill_cache, point_at, served, small_set
+from openml_fixture import answers, arff, fill_cache, load_small, point_at, served, small_set
 
 from lenet.data import openml
 from lenet.errors import DataError, DownloadError
@@ -44,15 +44,11 @@ def check(dataset):
         np.testing.assert_array_equal(found, wanted)
 
 
-def load():
-    return openml._from_openml("mnist", n_train=20)
-
-
 @pytest.fixture
 def copy(home, monkeypatch):
     """The cached copy; its replacement is fetched immediately, and not cached."""
     fill_cache(home, answers("mnist_784", TABLE))
-    check(load())
+    check(load_small())
     table = openml._fetch(openml.require("sklearn.datasets", "train"), "mnist")
     monkeypatch.setattr(openml, "_fetch", lambda *_: table)
     monkeypatch.setattr(openml, "_keep", lambda *_: None)
@@ -64,7 +60,7 @@ def test_the_cache_with_any_byte_changed(copy, step):
     for place in range(0, copy.stat().st_size, step):
         for other in (None, copy.read_bytes()[place] ^ 32):  # which makes a capital a small letter
             with changed(copy, place, other):
-                check(load())
+                check(load_small())
 
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.landing)])
@@ -74,7 +70,7 @@ def test_the_cache_truncated_anywhere(copy, monkeypatch, step):
     lengths = range(0, size, step)
     for length in reversed(lengths):
         os.truncate(copy, length)
-        check(load())
+        check(load_small())
     assert len(fetched) == len(lengths)
 
 
@@ -89,7 +85,7 @@ def test_scikit_learns_cache_with_a_byte_changed(home, files, monkeypatch, share
         content = copy.read_bytes()
         for place in range(0, len(content), share):
             with changed(copy, place):
-                check(load())
+                check(load_small())
             copy.write_bytes(content)  # it may have been fetched again
 
 
@@ -105,7 +101,7 @@ def test_scikit_learns_cache_truncated_without_a_network(home, monkeypatch, shar
                 fill_cache(home, whole)
                 (home / "openml" / "openml.org" / f"{path}.gz").write_bytes(packed[:length])
                 with pytest.raises(DownloadError):
-                    load()
+                    load_small()
 
 
 @pytest.mark.parametrize("share", [2003, pytest.param(499, marks=pytest.mark.release)])
@@ -118,7 +114,7 @@ def test_a_download_that_is_cut(home, files, packed, share):
         for length in range(0, len(sent), step):
             files[path] = sent[:length]
             with pytest.raises((DownloadError, DataError)):
-                load()
+                load_small()
             assert not (home / "lenet").exists()
         files[path] = content
-    check(load())
+    check(load_small())

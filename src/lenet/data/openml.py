@@ -120,7 +120,7 @@ def _folder_from_environment(name: str) -> Path | None:
     return folder if name == "mnist" and (holds_idx_files(folder) or not others) else None
 
 
-def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
+def _from_openml(name: str) -> Dataset:
     datasets = require("sklearn.datasets", "train")
     try:
         copy = Path(datasets.get_data_home(), "lenet", f"{name}.npz")
@@ -144,7 +144,7 @@ def _from_openml(name: str, n_train: int = _N_TRAIN) -> Dataset:
     if X.shape[1:] != (SIDE * SIDE,):
         raise DataError(f"{source} has {X.shape[1]} pixels per row; expected 784. Use IDX files instead.")
     X = X.astype(np.uint8, order="C").reshape(-1, SIDE, SIDE)
-    dataset = checked(Dataset(X[:n_train], y[:n_train], X[n_train:], y[n_train:]), source)
+    dataset = checked(Dataset(X[:_N_TRAIN], y[:_N_TRAIN], X[_N_TRAIN:], y[_N_TRAIN:]), source)
     _keep(dataset, copy)
     return dataset
 

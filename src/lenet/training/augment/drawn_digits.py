@@ -176,21 +176,19 @@ def _written(digit: int, rng: Random) -> Image:
     return mnist_form(cropped(canvas))
 
 
-def smooth(points: NDArray[np.float64], steps: int = 8) -> NDArray[np.float64]:
+def smooth(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return points on the Catmull-Rom spline through the given ones, with corners where a point is repeated.
 
     Between two points, the curve is the cubic with their positions and tangents (Hermite). The tangent at a point is
     half the step from the point before it to the one after it; at ends and corners, it is the step to the other point.
 
-    The n points, at least two, have shape (n, 2); the result has shape (m * steps, 2) for m pairs of successive points
-    that differ, each pair with `steps` points from one to the other.
+    The n points, at least two, have shape (n, 2); the result has shape (8 * m, 2) for m pairs of successive points that
+    differ, each pair with 8 points from one to the other.
 
     Examples
     --------
-    >>> smooth(np.array([[0.0, 0.0], [4.0, 0.0]]), 3)
-    array([[0., 0.],
-           [2., 0.],
-           [4., 0.]])
+    >>> smooth(np.array([[0.0, 0.0], [7.0, 0.0]]))[:, 0]
+    array([0., 1., 2., 3., 4., 5., 6., 7.])
     """
     around = np.concatenate([points[:1], points, points[-1:]])
     quadruples = np.stack([around[k : len(around) - 3 + k] for k in range(4)], axis=1)
@@ -199,7 +197,7 @@ def smooth(points: NDArray[np.float64], steps: int = 8) -> NDArray[np.float64]:
     step = end - start
     leaving = np.where((before == start).all(axis=2, keepdims=True), step, (end - before) / 2)
     arriving = np.where((end == after).all(axis=2, keepdims=True), step, (after - start) / 2)
-    t = np.linspace(0, 1, steps)[:, np.newaxis]
+    t = np.linspace(0, 1, 8)[:, np.newaxis]
     from_start = (1 - t) ** 2 * ((1 + 2 * t) * start + t * leaving)
     to_end = t**2 * ((3 - 2 * t) * end - (1 - t) * arriving)
     curve: NDArray[np.float64] = from_start + to_end

@@ -55,11 +55,8 @@ def non_digits(n: int, digits: Image, rng: Random) -> Image:
     (5, 28, 28)
     """
     n, rng = _checks.size(n, "n"), _checks.generator(rng)
-    digits = _checks.array(digits, "digits", "expected uint8 of shape (m, 28, 28)")
-    if digits.dtype != np.uint8 or digits.shape[1:] != (SIDE, SIDE) or not len(digits):
-        raise InputError(
-            f"digits has dtype {digits.dtype} and shape {digits.shape}; expected uint8 and (m, 28, 28), m at least 1."
-        )
+    digits = _checks.byte_images(digits, "digits")
+    _checks.not_empty(digits)
     if not digits.any():
         raise InputError("All images are blank; expected some with ink. Correct the pixels: 255 is ink.")
     require("cv2", "vision")  # before the kinds that do not require it
