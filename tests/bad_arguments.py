@@ -172,15 +172,12 @@ LAYERS = {
     "layers.SparseConv2d": (layers.SparseConv2d(np.ones((3, 2), bool), 3), (N, 2, 5, 4)),
     "layers.RBF": (layers.RBF(np.ones((3, 5))), (N, 5)),
 }
-REAL_MAPS = distortions.random_affine(N, np.random.default_rng(0))
 READ = {"type": [3.0, {}, object(), BYTES.astype(complex)], "shape": [np.zeros(3), BYTES],
         "value": [b"no picture", np.full((9, 9), -1)], "not finite": [np.full((9, 9), np.nan)],
         "huge": [np.full((9, 9), 1e308)]}  # fmt: skip
 A_PICTURE = np.full((40, 40), 255, np.uint8)
 A_PICTURE[10:30, 18:22] = 0
 DATA = Dataset(BYTES, LABELS, BYTES, LABELS)
-A_STATE = training.State(*[np.zeros(3, np.float32)] * 3, 0.0, 1.0)
-EPOCH = training.Epoch(1, 0.1, 2.0, 0.5, None, None, 100.0, 1.0)
 
 
 def rng() -> np.random.Generator:
