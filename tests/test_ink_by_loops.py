@@ -62,7 +62,7 @@ def test_the_coarse_picture_has_sides_of_256_and_at_least_64_pixels(shape, expec
 def is_dark_by_definition(grey):
     """The decision for a picture that is neither narrow nor mostly of one level; None if it is close."""
     height, width = grey.shape
-    size = max(3, min(height, width) // 2) | 1
+    size = max(3, min(height, width) // 4) | 1
     local = grey - windowed(np.mean, grey.astype(float), size)
     local -= local.mean()
     skewness = (local**3).mean() / (local**2).mean() ** 1.5
@@ -124,6 +124,18 @@ def test_ink_that_covers_exactly_a_third_is_measured():
     picture[1:11, 1:11] = 50
     picture[-3:-1:2, 1:-1:3] = picture[12, ::2] = 200
     assert is_dark_by_definition(picture) is is_dark_on_light(picture) is False
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reflection_does_not_make_dark_ink_light(seed):
+    """Relative to windows of half the picture, its middle would be lighter than the ink is dark."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-60:60, -80:80]
+    picture = 100 + rng.normal(0, 1, (120, 160)) + 100 * np.exp(-((x / 60) ** 2) - (y / 48) ** 2)
+    for left in range(10, 150, 20):
+        picture[70:90, left : left + 3] -= 25
+    assert is_dark_on_light(np.rint(picture).astype(np.uint8))
+    assert not is_dark_on_light(np.rint(255 - picture).astype(np.uint8))
 
 
 # The levels of ink
@@ -350,9 +362,9 @@ def test_ink_without_strokes_is_not_strengthened_and_levels_of_0_and_1_are_paper
 
 
 def paper_by_definition(coarse):
-    """Dark parts narrower than a third become the level around them; a shadow continues beyond the border."""
+    """Dark parts narrower than 31% of a side become the level around them; a shadow continues beyond the border."""
     height, width = coarse.shape
-    size = max(3, min(height, width) // 3, min(max(height, width) // 2, 21)) | 1
+    size = max(3, min(height, width) * 31 // 100, min(max(height, width) // 2, 21)) | 1
     border = np.concatenate([coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]])
     if int(border.max()) - int(border.min()) <= 16:
         levels = closed(coarse, size)
@@ -392,7 +404,7 @@ def test_the_border_of_even_paper_has_levels_that_differ_by_16_at_most(steps):
     ("shape", "size"),
     [
         ((60, 90), 21),  # as the shorter side is small
-        ((90, 120), 31),  # a third of it, made odd
+        ((90, 120), 27),  # 0.31 of it, made odd
         ((8, 6), 5),  # half of the longer side at most
         ((5, 7), 3),
         ((30, 30), 15),

@@ -18,6 +18,7 @@ _DISTINCT = 0.68
 _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is not needed
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
+_WIDEST = 0.31  # shorter sides: anything dark and narrower may be ink; shadows are wider
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
 _INK_OF_STROKE = 0.7  # the fraction of a stroke that must be ink even if what is dark at the border is a shadow
@@ -102,7 +103,7 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
         return True
     if light < 1 - _MOSTLY and not border.any():
         return False
-    size = max(3, min(grey.shape) // 2) | 1
+    size = max(3, min(grey.shape) // 4) | 1  # wider than strokes, narrower than most reflections and shadows
     local = (grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)).ravel()
     local -= local.mean()
     squares = local * local
@@ -203,8 +204,8 @@ def _darkness(grey: NDArray[np.uint8], paper: NDArray[np.uint8]) -> NDArray[np.u
 
 
 def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = False) -> NDArray[np.uint8]:
-    """Return the picture without dark ink, enlarged: replace anything narrower than a third by the level around it."""
-    size = max(3, min(coarse.shape) // 3, min(max(coarse.shape) // 2, 21)) | 1
+    """Return the picture without dark ink, enlarged: replace anything narrow by the level around it."""
+    size = max(3, int(_WIDEST * min(coarse.shape)), min(max(coarse.shape) // 2, 21)) | 1
     darkest, lightest = levels_of(border_of(coarse))
     if lightest - darkest <= _EVEN:
         closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
