@@ -40,6 +40,12 @@ def turned(picture, degrees, level):
     return cv2.warpAffine(picture, matrix, size, borderValue=level)
 
 
+def smooth(level):
+    """A photograph out of focus: its levels fall towards a dark corner."""
+    y, x = np.mgrid[:200, :300]
+    return np.rint(level + np.hypot(y, x).clip(0, 90) / 90 * 100).astype(np.uint8)
+
+
 def is_cropped(picture):
     return cropped_to_photographs(picture)[0] is not picture
 
@@ -159,6 +165,7 @@ def vignette():
         np.repeat(np.linspace(90, 210, 400), 300).reshape(400, 300).astype(np.uint8),  # a shadow without an edge
         overexposed(),
         vignette(),
+        np.maximum(smooth(60), photograph(200, 300)),
     ],
 )
 def test_ink_frames_overexposed_paper_and_shadows_are_kept(picture):
@@ -180,11 +187,20 @@ def test_a_photograph_is_25_levels_lighter_or_darker_than_the_ground(step, cropp
     assert is_cropped(np.pad(inner, 20, constant_values=100)) == cropped
 
 
-@pytest.mark.parametrize(("difference", "left"), [(16, 32), (17, 0)])
+@pytest.mark.parametrize(("difference", "left"), [(16, 24), (17, 22)])
 def test_levels_of_the_ground_differ_by_up_to_16_from_its_corner(difference, left):
-    """A frame of 10 pixels belongs to the ground, or to a photograph that has no step at its edge."""
-    picture = np.pad(np.pad(photograph(), 10, constant_values=255 - difference), 20, constant_values=255)
+    """A frame of 2 pixels belongs to the ground, or to the photograph."""
+    picture = np.pad(np.pad(photograph(), 2, constant_values=255 - difference), 20, constant_values=255)
     assert cropped_to_photographs(picture)[1][0] == left
+
+
+@pytest.mark.parametrize(("rows", "cropped"), [(7, True), (8, False)])
+def test_three_quarters_of_a_ground_are_within_two_levels_of_its_corner(rows, cropped):
+    """Above and below the photograph, the ground has 30 rows."""
+    picture = np.pad(photograph(60, 120), ((30, 30), (0, 0)), constant_values=255)
+    picture[30 - rows : 30] -= 3
+    picture[90 : 90 + rows] -= 3
+    assert is_cropped(picture) == cropped
 
 
 @pytest.mark.parametrize(("period", "cropped"), [(13, True), (14, False)])

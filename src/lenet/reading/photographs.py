@@ -10,6 +10,7 @@ from lenet.reading.sheet import border_of
 _MIN_SIDE = 32  # pixels of the picture
 _CORNER, _FLAT = 5, 2  # pixels; the range of levels in a corner of the ground, as even blank paper has noise
 _ONE_COLOUR, _STEP = 16, 24  # levels: the limit within the ground, and the step at the edges of photographs
+_MIN_FLAT = 0.75  # of the ground; smooth parts of photographs have gradients
 _MIN_AREA = 0.1  # of the picture
 _MAX_HOLES = 0.1  # of the convex hulls of photographs: paper of the ground's colour leaves holes
 _MIN_GRAIN = 0.15  # the fraction of neighbouring pixels that differ: ink and drawings have few colours
@@ -48,14 +49,18 @@ def cropped_to_photographs(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], 
 
 def _ground(grey: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return the pixels of the coarse picture that have the colour of a flat corner and are connected with it."""
-    filled = np.zeros(np.add(coarse.shape, 2), np.uint8)  # OpenCV needs a margin of one pixel
+    ground = np.zeros(coarse.shape, bool)
     bottom, right = np.subtract(coarse.shape, 1).tolist()
     flags = 4 | 1 << 8 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
     for y, rows in ((0, np.s_[:_CORNER]), (bottom, np.s_[-_CORNER:])):
         for x, columns in ((0, np.s_[:_CORNER]), (right, np.s_[-_CORNER:])):
             if np.ptp(grey[rows, columns]) <= _FLAT:
+                filled = np.zeros(np.add(coarse.shape, 2), np.uint8)  # OpenCV needs a margin of one pixel
                 cv2.floodFill(coarse.copy(), filled, (x, y), 0, _ONE_COLOUR, _ONE_COLOUR, flags)
-    return filled[1:-1, 1:-1] > 0
+                region = filled[1:-1, 1:-1] > 0
+                if (cv2.absdiff(coarse[region], float(coarse[y, x])) <= _FLAT).mean() >= _MIN_FLAT:
+                    ground |= region
+    return ground
 
 
 def _photographs(grey: NDArray[np.uint8], coarse: NDArray[np.uint8], ground: NDArray[np.bool_]) -> NDArray[np.bool_]:
