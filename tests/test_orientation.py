@@ -46,11 +46,11 @@ def above(*probabilities):
     ],
 )
 def test_the_evidence_of_a_line_is_computed_by_hand(line, evidence):
-    assert orientation._evidence(reading_of(line)) == pytest.approx(evidence)
-    both = orientation._evidence(reading_of(line, line_of("53", 1.0, 0.85)))
+    assert orientation.evidence_of(reading_of(line)) == pytest.approx(evidence)
+    both = orientation.evidence_of(reading_of(line, line_of("53", 1.0, 0.85)))
     assert both == pytest.approx(evidence + math.log(101 / 5.375))
     of_digits = evidence + 3 * sum(digit.label is None for digit in line.digits)
-    assert orientation._evidence(reading_of(line), 0) == pytest.approx(of_digits)
+    assert orientation.evidence_of(reading_of(line), 0) == pytest.approx(of_digits)
 
 
 def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():

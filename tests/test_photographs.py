@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import lenet
+from lenet.data import load_digits
 from lenet.reading import read
 from lenet.reading.photographs import cropped_to_photographs
 
@@ -19,7 +19,7 @@ def photograph(height=120, width=160):
 
 
 def paper_with_digits():
-    digits, rng = lenet.data.load_digits().X_test[:4], np.random.default_rng(0)
+    digits, rng = load_digits().X_test[:4], np.random.default_rng(0)
     paper = rng.normal(170, 4, (100, 200)) * np.linspace(0.8, 1.1, 200)
     for n, digit in enumerate(digits):
         paper[36:64, 36 + 32 * n : 64 + 32 * n] -= digit / 255 * 90
@@ -138,12 +138,10 @@ def block_0(thick):
     return page
 
 
-def overexposed():
-    """White paper with a little writing, in front of a table."""
-    page = np.full((200, 300), 255, np.uint8)
-    page[40:80, 100:110] = page[40:80, 160:170] = 0
-    page[140:] = photograph(60, 300)
-    return page
+def enlarged(digit):
+    """Its strokes have soft edges, which differ from pixel to pixel."""
+    image = load_digits().X_test[np.flatnonzero(load_digits().y_test == digit)[0]]
+    return cv2.resize(image, None, fx=10, fy=10, interpolation=cv2.INTER_CUBIC)
 
 
 def vignette():
@@ -163,21 +161,48 @@ def vignette():
         np.pad(block_0(50), 20, constant_values=255),
         np.pad(framed(), 20, constant_values=255),
         np.repeat(np.linspace(90, 210, 400), 300).reshape(400, 300).astype(np.uint8),  # a shadow without an edge
-        overexposed(),
         vignette(),
+        *map(enlarged, range(10)),
         np.maximum(smooth(60), photograph(200, 300)),
     ],
 )
-def test_ink_frames_overexposed_paper_and_shadows_are_kept(picture):
+def test_ink_frames_and_shadows_are_kept(picture):
     found, corner = cropped_to_photographs(picture)
     assert found is picture
     assert corner == (0, 0)
 
 
-@pytest.mark.parametrize(("side", "cropped"), [(23, False), (24, True)])
-def test_a_photograph_has_a_tenth_of_the_picture(side, cropped):
+@pytest.mark.parametrize(("height", "cropped"), [(34, False), (35, True)])
+def test_photographs_have_a_tenth_of_the_picture(height, cropped):
+    picture = np.full((120, 200), 255, np.uint8)
+    picture[10 : 10 + height, 10:80] = photograph(height, 70)
+    assert is_cropped(picture) == cropped
+
+
+@pytest.mark.parametrize(("height", "cropped"), [(24, False), (25, True)])
+def test_a_photograph_has_a_fifth_of_the_shorter_side(height, cropped):
     """Its outline goes through the middle of its outer pixels."""
-    assert is_cropped(np.pad(photograph(side, side), ((20, 70 - side), (20, 70 - side)))[:72, :72]) == cropped
+    picture = np.full((120, 200), 255, np.uint8)
+    picture[10 : 10 + height, 10:190] = photograph(height, 180)
+    assert is_cropped(picture) == cropped
+
+
+@pytest.mark.parametrize(("cut", "cropped"), [(44, True), (46, False)])
+def test_a_photograph_fills_nine_tenths_of_a_rectangle(cut, cropped):
+    """A corner is cut off by a line at 45 degrees: a triangle of 0.097 or 0.106 of the photograph."""
+    picture = np.pad(photograph(100, 100), 20, constant_values=255)
+    y, x = np.mgrid[:140, :140]
+    picture[x + y < 40 + cut] = 255
+    assert is_cropped(picture) == cropped
+
+
+def test_a_page_beside_a_photograph_without_digits_is_read():
+    rng, page = np.random.default_rng(0), np.full((400, 600), 255, np.uint8)
+    page[20:140, 20:580] = 150 + 40 * np.sin(np.arange(560) / 280) + rng.normal(0, 1.5, (120, 560))
+    for n, digit in enumerate(load_digits().X_test[183:187]):
+        page[220:304, 60 + 120 * n : 144 + 120 * n] = 255 - cv2.resize(digit, (84, 84), interpolation=cv2.INTER_CUBIC)
+    assert is_cropped(page)
+    assert read(page).text.replace(" ", "") == "".join(map(str, load_digits().y_test[183:187]))
 
 
 @pytest.mark.parametrize(("step", "cropped"), [(24, False), (25, True)])

@@ -128,7 +128,7 @@ def test_photographs_of_common_cameras_are_halved_once(shape):
     buffer = io.BytesIO()
     Image.new("RGB", shape[::-1], (235, 230, 225)).save(buffer, "JPEG")
     grey, picture_shape = reading.pictures.reduced_grey(buffer.getvalue(), reading.page.MIN_DECODED_PIXELS)
-    page = reading.page.page_of(grey, picture_shape)
+    [page] = reading.page.pages_of(grey, picture_shape)
     assert page.ink.shape == (shape[0] // 2, shape[1] // 2)
     assert (page.picture_shape, page.scale) == (shape, 0.5)
 

@@ -132,6 +132,13 @@ def test_light_parts_are_joined_across_gaps_of_up_to_a_twelfth(shape, parts, gap
 # Shape
 
 
+def test_an_object_near_a_sheet_is_not_part_of_it():
+    """The gap of 10 pixels is narrower than a twelfth of the picture, and the coin than twice as wide a square."""
+    picture = picture_of((180, 240), 40, 30, 100, 130)
+    cv2.circle(picture, (184, 52), 14, LIGHT, cv2.FILLED)
+    np.testing.assert_array_equal(find_sheet(picture), rectangle(picture.shape, 44, 34, 92, 122))
+
+
 def polygon(*points):
     return np.array(points, np.int32)[:, np.newaxis]
 

@@ -8,7 +8,7 @@ import pytest
 from lenet.errors import InputError
 from lenet.reading import grouping, lines, strokes
 from lenet.reading.lines import InkLine, find_lines
-from lenet.reading.page import Page, page_of
+from lenet.reading.page import Page, page_of, pages_of
 
 cv2 = pytest.importorskip("cv2")
 
@@ -150,7 +150,7 @@ def test_pictures_above_3_100_000_pixels_are_shrunk():
 def test_a_picture_that_was_decoded_at_half_its_size_keeps_its_shape():
     grey = np.full((100, 161), 200, np.uint8)
     grey[30:60, 40:50] = 0
-    page = page_of(grey, (199, 321))
+    [page] = pages_of(grey, (199, 321))
     assert (page.scale, page.picture_shape, page.ink.shape) == (0.5, (199, 321), (100, 161))
     assert page.darkness.shape == (100, 161)
     assert page.strokes.boxes.tolist() == [[40, 30, 50, 60]]

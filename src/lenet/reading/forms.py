@@ -89,7 +89,7 @@ def read_form(
     check_below = _checks.fraction(check_below, "check_below")
     rotate = _checks.boolean(rotate, "rotate")
     resolve_n_jobs(n_jobs)
-    page, cells = without_grids(page_of(straightened(as_grey(image)), crop=False), isolate=False)
+    page, cells = without_grids(page_of(straightened(as_grey(image))), isolate=False)
     page = without_frames(page)
     best = _values(page, cells, fields, model, check_below, n_jobs)
     least = _summed_confidence(best) + min(_LEAD, len(fields) / 2)

@@ -39,8 +39,8 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
             turned = replace(read_page(page.turned(turns), _MAX_SEGMENTS), rotation=90 * turns)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
-        evidence = _evidence(turned)
-        lead = evidence - max(_evidence(reading, _UPRIGHT_NON_DIGIT), 0)
+        evidence = evidence_of(turned)
+        lead = evidence - max(evidence_of(reading, _UPRIGHT_NON_DIGIT), 0)
         if _legibility(turned) < _MIN_LEGIBLE:
             least_lead = max(_CLEAR_LEAD, _LEAD_OF_CHARACTER * sum(len(line.digits) for line in turned.lines))
         if lead >= least_lead and evidence > best_evidence:
@@ -56,7 +56,7 @@ def _legibility(reading: Reading) -> float:
     return sum(probabilities) / max(len(probabilities), 1)
 
 
-def _evidence(reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE) -> float:
+def evidence_of(reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE) -> float:
     """Return how far the digits' log-odds are above those of `_MIN_LEGIBLE`, less `non_digit` for each non-digit.
 
     A character that is alone on its line counts less: the letters of a word on its side are a column, and some resemble

@@ -1,5 +1,6 @@
 """The ink of a picture, with the map from its pixels back to those of the picture."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -46,6 +47,10 @@ class Page:
         """The affine map from the page to the picture, shape (2, 3)."""
         return self.to_scaled_picture[:2] / self.scale
 
+    def reject_texture(self) -> None:
+        """Raise InputError if there are more strokes than on any page of writing."""
+        reject_texture(int((self.strokes.areas >= _MIN_STROKE).sum()), MAX_STROKES, "strokes")
+
     def boxes_in_picture(self, boxes: NDArray[np.int64]) -> list[Box]:
         """Return the smallest boxes in the picture that contain boxes of the page, shape (n, 4)."""
         corners = boxes[:, [[0, 1], [0, 3], [2, 1], [2, 3]]] @ self.to_picture[:, :2].T + self.to_picture[:, 2]
@@ -90,19 +95,26 @@ class Page:
         return replace(self, ink=ink, to_scaled_picture=self.to_scaled_picture @ inverse, darkness=None)
 
 
-def page_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...] | None = None, *, crop: bool = True) -> Page:
-    """Return the ink of a picture, of its photographs only if `crop` is true, at a scale of at most 3.1 million pixels.
+def page_of(grey: NDArray[np.uint8]) -> Page:
+    """Return the ink of a picture, at a scale of at most 3.1 million pixels.
 
-    If the grey levels are already reduced, `picture_shape` is the height and width of the picture. Raises InputError if
-    there are more strokes than on any page of writing.
+    Raises InputError if there are more strokes than on any page of writing.
     """
-    picture_shape = picture_shape or grey.shape
-    factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
-    scale, to_scaled_picture = factor / round(picture_shape[0] / len(grey)), np.eye(3)
-    grey = reduced(grey, factor)
-    if crop:
-        grey, to_scaled_picture[:2, 2] = cropped_to_photographs(grey)
-    darkness = find_darkness(grey)
-    page = Page(normalised(darkness), picture_shape, scale, to_scaled_picture, darkness)
-    reject_texture(int((page.strokes.areas >= _MIN_STROKE).sum()), MAX_STROKES, "strokes")
+    *_, page = pages_of(grey, grey.shape)
+    page.reject_texture()
     return page
+
+
+def pages_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...]) -> Iterator[Page]:
+    """Yield the ink of the photographs in a picture, if it shows some on a ground, and then that of the whole picture.
+
+    The grey levels may be reduced; `picture_shape` is the height and width of the picture.
+    """
+    factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
+    scale = factor / round(picture_shape[0] / len(grey))
+    grey = reduced(grey, factor)
+    photographs, corner = cropped_to_photographs(grey)
+    for part, (left, top) in ((photographs, corner), (grey, (0, 0)))[photographs is grey :]:
+        darkness = find_darkness(part)
+        to_scaled_picture = np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]])
+        yield Page(normalised(darkness), picture_shape, scale, to_scaled_picture, darkness)

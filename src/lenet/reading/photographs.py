@@ -5,20 +5,19 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet.reading.ink import coarsened, continued, enlarged, with_outside
-from lenet.reading.sheet import border_of
 
 _MIN_SIDE = 32  # pixels of the picture
 _CORNER, _FLAT = 5, 2  # pixels; the range of levels in a corner of the ground, as even blank paper has noise
 _ONE_COLOUR, _STEP = 16, 24  # levels: the limit within the ground, and the step at the edges of photographs
 _MIN_FLAT = 0.75  # of the ground; smooth parts of photographs have gradients
-_MIN_AREA = 0.1  # of the picture
+_MIN_AREA = 0.1  # of the picture: that of all photographs
+# Photographs are rectangles, and digits are not, or narrower: fractions of the hull's smallest rectangle, and of the
+# shorter side of the picture.
+_MIN_RECTANGLE, _MIN_SHORTER = 0.9, 0.2
 _MAX_HOLES = 0.1  # of the convex hulls of photographs: paper of the ground's colour leaves holes
 _MIN_GRAIN = 0.15  # the fraction of neighbouring pixels that differ: ink and drawings have few colours
 _EDGE = 5  # pixels of the coarse picture: a square that covers those that mix the colours of ground and photograph
 _MIN_SHARP = 0.7  # of the edges; those of shadows are softer
-# Fractions of the picture's border and area. On a ground that surrounds the photographs, anything else may be a title;
-# beside them, it may be writing on overexposed paper on a table.
-_SURROUNDED, _FEW = 0.25, 0.01
 
 
 def cropped_to_photographs(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
@@ -66,18 +65,24 @@ def _ground(grey: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray[np.bo
 def _photographs(grey: NDArray[np.uint8], coarse: NDArray[np.uint8], ground: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the pixels of the coarse picture that are inside of photographs; all False if there are none."""
     outlines, _ = cv2.findContours((~ground).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hulls = [hull for hull in map(cv2.convexHull, outlines) if cv2.contourArea(hull) >= _MIN_AREA * ground.size]
+    hulls = [hull for hull in map(cv2.convexHull, outlines) if _has_shape_of_photograph(hull, ground.shape)]
     found = cv2.drawContours(np.zeros(ground.shape, np.uint8), hulls, -1, 1, cv2.FILLED)
     inside = _eroded(found > ground)
     rim = inside > _eroded(inside)
     is_photograph = (
         rim.any()
+        and found.mean() >= _MIN_AREA
         and ground[found > 0].mean() <= _MAX_HOLES
-        and (border_of(found).mean() <= _SURROUNDED or (~ground > found).mean() <= _FEW)
         and _has_edge(coarse[rim], continued(coarse, ground)[rim])
         and _grain(grey, inside) >= _MIN_GRAIN
     )
     return inside if is_photograph else np.zeros_like(inside)
+
+
+def _has_shape_of_photograph(hull: NDArray[np.int32], shape: tuple[int, ...]) -> bool:
+    _, sides, _ = cv2.minAreaRect(hull)
+    is_rectangle = cv2.contourArea(hull) >= _MIN_RECTANGLE * sides[0] * sides[1]
+    return bool(is_rectangle and min(sides) >= _MIN_SHORTER * min(shape))
 
 
 def _has_edge(rim: NDArray[np.uint8], ground: NDArray[np.uint8]) -> bool:

@@ -1,7 +1,7 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -18,8 +18,8 @@ from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import find_lines
 from lenet.reading.marks import are_low, mark_boxes, marks_beside, starts_low, without_attached_marks
-from lenet.reading.orientation import read_upright
-from lenet.reading.page import MIN_DECODED_PIXELS, Page, page_of
+from lenet.reading.orientation import evidence_of, read_upright
+from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, legible_strokes, pieces_of
@@ -47,7 +47,7 @@ def read(
 
     Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Strokes that are
     not clearly one digit are cut into pieces. The result is the most probable way to join the pieces (section V of the
-    paper).
+    paper). If photographs on a background of one colour have digits, what is beside them is ignored.
 
     Parameters
     ----------
@@ -96,9 +96,26 @@ def read(
     marks = _checks.boolean(marks, "marks")
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
-    page, cells = without_grids(page_of(*reduced_grey(image, MIN_DECODED_PIXELS)))
-    page = without_frames(page)
     read_page = functools.partial(_read_page, model, characters, only_digits, marks, n_jobs)
+    readings: list[Reading] = []
+    for page in pages_of(*reduced_grey(image, MIN_DECODED_PIXELS)):  # the second one if the first shows no digits
+        try:
+            readings.append(_read_picture(read_page, page, rotate))
+        except InputError as error:
+            problem = error
+        else:
+            if evidence_of(readings[-1]) > 0:
+                return readings[-1]
+    if not readings:
+        raise problem
+    return readings[0]
+
+
+def _read_picture(read_page: Callable[..., Reading], page: Page, rotate: bool) -> Reading:
+    """Read a page, and the cells of its grids."""
+    page.reject_texture()
+    page, cells = without_grids(page)
+    page = without_frames(page)
     reading = read_upright(read_page, page) if rotate else read_page(page)
     lines = tuple(separated(line, cells) for line in reading.lines)
     return replace(reading, lines=lines, cells=filled(turned(cells, reading.rotation // 90), lines))

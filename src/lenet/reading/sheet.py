@@ -116,7 +116,8 @@ def _outline_of_light(coarse: NDArray[np.uint8]) -> NDArray[np.int32] | None:
     margin = max(3, min(coarse.shape) // 12) | 1  # odd: OpenCV would shift the region by a pixel
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((margin, margin), np.uint8))
-    outlines, _ = cv2.findContours(closed[margin:-margin, margin:-margin], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((2 * margin + 1,) * 2, np.uint8))  # without near objects
+    outlines, _ = cv2.findContours(opened[margin:-margin, margin:-margin], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return np.asarray(max(outlines, key=cv2.contourArea)) if outlines else None
 
 
