@@ -174,6 +174,7 @@ def test_a_file_without_valid_fields_is_rejected(tmp_path, text, message):
     with pytest.raises(DataError, match=re.escape(str(path))) as raised:
         load_fields(path)
     assert message in str(raised.value)
+    assert str(raised.value).count(str(path)) == 1
 
 
 # ---- the command ---------------------------------------------------------------------------------------

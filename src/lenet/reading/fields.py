@@ -211,9 +211,8 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
         raise DataError(f"{file} is empty; expected a JSON list of fields.")
     try:
         entries = json.loads(content, object_pairs_hook=_object)
-        if not isinstance(entries, list):
-            raise DataError(f"{file} is not a list; expected a JSON list of fields.")
-        return checked_fields([_field(entry) for entry in entries])
+        if isinstance(entries, list):
+            return checked_fields([_field(entry) for entry in entries])
     except (InputError, InputTypeError) as error:
         raise DataError(f"{file}: {error}") from None
     except RecursionError:
@@ -223,6 +222,7 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
         if isinstance(error, json.JSONDecodeError):
             reason = f"{error.msg} in line {error.lineno}, column {error.colno}"
         raise DataError(f"{file} is not JSON ({reason}); expected a JSON list of fields.") from None
+    raise DataError(f"{file} is not a list; expected a JSON list of fields.")
 
 
 def checked_fields(values: Any) -> tuple[Field, ...]:
