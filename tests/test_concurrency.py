@@ -14,6 +14,7 @@ from fingerprint import draw_images, fingerprint, make_model
 
 import lenet
 from lenet.errors import InputError
+from lenet.reading import page
 
 THREADS = 16
 MOST_PREDICTIONS = int(os.environ.get("LENET_TEST_PREDICTIONS", 1_000_000))
@@ -151,6 +152,30 @@ def test_the_processes_of_joblib(model, images, expected):
     with predicting(model, images, expected), joblib.parallel_config("loky", n_jobs=2):
         asked = joblib.Parallel()(joblib.delayed(fingerprint)(model, images, 100, n_jobs) for n_jobs in (1, 2, 3, 2))
     assert asked == [expected] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_computes_the_strokes_that_a_thread_of_its_parent_computes(monkeypatch):
+    """`functools.cached_property` waits forever before Python 3.12."""
+    computing, forked, ink = threading.Event(), threading.Event(), np.zeros((9, 9), np.uint8)
+
+    def strokes_of(ink):
+        if not computing.is_set():  # in the thread
+            computing.set()
+            forked.wait(SECONDS)
+
+    monkeypatch.setattr(page, "strokes_of", strokes_of)
+    thread = threading.Thread(target=lambda: page.Page(ink, ink.shape).strokes)
+    child = multiprocessing.get_context("fork").Process(target=lambda: page.Page(ink, ink.shape).strokes)
+    thread.start()
+    assert computing.wait(SECONDS)
+    child.start()
+    child.join(10)
+    forked.set()
+    thread.join()
+    child.kill()
+    assert child.exitcode == 0
 
 
 # ---- what may not be shared ----------------------------------------------------------------------------

@@ -1,9 +1,11 @@
-"""Import the public names of a package on first use, so that importing the package is fast."""
+"""Import the public names of a package, and compute attributes, on first use."""
 
 import importlib
 import sys
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 def lazy_attributes(
@@ -32,3 +34,17 @@ def lazy_attributes(
         return sorted({*vars(sys.modules[package]), *homes, *modules})
 
     return __getattr__, __dir__
+
+
+class cached_property(Generic[T]):  # noqa: N801 - like that of functools
+    """A property that is computed once per instance, without functools' lock of all instances before Python 3.12.
+
+    A child that is forked while another thread holds the lock would wait forever.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]):
+        self._compute = compute
+
+    def __get__(self, instance: object, owner: type) -> T:
+        value = instance.__dict__[self._compute.__name__] = self._compute(instance)
+        return value

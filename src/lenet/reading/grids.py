@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet._lazy import cached_property
 from lenet._mnist_form import pen_width
 from lenet.reading.cells import (
     MIN_CELLS,

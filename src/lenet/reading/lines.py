@@ -1,11 +1,11 @@
 """Find the lines of writing in a picture: clean its ink, level it, and group its strokes."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._lazy import cached_property
 from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet._lazy import cached_property
 from lenet._mnist_form import disc, pen_width, reduced, resized
 from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.photographs import cropped_to_photographs

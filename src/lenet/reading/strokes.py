@@ -1,13 +1,13 @@
 """The connected strokes of ink, and their sizes; noise and textures have too many."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet._lazy import cached_property
 from lenet.errors import InputError
 
 MAX_STROKES = 6000  # a page of writing has fewer

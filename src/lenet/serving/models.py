@@ -8,10 +8,11 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from lenet import _checks
+from lenet._lazy import cached_property
 from lenet.class_names import KEY
 from lenet.errors import InputError, InputTypeError, NotServedError
 from lenet.loading import BEST, load
