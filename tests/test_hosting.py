@@ -6,11 +6,14 @@ import json
 import math
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import needs_serve  # noqa: F401
 import numpy as np
@@ -174,6 +177,19 @@ def test_workers(workers, tmp_path, images, labels):
         wait_for(lambda: list(tmp_path.glob("lenet-metrics-*/gauge_livesum_*")))
         os.kill(int(pid), signal.SIGKILL)
         wait_for(lambda pid=pid: not list(tmp_path.glob(f"lenet-metrics-*/gauge_live*_{pid}.db")))
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_gunicorn_removes_the_folder_of_metrics_that_it_made(tmp_path, monkeypatch, is_given):
+    monkeypatch.setitem(sys.modules, "uvicorn_worker", SimpleNamespace(UvicornWorker=object))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "environ", {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "given")} if is_given else {})
+    (tmp_path / "given").mkdir()
+    settings = runpy.run_path(str(FOLDER / "gunicorn.conf.py"))
+    assert len(list(tmp_path.iterdir())) == (1 if is_given else 2)
+    settings["on_exit"](None)
+    assert [path.name for path in tmp_path.iterdir()] == ["given"]
 
 
 # ---- systemd, containers, a proxy --------------------------------------------------------------------------
