@@ -37,12 +37,13 @@ def refuses_connections(server):
 
 
 @pytest.mark.landing
-def test_workers_end_if_their_parent_is_killed():
+def test_workers_end_if_their_parent_is_killed(tmp_path):
     """Otherwise, they would occupy the port, and a new server could not start."""
-    with serving("--workers", "2", exit_codes=[-signal.SIGKILL]) as server:
+    with serving("--workers", "2", exit_codes=[-signal.SIGKILL], TMPDIR=str(tmp_path)) as server:
         server.process.kill()
         server.process.wait(10)
         wait_for(lambda: refuses_connections(server), seconds=10)
+        wait_for(lambda: not list(tmp_path.iterdir()), seconds=10)
 
 
 @pytest.mark.landing

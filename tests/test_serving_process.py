@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -164,6 +165,18 @@ def test_arguments_that_are_not_valid(arguments, error, says):
     with pytest.raises(error) as raised:
         serve(MODELS, **arguments)
     assert says in str(raised.value)
+
+
+def test_a_server_needs_the_main_thread_and_no_event_loop():
+    async def served():
+        serve(MODELS, port=0)
+
+    with ThreadPoolExecutor(1) as threads:
+        in_thread = threads.submit(serve, MODELS, port=0).exception()
+    with pytest.raises(ConfigurationError) as error:
+        asyncio.run(served())
+    says = "serve was called in another thread or an event loop; expected the main thread, which handles signals. "
+    assert [str(each) for each in (in_thread, error.value)] == [says + "Use create_app instead."] * 2
 
 
 @pytest.fixture

@@ -81,23 +81,28 @@ def test_a_worker_ends_with_its_parent(monkeypatch, parent, own, ends):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch, fails):
-    events = []
+def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch, tmp_path, fails):
+    """If its parent has died, it removes the folder that they shared."""
+    events, folder = [], tmp_path / "shared"
+    folder.mkdir()
+    parent = SimpleNamespace(is_alive=lambda: not fails)
 
     def target(self, sockets):
         events.append(sockets)
         if fails:
             raise KeyError
 
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+    monkeypatch.setattr(module.multiprocessing, "parent_process", lambda: parent)
     monkeypatch.setattr(Process, "target", target)
-    monkeypatch.setattr(module, "exit_if_working", lambda: events.append("exit"))
+    monkeypatch.setattr(module, "exit_if_working", lambda: events.append(("exit", folder.exists())))
     worker = module._Worker.__new__(module._Worker)
     worker.config, worker._server = uvicorn.Config(None, log_config=None), None
     assert isinstance(worker.server, module._WorkerServer)
     assert worker.server is worker.server
     with pytest.raises(KeyError) if fails else contextlib.nullcontext():
         worker.target(["socket"])
-    assert events == [["socket"], "exit"]
+    assert events == [["socket"], ("exit", not fails)]
 
 
 class Started:
@@ -168,6 +173,22 @@ def test_a_hangup_is_passed_on_to_the_workers(workers, monkeypatch):
     workers.processes[3].ready = False  # it is starting, and the signal would end it
     workers.handle_hup()
     assert kills == [(1, 1), (2, 1)]
+
+
+def test_sigquit_stops_the_workers(workers):
+    """uvicorn would ignore it."""
+    workers, _ = workers
+    workers.handle_quit()
+    assert workers.should_exit.is_set()
+
+
+def test_workers_require_a_temporary_folder(monkeypatch):
+    def fail(prefix):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(module.tempfile, "TemporaryDirectory", fail)
+    with pytest.raises(ConfigurationError, match=r"workers share .*\(No usable.*\)\. Set TMPDIR .* one worker\.$"):
+        module._run_workers("config", Models(MODELS), None, None)
 
 
 def test_workers_that_stop_refuse_connections(workers):

@@ -9,9 +9,11 @@ import ipaddress
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,6 +54,8 @@ def serve(
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C, then finish the requests in progress.
 
+    Call it in the main thread, without a running event loop; otherwise, use `create_app`.
+
     Parameters
     ----------
     models, loader : mapping and callable
@@ -76,11 +80,17 @@ def serve(
     Raises
     ------
     ConfigurationError
-        If the server cannot listen on the address, or stops because its workers failed repeatedly or at startup.
+        If the server cannot listen on the address, or stops because its workers failed repeatedly or at startup; if it
+        runs in another thread or in an event loop; if several workers have no writable temporary folder.
     InputError, InputTypeError, WeightsError, OSError
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
         workers or without a token.
     """
+    if threading.current_thread() is not threading.main_thread() or asyncio._get_running_loop():
+        raise ConfigurationError(
+            "serve was called in another thread or an event loop; expected the main thread, which handles signals. "
+            "Use create_app instead."
+        )
     check_arguments(host, port, uds, workers, token, allow_control, control_token, log_level)
     _checks.callback(on_ready, "on_ready")
     limits = checked_limits(limits)
@@ -286,7 +296,14 @@ class _Server(_DrainingServer):
 def _run_workers(
     config: uvicorn.Config, models: Models, listening: socket.socket, on_ready: Callable[[str], None] | None
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="lenet-metrics-") as folder:
+    try:
+        shared = tempfile.TemporaryDirectory(prefix="lenet-metrics-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The temporary folder that several workers share cannot be created ({error.strerror}). "
+            "Set TMPDIR to a writable folder, or use one worker."
+        ) from None
+    with shared as folder:
         given = os.environ.get(METRICS_FOLDER)
         previous = {number: signal.getsignal(number) for number in SIGNALS}
         try:
@@ -314,12 +331,16 @@ def _worker_app(models: Mapping[str, Source], loader: Loader, build: Callable[[M
     return build(Models(models, loader, kept=os.environ[METRICS_FOLDER]))
 
 
+def _is_orphaned() -> bool:
+    parent = multiprocessing.parent_process()
+    return not (parent and parent.is_alive())
+
+
 class _WorkerServer(_DrainingServer):
     """The server of a worker process, which stops if its parent has died."""
 
     async def on_tick(self, counter: int) -> bool:
-        parent = multiprocessing.parent_process()
-        return await super().on_tick(counter) or not (parent and parent.is_alive())
+        return await super().on_tick(counter) or _is_orphaned()
 
 
 class _Worker(Process):
@@ -335,6 +356,8 @@ class _Worker(Process):
         try:
             super().target(sockets)
         finally:
+            if _is_orphaned():
+                shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
             exit_if_working()
 
 
@@ -364,6 +387,7 @@ class _Workers(Multiprocess):
         """Ignore the signal: the number of workers is fixed."""
 
     handle_ttou = handle_ttin
+    handle_quit = Multiprocess.handle_term
 
     def terminate_all(self) -> None:
         super().terminate_all()
