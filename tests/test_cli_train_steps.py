@@ -171,7 +171,7 @@ def test_a_stopped_training_is_saved_and_ends_with_128_and_the_signal(training, 
 
 @pytest.mark.parametrize(("changes", "said"), [
     ({}, ""),
-    ({"lenet": "0.0.1"}, "was started with lenet 0.0.1. With"),
+    ({"lenet": "0.0.1"}, f"was started with lenet 0.0.1. With {lenet.__version__}, its results may differ."),
     ({"cpu": "other"}, "was started with the other kernels. With the"),
 ])  # fmt: skip
 def test_resuming_a_complete_run_says_so_and_that_results_may_differ(training, capsys, changes, said):

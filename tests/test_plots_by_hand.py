@@ -55,6 +55,15 @@ def test_the_card_is_white_with_a_digit_on_its_input(card):
     assert (two.get_linewidth(), two.get_fill(), two.get_edgecolor()[:3]) == (7, False, rgb(INK))
 
 
+def test_two_lines_end_at_each_unit(card):
+    """The unit of C1 is a fifth of the side from the left of the front map, the last of six with steps of 9."""
+    ends = [tuple(line.get_xydata()[-1]) for line in card.lines]
+    assert ends[::3] == ends[1::3] == ends[2::3]
+    left = 42 + 120.4 + 105 + 45
+    assert ends[0] == pytest.approx((left + 0.2 * 120.4, 355 - 165.4 / 2 + 120.4 - 0.25 * 120.4))
+    assert ends[-1] == pytest.approx((1504.5, 355 + 200 / 2 - 2.5 * 20))
+
+
 def test_the_architecture_has_ten_classes_by_default(monkeypatch):
     monkeypatch.setattr(diagram, "png", lambda figure: {text.get_text() for text in figure.axes[0].texts})
     assert plots.architecture() == plots.architecture(10)

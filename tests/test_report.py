@@ -213,6 +213,12 @@ def test_scikit_learn_is_not_imported():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_report_requires_finite_logits(value):
+    with pytest.raises(InputError, match=r"^logits contains NaN or infinity; expected finite numbers\.$"):
+        classification_report([[value, 0.0]], [1])
+
+
 def test_a_report_requires_two_classes():
     with pytest.raises(InputError, match=r"^logits has shape \(3, 1\); expected at least two classes\.$"):
         classification_report(np.zeros((3, 1)), np.zeros(3, int))
