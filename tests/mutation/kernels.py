@@ -3,8 +3,8 @@
     python -m tests.mutation.kernels                              # all of them
     python -m tests.mutation.kernels pool-dx-assigned c3-rows-overlap
 
-The tests have to fail for each, and to pass for the kernels as they are. Needs an x86-64 CPU with AVX2, and
-`mask-one-less` one with AVX-512.
+The tests have to fail for each, and to pass for the kernels as they are. Requires an x86-64 CPU with AVX2, and for
+`mask-one-less`, so for all of them, one with AVX-512.
 """
 
 import sys
