@@ -25,6 +25,7 @@ from uvicorn.server import HANDLED_SIGNALS
 from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 
 from lenet import _checks
+from lenet._lazy import cached_property
 from lenet.errors import ConfigurationError, InputError, InputTypeError
 from lenet.loading import load
 from lenet.serving.application import create_app
@@ -54,8 +55,6 @@ def serve(
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C, then finish the requests in progress.
 
-    Call it in the main thread, without a running event loop; otherwise, use `create_app`.
-
     Parameters
     ----------
     models, loader : mapping and callable
@@ -80,8 +79,9 @@ def serve(
     Raises
     ------
     ConfigurationError
-        If the server cannot listen on the address, or stops because its workers failed repeatedly or at startup; if it
-        runs in another thread or in an event loop; if several workers have no writable temporary folder.
+        If the server cannot listen on the address, or stops because its workers failed repeatedly or at startup; if
+        several workers have no writable temporary folder; in another thread than the main one, or in an event loop:
+        use `create_app` there.
     InputError, InputTypeError, WeightsError, OSError
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
         workers or without a token.
@@ -123,7 +123,7 @@ def serve(
     with listening, contextlib.ExitStack() as on_exit:
         if uds is not None:
             on_exit.callback(Path(uds).unlink, missing_ok=True)
-        if token is None:
+        elif token is None:
             _warn_if_open(listening)
         if workers == 1:
             _Server(config, listening, on_ready).serve_until_signal()
@@ -209,8 +209,6 @@ def _listen_on_path(path: str, backlog: int) -> socket.socket:
 
 def _warn_if_open(listening: socket.socket) -> None:
     """Log a warning unless only this machine can connect."""
-    if listening.family not in (socket.AF_INET, socket.AF_INET6):
-        return
     host, port = listening.getsockname()[:2]
     if not ipaddress.ip_address(host).is_loopback:
         LOG.warning(
@@ -222,9 +220,10 @@ def _warn_if_open(listening: socket.socket) -> None:
 
 
 def _url(listening: socket.socket) -> str:
-    if listening.family not in (socket.AF_INET, socket.AF_INET6):
-        return f"unix:{listening.getsockname()}"
-    host, port = listening.getsockname()[:2]
+    address = listening.getsockname()
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
@@ -346,11 +345,9 @@ class _WorkerServer(_DrainingServer):
 class _Worker(Process):
     """A worker process of uvicorn with a draining server."""
 
-    @property
+    @cached_property
     def server(self) -> uvicorn.Server:
-        if self._server is None:
-            self._server = _WorkerServer(self.config)
-        return self._server
+        return _WorkerServer(self.config)
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         try:
