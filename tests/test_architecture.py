@@ -5,7 +5,6 @@ import importlib
 import re
 import runpy
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -84,27 +83,6 @@ def test_the_hook_of_reading_names_the_packages_that_it_requires():
     required = set(re.findall(r'require\("([\w.]+)"', "".join(sources)))
     hook = runpy.run_path(str(imports.PACKAGE / "_pyinstaller" / "hook-lenet.reading.py"))
     assert set(hook["hiddenimports"]) == required | {"cv2"}
-
-
-@pytest.mark.parametrize(("package", "files"), [
-    ("lenet", r"weights/pretrained/mnist\.(safetensors|md)"),
-    ("lenet.interop", r"interop/lenet\.[ch]"),
-    ("lenet.serving", r"serving/page/.+"),
-])  # fmt: skip
-def test_a_hook_collects_the_data_of_its_package(monkeypatch, package, files):
-    """A folder of data without modules would be an empty package in the program."""
-
-    def collect(name):
-        paths = (imports.PACKAGE.parent / name.replace(".", "/")).rglob("*.*")
-        return [path.relative_to(imports.PACKAGE).as_posix() for path in paths if not path.suffix.startswith(".py")]
-
-    hooks = SimpleNamespace(collect_data_files=collect, collect_submodules=lambda *_, **__: [])
-    monkeypatch.setitem(sys.modules, "PyInstaller", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "PyInstaller.utils", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "PyInstaller.utils.hooks", hooks)
-    hook = runpy.run_path(str(imports.PACKAGE / "_pyinstaller" / f"hook-{package}.py"))
-    assert hook["datas"]
-    assert [path for path in hook["datas"] if not re.fullmatch(files, path)] == []
 
 
 # ---- the check itself ----------------------------------------------------------------------------------
