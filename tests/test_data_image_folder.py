@@ -62,7 +62,7 @@ def test_large_pictures_wait_at_the_size_that_suffices(tmp_path):
     page = picture("line", 2000)
     cv2.imwrite(str(tmp_path / "line.png"), page)
     each = pictures.Picture(str(tmp_path / "line.png"), 0, "all")
-    assert pictures._decoded(each, raw=False).shape == (640, 640)
+    assert pictures._decoded(each, True, raw=False).shape == (640, 640)
     assert pictures._images([each], dark=True, raw=False)[0].tobytes() == prepare(page).tobytes()
 
 

@@ -6,6 +6,7 @@ import pytest
 from lenet.data import pictures
 from lenet.data.pictures import Picture
 from lenet.errors import DataError, InputTypeError
+from lenet.reading import prepare
 
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("PIL.Image")
@@ -44,7 +45,28 @@ def pictures_of(*contents):
 )  # fmt: skip
 def test_the_ink_is_dark_unless_more_pictures_say_otherwise(dark, expected):
     contents = [b"no picture" if each is None else png(stroke(each)) for each in dark]
-    assert pictures._survey(pictures_of(*contents))[0] is expected
+    votes, _ = pictures._survey(pictures_of(*contents))
+    assert pictures._is_dark(votes, "mine") is expected
+
+
+@pytest.mark.parametrize(
+    ("light", "dark", "expected"),
+    [(2, 9, True), (3, 9, None), (9, 2, False), (9, 3, None), (3, 57, True), (3, 56, None), (10, 190, True)],
+)
+def test_each_picture_decides_if_at_least_3_and_more_than_5_percent_differ(caplog, light, dark, expected):
+    assert pictures._is_dark([False] * light + [True] * dark, "mine") is expected
+    said = f"mine: {light} of {light + dark} sampled pictures are light on dark, the others not."
+    assert [each.getMessage().startswith(said) for each in caplog.records] == [True] * (expected is None)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_pictures_of_both_inks_become_the_same_images(raw):
+    given = pictures_of(*(png(stroke(dark, (28, 28))) for dark in [True, False] * 3))
+    images, _ = pictures.images_of(given, "mine", raw=raw, strict=True, progress=None)
+    expected = stroke(False, (28, 28)) if raw else prepare(stroke(True, (28, 28)))
+    # a 28x28 picture with a dark border is prepared already
+    assert [image.tobytes() for image in images[::2]] == [expected.tobytes()] * 3
+    assert [image.tobytes() for image in images[1::2]] == [stroke(False, (28, 28)).tobytes()] * 3
 
 
 @pytest.mark.parametrize(
@@ -53,7 +75,7 @@ def test_the_ink_is_dark_unless_more_pictures_say_otherwise(dark, expected):
 def test_at_least_200_pictures_vote_at_equal_distances(monkeypatch, count, step):
     asked = []
     monkeypatch.setattr(pictures, "grey_of", lambda picture: asked.append(picture) or DataError("It is damaged."))
-    assert pictures._survey(range(count)) == (True, 1)
+    assert pictures._survey(range(count)) == ([], 1)
     assert asked == list(range(0, count, step))
 
 
@@ -104,9 +126,9 @@ def test_damaged_pictures_raise_with_strict():
 
 
 def test_a_raw_picture_has_28_by_28_pixels():
-    message = str(pictures._decoded(pictures_of(png(np.zeros((28, 30))))[0], raw=True))
+    message = str(pictures.raw_image(np.zeros((28, 30), np.uint8), "p0.png"))
     assert message == "p0.png has 30x28 pixels; expected 28x28 for a raw picture."
-    assert pictures._decoded(pictures_of(png(np.zeros((28, 28))))[0], raw=True).shape == (28, 28)
+    assert pictures.raw_image(np.zeros((28, 28), np.uint8), "p0.png").shape == (28, 28)
 
 
 def test_errors_name_the_picture(tmp_path):

@@ -34,7 +34,8 @@ def load_image_folder(
     The subfolders are named after the classes. They may be in two folders, such as ``train`` and ``test`` or
     ``training_set`` and ``testSet``. Otherwise, a fifth of each class, always the same pictures, is held out for
     testing. Pictures may have any size and colour: `lenet.reading.prepare` converts each to an image like MNIST's.
-    Whether the ink is dark on light or light on dark is decided once for all pictures, and logged.
+    Whether the ink is dark on light or light on dark is decided once for all pictures, and logged; if at least 3
+    pictures and more than 5% differ from the others, for each picture.
 
     Parameters
     ----------

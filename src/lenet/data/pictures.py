@@ -1,4 +1,4 @@
-"""Decode pictures and convert them to MNIST's format; one vote decides whether the ink of all is dark."""
+"""Decode pictures and convert them to MNIST's format; a vote decides whether their ink is dark."""
 
 import logging
 import os
@@ -19,6 +19,7 @@ _LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time 
 _LISTED = 5  # unreadable pictures named in a message
 _AT_ONCE = 256  # pictures between two calls of `progress`
 _TASK = 16  # pictures per task of a thread
+_FEW = 0.05  # fraction of pictures with another ink that a vote overrules
 
 logger = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
@@ -50,8 +51,8 @@ def images_of(
     Pictures that are damaged or blank are left out, and listed in a warning; with `strict`, they raise DataError. The
     options are those of `load_image_folder`; the log names the source.
     """
-    dark, workers = _survey(pictures)
-    logger.info("%s: the ink is %s", source, "dark on light" if dark else "light on dark")
+    votes, workers = _survey(pictures)
+    dark = _is_dark(votes, source)
     images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
     kept: list[Picture] = []
     refused: list[str] = []
@@ -77,8 +78,8 @@ def images_of(
     return images[: len(kept)], kept
 
 
-def _survey(pictures: Sequence[Picture]) -> tuple[bool, int]:
-    """Return whether the ink is dark in most pictures of a sample, and the number of threads that suits their sizes."""
+def _survey(pictures: Sequence[Picture]) -> tuple[list[bool], int]:
+    """Return whether the ink of each picture of a sample is dark, and the number of threads that suits their sizes."""
     from lenet.reading.ink import coarsened, is_dark_on_light
 
     votes, sizes = [], []
@@ -87,41 +88,56 @@ def _survey(pictures: Sequence[Picture]) -> tuple[bool, int]:
             votes.append(is_dark_on_light(coarsened(grey)))
             sizes.append(grey.size)
     large = bool(sizes) and float(np.mean(sizes)) >= _LARGE
-    return 2 * sum(votes) >= len(votes), (os.cpu_count() or 1) if large else 1
+    return votes, (os.cpu_count() or 1) if large else 1
 
 
-def _images(task: Sequence[Picture], dark: bool, raw: bool) -> list[Image | DataError]:
+def _is_dark(votes: list[bool], source: str) -> bool | None:
+    """Return whether the ink of most pictures is dark, or None if too many differ; log it."""
+    count, light = len(votes), votes.count(False)
+    if min(light, count - light) > max(2, _FEW * count):
+        text = "%s: %d of %d sampled pictures are light on dark, the others not. Each is read by its own contrast."
+        logger.warning(text, source, light, count)
+        return None
+    dark = 2 * light <= count
+    logger.info("%s: the ink is %s", source, "dark on light" if dark else "light on dark")
+    return dark
+
+
+def _images(task: Sequence[Picture], dark: bool | None, raw: bool) -> list[Image | DataError]:
     """Return the input of the network, or an error, for each picture.
 
     All are decoded before the first is prepared: the code of both does not fit in a CPU's cache, so alternating takes a
     sixth longer.
     """
-    decoded = [_decoded(each, raw) for each in task]
-    return [_image(each, grey, dark, raw) for each, grey in zip(task, decoded, strict=True)]
+    decoded = [_decoded(each, dark, raw) for each in task]
+    return decoded if raw else [_image(each, grey, dark) for each, grey in zip(task, decoded, strict=True)]
 
 
-def _decoded(picture: Picture, raw: bool) -> Image | DataError:
-    """Return the grey levels of a picture, shrunk to the size that one digit requires, or an error."""
+def _decoded(picture: Picture, dark: bool | None, raw: bool) -> Image | DataError:
+    """Return a raw image, or the grey levels of a picture, shrunk to the size that one digit requires, or an error."""
     from lenet.reading.single_digit import shrunk
 
     grey = grey_of(picture)
     if isinstance(grey, DataError):
         return grey
-    if not raw:
-        return shrunk(grey)
+    return raw_image(grey, picture.name, dark) if raw else shrunk(grey)
+
+
+def raw_image(grey: Image, name: str, dark: bool | None = None) -> Image | DataError:
+    """Return a picture of 28x28 pixels as light ink on a dark background, or an error if it has another size."""
+    from lenet.reading.ink import is_dark_on_light
+
     if grey.shape != (SIDE, SIDE):
         size = f"{grey.shape[1]}x{grey.shape[0]}"
-        return DataError(f"{picture.name} has {size} pixels; expected {SIDE}x{SIDE} for a raw picture.")
-    return grey
+        return DataError(f"{name} has {size} pixels; expected {SIDE}x{SIDE} for a raw picture.")
+    return 255 - grey if (is_dark_on_light(grey) if dark is None else dark) else grey
 
 
-def _image(picture: Picture, grey: Image | DataError, dark: bool, raw: bool) -> Image | DataError:
+def _image(picture: Picture, grey: Image | DataError, dark: bool | None) -> Image | DataError:
     from lenet.reading.single_digit import prepare
 
     if isinstance(grey, DataError):
         return grey
-    if raw:
-        return 255 - grey if dark else grey
     image = prepare(grey, dark_on_light=dark)
     if not image.any():
         return DataError(f"{picture.name} shows no ink; expected a digit, dark on light or light on dark.")
