@@ -13,7 +13,7 @@ from lenet.errors import InputError
 from lenet.evaluation import calibration
 from lenet.evaluation.calibration import MIN_IMAGES, RATES
 from lenet.losses import cross_entropy
-from lenet.rejection import digit_score, learned_thresholds
+from lenet.rejection import RejectionRule, digit_score, learned_thresholds
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,15 @@ def test_999_of_1000_digits_reach_the_least_digit_score(digits, calibrated):
     least = float(calibrated.metadata["least_digit_score"])
     assert least == pytest.approx(scores[(len(scores) - 1) // 1000], rel=1e-6)  # the temperature is rounded
     assert (scores >= 0.999999 * least).mean() >= 0.999
+
+
+@pytest.mark.parametrize(("images", "known"), [(999, False), (1000, True)])
+def test_a_least_digit_score_needs_1000_images(digits, images, known):
+    """One in 999 is more than 0.1%. The old one, of the shipped weights, is dropped."""
+    model = lenet.load_pretrained("mnist")
+    calibration.calibrate(model, digits.X_train[:images], digits.y_train[:images])
+    assert ("least_digit_score" in model.metadata) == known
+    assert (RejectionRule.from_metadata(model.metadata).min_digit_score > 0) == known
 
 
 def test_weights_without_finite_logits_are_refused():

@@ -31,8 +31,8 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     The weights and the bias of the output layer are divided by the `temperature` that maximises the likelihood of the
     labels, which changes no prediction; a `LeNet1998` has no such weights, and keeps its probabilities. The metadata
     receives three entries: "temperature", the product of all such divisors; "margins", the thresholds for
-    `lenet.LeNet5.predict`; and "least_digit_score", which 99.9% of the images reach. During the call, no other thread
-    may use the model.
+    `lenet.LeNet5.predict`; and, from at least 1,000 images, "least_digit_score", which 99.9% of them reach. During the
+    call, no other thread may use the model.
 
     Parameters
     ----------
@@ -78,12 +78,15 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     probabilities = model.predict_proba(images, n_jobs=n_jobs)
     rates = [rate for rate in RATES if rate * len(labels) >= 1]  # too few images cannot show an error rate this low
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
-    model.metadata.pop("thresholds", None)  # of an earlier version
+    for old in ("thresholds", "least_digit_score"):  # the first is of an earlier version
+        model.metadata.pop(old, None)
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
         "margins": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
-        "least_digit_score": repr(float(np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower"))),
     }
+    if _LOST_DIGITS * len(labels) >= 1:
+        least = np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower")
+        model.metadata["least_digit_score"] = repr(float(least))
 
 
 def temperature(logits: ArrayLike, y: ArrayLike) -> float:
