@@ -381,6 +381,27 @@ def test_pictures_of_another_size_need_no_raw(tmp_path, monkeypatch, capsys):
     assert error.endswith("has no usable pictures of 28x28 pixels. Omit --raw or raw=True to prepare others.\n")
 
 
+def test_a_model_of_raw_pictures_reads_others_as_they_are(tmp_path, monkeypatch, capsys):
+    """The shapes differ only in their place, which the preparation of a picture removes."""
+    monkeypatch.chdir(tmp_path)
+    pages = np.full((2, 28, 28), 255, np.uint8)
+    pages[0, 2:9, 2:6] = pages[1, 18:25, 20:24] = 0
+    for name, page in zip("ab", pages, strict=True):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(5):
+            cv2.imwrite(str(tmp_path / "mine" / name / f"{number}.png"), page)
+    lines(capsys, "train", "mine", "--raw", "--from", "mnist", "--epochs", "30")
+    use = ["--model", "runs/train-1", "--json", "-q"]
+    expected = lenet.load("runs/train-1").predict_proba(255 - pages)
+    assert expected.argmax(axis=1).tolist() == [0, 1]
+    found = [json.loads(line) for line in lines(capsys, "predict", "mine/a/0.png", "mine/b/0.png", *use)]
+    np.testing.assert_allclose([each["probabilities"] for each in found], expected, rtol=1e-6)
+    assert json.loads(lines(capsys, "evaluate", "mine", *use)[0])["accuracy"] == 1
+    cv2.imwrite("large.png", np.zeros((28, 30), np.uint8))
+    error = lines(capsys, "predict", "large.png", *use, status=1)
+    assert error == "lenet: error: large.png has 30x28 pixels; expected 28x28 for a raw picture.\n"
+
+
 @pytest.mark.parametrize("folder", ["drawn", "drawn/test", "drawn/Testing"])
 def test_all_pictures_of_a_folder_without_splits_are_tested(tmp_path, monkeypatch, capsys, folder):
     monkeypatch.chdir(tmp_path)

@@ -248,8 +248,9 @@ def test_the_metadata_has_the_results_and_no_path(run):
     assert run.metadata(ROW) == {**METADATA, "val_loss": "1.5", "val_accuracy": "0.75"}
     assert run.metadata(replace(ROW, val_loss=None, val_accuracy=None)) == METADATA
     assert run.metadata(replace(ROW, val_loss=0.0))["val_loss"] == "0.0"
-    named = with_args(run, classes=["ä", "b", "c"]).metadata(ROW)
-    assert named == {**METADATA, "val_loss": "1.5", "val_accuracy": "0.75", "classes": '["ä", "b", "c"]'}
+    results = {**METADATA, "val_loss": "1.5", "val_accuracy": "0.75", "classes": '["ä", "b", "c"]'}
+    assert with_args(run, classes=["ä", "b", "c"], raw=False).metadata(ROW) == results
+    assert with_args(run, classes=["ä", "b", "c"], raw=True).metadata(ROW) == {**results, "raw": "True"}
 
 
 @pytest.mark.parametrize(

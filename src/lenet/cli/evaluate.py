@@ -77,9 +77,8 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     source = arguments.data
     name = shown_name(Path(os.path.realpath(source)))  # realpath does not raise for circular links
     is_training_set = source not in DATA_NAMES and model.metadata.get("data") == name
-    data = load_data(
-        source, raw=arguments.raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet
-    )
+    raw = arguments.raw or "raw" in model.metadata
+    data = load_data(source, raw=raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet)
     if is_training_set:
         count = f"{len(data.X_test):,} images"
         text = f"The model was trained on a data set named {name}: only the test set of {source}, {count}, is used."

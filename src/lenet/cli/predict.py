@@ -84,7 +84,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
 
     classes = model.classes
     with written_rows(arguments, OF_PICTURES) as rows:
-        for name, image in read_each(arguments, names, prepared):
+        for name, image in read_each(arguments, names, lambda name: prepared(name, "raw" in model.metadata)):
             [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
             if arguments.csv is None:
                 say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
@@ -94,11 +94,14 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     return int(len(rows) < len(names))
 
 
-def prepared(name: str) -> "NDArray[np.uint8]":
-    """Return the digit in a picture as the network's input."""
-    from lenet.reading import prepare
+def prepared(name: str, raw: bool) -> "NDArray[np.uint8]":
+    """Return the digit in a picture as the network's input; a raw one only changes its colours."""
+    from lenet.data.pictures import raw_image
+    from lenet.reading import prepare, read_picture
 
-    image = prepare(picture(name))
+    image = raw_image(read_picture(picture(name)), name) if raw else prepare(picture(name))
+    if isinstance(image, DataError):
+        raise image
     if not image.any():
         raise DataError(f"{name} shows no ink; expected a digit, dark on light or light on dark.")
     return image

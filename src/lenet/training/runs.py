@@ -277,7 +277,7 @@ class Run:
         -------
         dict of str to str
             "recipe", "data", "seed", "lenet" and "epoch"; "changes", if the recipe has any; with a validation split,
-            "val_loss" and "val_accuracy"; with class names, "classes".
+            "val_loss" and "val_accuracy"; with class names, "classes"; with raw pictures, "raw".
         """
         recipe = self.recipe
         values: dict[str, Any] = {"recipe": recipe.name, "data": shown_name(self.args["data"])}
@@ -287,6 +287,7 @@ class Run:
         values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
         if "classes" in self.args:
             values[class_names.KEY] = class_names.stored(self.args["classes"])
+            values["raw"] = self.args.get("raw") or None
         return {key: str(value) for key, value in values.items() if value is not None}
 
     def save_checkpoint(self, state: State) -> None:
