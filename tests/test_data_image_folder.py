@@ -109,6 +109,17 @@ def test_raw_pictures_only_change_their_colours(tmp_path):
     np.testing.assert_array_equal(dark.X_train[0], 255 - picture("circle", 28))
 
 
+def test_files_that_are_not_pictures_are_counted_and_logged(tmp_path, caplog):
+    """Hidden files are not."""
+    write(tmp_path)
+    for name in ("circle/c.HEIC", "circle/a.HEIC", "line/b.txt", "line/d.pdf", "line/.DS_Store"):
+        (tmp_path / name).touch()
+    with caplog.at_level(logging.INFO, "lenet.data"):
+        assert len(load_image_folder(tmp_path).X_train) == 8
+    said = f"skipped files of {tmp_path} that are not pictures: a.HEIC, c.HEIC, b.txt and 1 more"
+    assert [each.getMessage() for each in caplog.records if "skipped" in each.getMessage()] == [said]
+
+
 def test_damaged_and_blank_pictures_are_skipped_and_listed(tmp_path, caplog):
     write(tmp_path)
     (tmp_path / "line" / "torn.png").write_bytes((tmp_path / "line" / "0.png").read_bytes()[:60])

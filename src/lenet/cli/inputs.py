@@ -38,7 +38,7 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
 
     Unless `quiet`, a note lists the files of folders that are not pictures.
     """
-    from lenet.data.image_folder import Unreadable, files_in, is_picture
+    from lenet.data.image_folder import pictures_in, skipped
 
     found: list[str] = []
     for name in names:
@@ -47,16 +47,11 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
         if name == STANDARD_INPUT or os.path.isfile(name):  # noqa: PTH113 (Path.is_file may raise an error)
             found.append(name)
         elif os.path.isdir(name):  # noqa: PTH112
-            files: list[str] = []
-            others: list[str] = []
-            for file in files_in(Path(name)):
-                (files if isinstance(file, Unreadable) or is_picture(file) else others).append(file)
+            files, others = pictures_in(Path(name))
             if not files:
                 raise InputError(f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
             if others:
-                shown = ", ".join(Path(file).name for file in others[:3])
-                more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-                note(f"skipped files of {name} that are not pictures: {shown}{more}", quiet=quiet)
+                note(skipped(name, others), quiet=quiet)
             found += files
         elif glob.has_magic(name) and "://" not in name:
             files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207

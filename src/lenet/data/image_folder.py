@@ -1,8 +1,9 @@
 """Load pictures from a folder with one subfolder per class, as torchvision's ImageFolder does."""
 
+import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,8 @@ MAX_CLASSES = 1_000
 _SPLIT = re.compile(r"(train|test)(ing)?([-_ ]?(set|data|images))?", re.IGNORECASE)
 _SYSTEM = ("@eadir", "$recycle.bin", "system volume information")  # thumbnails of a NAS; folders of Windows
 _MAX_DEPTH = 16  # folders within a class
+
+logger = logging.getLogger(__name__)
 
 
 def load_image_folder(
@@ -40,7 +43,7 @@ def load_image_folder(
     Parameters
     ----------
     folder : str or path-like
-        Classes may have subfolders. Hidden files, and files without the suffix of a picture, are ignored.
+        Classes may have subfolders. Hidden files are ignored. Files without the suffix of a picture are logged.
     raw : bool, default False
         Whether the pictures already have 28x28 pixels, so that only their colours are converted.
     strict : bool, default False
@@ -186,12 +189,20 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
         raise DataError(
             f"{folder} has a folder {part!r}; expected one folder per class. Pass the one with the classes."
         )
-    found = {path.name: list(pictures_in(path)) for path in classes}
+    found: dict[str, list[str]] = {}
+    others: list[str] = []
+    for path in classes:
+        found[path.name], more = pictures_in(path)
+        others += more
+        if wrong := [each for each in found[path.name] if isinstance(each, Unreadable)]:
+            raise DataError(wrong[0].message)
     if empty := next((name for name, paths in found.items() if not paths), None):
         raise DataError(
             f"{folder / empty} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Add some, or "
             "remove the folder. If it has IDX, .npy or Parquet files, pass it instead."
         )
+    if others:
+        logger.info("%s", skipped(folder, others))
     return found
 
 
@@ -205,21 +216,24 @@ class Unreadable(str):
         return super().__new__(cls, folder)
 
 
-def is_picture(path: str) -> bool:
-    """Return whether a file, or a broken link, has the suffix of a picture; no device, pipe or socket is a picture."""
-    return path.lower().endswith(SUFFIXES) and (os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113
+def pictures_in(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the pictures, broken links and unreadable folders in a folder and its subfolders, and the other files."""
+    found: list[str] = []
+    others: list[str] = []
+    for path in _files_in(folder):
+        is_file = os.path.isfile(path) or not os.path.exists(path)  # noqa: PTH110, PTH113 (or a broken link)
+        is_picture = isinstance(path, Unreadable) or (is_file and path.lower().endswith(SUFFIXES))
+        (found if is_picture else others).append(path)
+    return found, others
 
 
-def pictures_in(folder: Path) -> Iterator[str]:
-    """Yield the paths of the pictures in a folder and its subfolders."""
-    for path in files_in(folder):
-        if isinstance(path, Unreadable):
-            raise DataError(path.message)
-        if is_picture(path):
-            yield path
+def skipped(folder: str | Path, others: Sequence[str]) -> str:
+    """Return a note on the files of a folder that are not pictures."""
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    return f"skipped files of {folder} that are not pictures: {', '.join(Path(path).name for path in others[:3])}{more}"
 
 
-def files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
+def _files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
     """Yield the paths of all files that are not hidden, and an `Unreadable` for each folder that cannot be read."""
     resolved = folder.resolve()
     if len(parents) > _MAX_DEPTH or any(parent.is_relative_to(resolved) for parent in parents):
@@ -234,7 +248,7 @@ def files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
         if _is_hidden(path):
             continue
         if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir may raise an error)
-            yield from files_in(path, (*parents, resolved))
+            yield from _files_in(path, (*parents, resolved))
         else:
             yield str(path)
 
