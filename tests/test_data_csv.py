@@ -83,7 +83,7 @@ def test_text_at_either_end_of_a_row_is_its_label(write, caplog, header, place):
     np.testing.assert_array_equal(y, LABELS)
     assert classes == ("a", "b", "c")
     where = f"mine.csv: the labels are in column {place + 1} of 785; if they are in another column, name it 'label'"
-    assert [each.getMessage().endswith(where) for each in caplog.records] == [True]
+    assert [(each.levelname, each.getMessage().endswith(where)) for each in caplog.records] == [("INFO", True)]
 
 
 def test_the_only_name_without_a_number_is_that_of_the_labels(write):
@@ -94,14 +94,24 @@ def test_the_only_name_without_a_number_is_that_of_the_labels(write):
 
 
 @pytest.mark.parametrize("header", [None, [*NAMES, "pixel784"]])
-def test_numbers_in_the_first_of_785_columns_are_labels_and_errors_say_so(write, header):
+def test_numbers_in_the_first_of_785_columns_are_labels_and_errors_say_so(write, caplog, header):
     path = write(table(header, last))
     np.testing.assert_array_equal(read_csv(path).y, PIXELS[:, 0])
+    where = "mine.csv: the labels are in column 1 of 785; if they are in another column, name it 'label'"
+    assert [(each.levelname, each.getMessage().endswith(where)) for each in caplog.records] == [("WARNING", True)]
     with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has no test images"):
         load_csv(path)
     path.write_text(path.read_text().replace(f"\n{PIXELS[1, 0]},", "\n,"))
     with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has no label in row 2; expected one"):
         load_csv(path)
+
+
+def test_an_assumed_column_with_one_label_cannot_train(write):
+    """It is most likely a pixel at the border."""
+    path = write(table(None, [[0, *row] for row in PIXELS.tolist()]))
+    with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has one class; expected at least two"):
+        load_csv(path)
+    assert load_csv(path, hold_out=False).y_test.tolist() == [0] * len(PIXELS)
 
 
 def test_a_column_that_a_header_names_is_not_logged(write, caplog):

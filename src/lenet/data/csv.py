@@ -46,8 +46,8 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     Raises
     ------
     DataError
-        As for `read_csv`; also if the file has no labels, or the data set is invalid as described in
-        `load_idx_folder`.
+        As for `read_csv`; also if the file has no labels, or only one in a column without such a name, or the data
+        set is invalid as described in `load_idx_folder`.
     InputTypeError
         If `hold_out` has another type.
     MissingExtraError
@@ -67,6 +67,8 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     (X, y, classes), source = _read_path(path)
     if y is None:
         raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
+    if hold_out and source != str(path) and len(set(y.tolist())) == 1:
+        raise DataError(f"{source} has one class; expected at least two. Name the column of labels {LABELS[0]!r}.")
     return named(stratified_split(X, y, 7, source, hold_out), classes, source)
 
 
@@ -81,8 +83,9 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         ends of their names, as in pixel783. The labels are in the column "label", "labels", "class", "target", "digit"
         or "y" of the header. Otherwise, a table of 785 columns has its labels in the only column whose name does not
         end in a number; if there is no such column, in the last if it contains text and the first does not, or else in
-        the first. The column is logged. Columns "id", "imageid", "image_id", "index", "__index_level_0__" and those
-        without a name are ignored, and so are pandas' "Unnamed: 0" and so on, unless most columns have such names.
+        the first, with a warning. The column is logged. Columns "id", "imageid", "image_id", "index",
+        "__index_level_0__" and those without a name are ignored, and so are pandas' "Unnamed: 0" and so on, unless
+        most columns have such names.
 
     Returns
     -------
@@ -147,12 +150,14 @@ def read_table(file: BinaryIO, name: str) -> tuple[Table, str]:
         raise DataError(f"{name} has no rows; expected at least one.")
     if layout.label is None:
         return Table(images, None, None), name
-    source = name
-    if not layout.is_named:
-        place = f"column {layout.label + 1} of {layout.width}"
-        logger.info("%s: the labels are in %s; if they are in another column, name it 'label'", name, place)
-        source += f" (labels: {place})"
-    return Table(images, *numbered(labels, source)), source
+    if layout.label_name.lower() in LABELS:
+        return Table(images, *numbered(labels, name)), name
+    place = f"column {layout.label + 1} of {layout.width}"
+    source = f"{name} (labels: {place})"
+    y, classes = numbered(labels, source)
+    level = logging.WARNING if classes is None and layout.label_name[-1:].isdecimal() else logging.INFO
+    logger.log(level, "%s: the labels are in %s; if they are in another column, name it 'label'", name, place)
+    return Table(images, y, classes), source
 
 
 class _Lines(io.BufferedIOBase):
@@ -188,7 +193,7 @@ class _Layout(NamedTuple):
     width: int
     label: int | None
     pixels: list[int]
-    is_named: bool
+    label_name: str  # the column's number without a header
 
 
 def _layout(start: bytes, name: str) -> _Layout:
@@ -208,8 +213,8 @@ def _layout(start: bytes, name: str) -> _Layout:
     for place in {*range(len(names))} - {label, *pixels}:
         if names[place]:  # that of pandas's index is empty
             logger.info("%s: the column %s is ignored; rows are numbered from 1", name, names[place])
-    is_named = label is not None and names[label].lower() in LABELS
-    return _Layout(delimiter, has_header, len(fields), label, pixels, is_named)
+    label_name = "" if label is None else names[label]
+    return _Layout(delimiter, has_header, len(fields), label, pixels, label_name)
 
 
 def _decompressed(file: BinaryIO) -> BinaryIO:
