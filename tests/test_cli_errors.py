@@ -117,14 +117,14 @@ def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypa
     X, y = np.zeros((2, 28, 28), np.uint8), np.arange(2)
     np.savez("mine.npz", X_train=X, y_train=y, X_test=X, y_test=y)
     before = tree(tmp_path)
-    assert "validation is 0.1, so none of the 2 labels would be held out" in fails(
+    assert "fraction is 0.1, so none of the 2 labels would be held out" in fails(
         capsys, "train", "mine.npz", "--validation", "0.1"
     )
     assert tree(tmp_path) == before
     assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
     captured = capsys.readouterr()
     assert "2 images for training, 0 for validation" in captured.out
-    assert "The smallest class has fewer than 10 images, too few to hold out 10% for validation." in captured.err
+    assert "The class 0 has too few training images (1) to hold out 10% for validation." in captured.err
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -19,11 +19,12 @@ from lenet import cli
 from lenet.cli import train as command
 from lenet.cli.progress import JsonProgress, Progress, progress_for
 from lenet.data import Dataset
-from lenet.errors import DataError, SaveError
+from lenet.errors import DataError, InputError, SaveError
 from lenet.evaluation.report import MAX_CLASSES
 from lenet.training import loop
 from lenet.training.recipes import recipe_named
 from lenet.training.runs import Run
+from lenet.training.splits import split
 from lenet.training.state import Epoch, State
 
 for needed in ("sklearn", "matplotlib"):
@@ -243,11 +244,21 @@ def test_a_resumed_run_keeps_its_options(capsys, options, name):
 
 @pytest.mark.parametrize(("smallest", "rate"), [(4, 0.25), (3, 0.0)])
 def test_validation_needs_an_image_of_each_class(capsys, smallest, rate):
-    data = SimpleNamespace(y_train=np.repeat([0, 2], [50, smallest]))
+    labels, arguments = np.repeat([0, 2], [50, smallest]), SimpleNamespace(quiet=False, patience=None)
     recipe = replace(recipe_named("small"), validation=0.25)
-    assert command.with_possible_validation(recipe, data, quiet=False).validation == rate
-    said = "The smallest class has fewer than 4 images, too few to hold out 25% for validation."
+    assert command.with_possible_validation(recipe, labels, "abc", arguments).validation == rate
+    said = "The class c has too few training images (3) to hold out 25% for validation."
     assert (said in capsys.readouterr().err) == (rate == 0)
+
+
+@pytest.mark.parametrize(("smallest", "fraction"), [(3, 0.34), (7, 0.15), (9, 0.12)])
+def test_patience_needs_a_fraction_that_holds_out_an_image_of_each_class(smallest, fraction):
+    labels = np.repeat([0, 1], [50, smallest])
+    held_out = split(labels, fraction, 0).validation
+    assert np.count_nonzero(labels[held_out] == 1) == 1
+    said = rf"^--patience requires held-out images, and class b has {smallest}. Set --validation, .* to {fraction}\.$"
+    with pytest.raises(InputError, match=said):
+        command.with_possible_validation(recipe_named("small"), labels, "ab", SimpleNamespace(patience=3))
 
 
 def dataset(labels, test_labels=(), classes=None):

@@ -193,7 +193,7 @@ def test_a_pretrained_classifier_predicts_and_continues_to_learn():
     mean = classifier.model_.mean
     assert classifier.fit(digits.X_train, digits.y_train).score(digits.X_test, digits.y_test) > before + 0.02
     assert classifier.model_.mean == mean
-    with pytest.raises(InputError, match="Fit with warm_start=False"):
+    with pytest.raises(InputError, match=r"Use a new LeNetClassifier\(\), or lenet\.training\.transfer"):
         classifier.fit(digits.X_train, np.char.add("digit ", digits.y_train.astype(str)))
 
 

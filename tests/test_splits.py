@@ -57,7 +57,7 @@ def test_labels_may_be_integers_of_any_type(dtype):
 @pytest.mark.parametrize(("validation", "part"), [(0.1, "none"), (0.9, "all")])
 def test_too_few_images_to_split_are_refused(validation, part):
     with pytest.raises(
-        InputError, match=rf"^validation is {validation}, so {part} of the 3 labels would be held out\."
+        InputError, match=rf"^The validation fraction is {validation}, so {part} of the 3 labels would be held out\."
     ):
         split(np.arange(3), validation, seed=0)
 

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,7 +155,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else "adapt" if old.classes == classes else "transfer")
         if arguments.validation is None:
-            recipe = with_possible_validation(recipe, data, quiet=arguments.quiet)
+            recipe = with_possible_validation(recipe, data.y_train, classes, arguments)
     recipe = recipe.with_changes(**changes)
     check_early(data, classes, recipe, start, arguments)
     args = {
@@ -206,18 +207,26 @@ def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...
     return data.classes or tuple(map(str, range(num_classes)))
 
 
-def with_possible_validation(recipe: "Recipe", data: "Dataset", *, quiet: bool) -> "Recipe":
+def with_possible_validation(
+    recipe: "Recipe", labels: "NDArray[np.int64]", classes: Sequence[str], arguments: argparse.Namespace
+) -> "Recipe":
     """Return the recipe; if a class has fewer than 1 / validation images, disable validation and print a note."""
     import numpy as np
 
-    needed = math.ceil(1 / recipe.validation)
-    counts = np.bincount(data.y_train)
-    if counts[counts > 0].min() >= needed:
+    found, counts = np.unique(labels, return_counts=True)
+    name, fewest = classes[found[counts.argmin()]], int(counts.min())
+    if fewest >= math.ceil(1 / recipe.validation):
         return recipe
+    if arguments.patience is not None:
+        enough = math.ceil(100 / max(2, fewest)) / 100
+        raise InputError(
+            f"--patience requires held-out images, and class {name} has {fewest}. Set --validation, for example to "
+            f"{enough:g}."
+        )
     note(
-        f"The smallest class has fewer than {needed} images, too few to hold out {recipe.validation:.0%} for "
-        "validation. The weights of the last epoch are kept.",
-        quiet=quiet,
+        f"The class {name} has too few training images ({fewest}) to hold out {recipe.validation:.0%} for validation. "
+        "The weights of the last epoch are kept.",
+        quiet=arguments.quiet,
     )
     return recipe.with_changes(validation=0.0)
 

@@ -60,7 +60,7 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
         kinds = " (text and numbers are different labels)" if differ else ""
         raise InputError(
             f"y contains {_checks.short_repr(unknown.tolist())}, which are not among the classes "
-            f"{_checks.short_repr(classes.tolist())}{kinds}. Fit with warm_start=False, or pass all classes to the "
-            "first partial_fit."
+            f"{_checks.short_repr(classes.tolist())}{kinds}. Use a new LeNetClassifier(), or "
+            "lenet.training.transfer, or pass all classes to the first partial_fit."
         )
     return classes, np.searchsorted(classes, y).astype(np.int64)

@@ -73,8 +73,8 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
         if held_out.all() or not held_out.any():
             part = "all" if held_out.all() else "none"
             raise InputError(
-                f"validation is {validation:g}, so {part} of the {len(y):,} labels would be held out. "
-                "Choose another value, pass more images, or set it to 0."
+                f"The validation fraction is {validation:g}, so {part} of the {len(y):,} labels would be held out. "
+                "Choose another fraction, or pass more images."
             )
     return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
 
