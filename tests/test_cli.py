@@ -180,6 +180,35 @@ def test_info_draws_the_network(tmp_path, capsys):
     assert "--figure is a.svg; expected a name that ends in .png." in misused(capsys, "info", "--figure", "a.svg")
 
 
+@pytest.mark.parametrize(
+    ("side", "ink", "said"),
+    [(8, 16.0, "of images of 8x8 pixels from 0.0 to 16.0;"), (28, 2.0, "of images of 28x28 pixels from 0.0 to 2.0;"),
+     (28, 1.0, None), (28, np.uint8(9), None)],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_framing_of_a_classifier_is_noted(tmp_path, monkeypatch, capsys, side, ink, said):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.stack([np.full((side, side), 0 * ink), np.full((side, side), ink)])
+    lenet.LeNetClassifier(max_iter=1).fit(pixels, [0, 1]).save("own.safetensors")
+    np.savez("own.npz", X=np.zeros((2, 28, 28), np.uint8), y=[0, 1])
+    Path("own.csv").write_text(",".join(["0"] * 784))
+    use = ["--model", "own.safetensors"]
+    for each in (["evaluate", "own.npz", *use], ["predict", "own.csv", *use], ["export", "own.safetensors", "own.c"]):
+        assert cli.main([*each, "-q"]) == 0
+        assert "own.safetensors" not in capsys.readouterr().err
+        assert cli.main(each) == 0
+        assert (f"own.safetensors is a classifier {said}" in capsys.readouterr().err) == (said is not None)
+
+
+@pytest.mark.parametrize("record", ["[]", "{", '{"framing": 3}', '{"framing": {"low": 0}}', "[" * 100_000])
+def test_a_damaged_record_of_a_classifier_is_not_noted(tmp_path, capsys, record):
+    model = lenet.LeNet5(seed=0)
+    model.metadata["classifier"] = record
+    model.save(tmp_path / "own.safetensors")
+    load_model(tmp_path / "own.safetensors", quiet=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_version_from_every_entry_point():
     wanted = f"lenet {lenet.__version__}\n"
     done = command("--version")

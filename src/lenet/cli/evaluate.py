@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     if arguments.images is not None and arguments.images < 1:
         parser.error(f"--images is {arguments.images}; expected at least 1.")
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, quiet=arguments.quiet)
     data = load_test_set(model, arguments)
     chosen = chosen_images(len(data.y_test), arguments)
     images, labels = data.X_test[chosen], data.y_test[chosen]

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error("--pixels is float32; expected uint8, as the C functions take bytes.")
     if target == "c" and output.suffix.lower() == ".h":
         parser.error(f"{output} is the name of a header; expected a source file, such as {output.with_suffix('.c')}.")
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, quiet=arguments.quiet)
     files = {}
     if target == "onnx":
         files[output] = to_onnx(model, pixels=arguments.pixels or "float32").SerializeToString(deterministic=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet._bar import Bar
 from lenet._files import PNG_MARK, check_replaceable
-from lenet.cli.output import printable
+from lenet.cli.output import note, printable
 
 if TYPE_CHECKING:
     from lenet.data import Dataset
@@ -87,15 +88,22 @@ def _threads(text: str) -> int:
 _threads.__name__ = "int"  # for argparse's message when int() fails
 
 
-def load_model(name: str) -> "LeNet5":
-    """Return the model that --model names."""
+def load_model(name: str, *, quiet: bool = True) -> "LeNet5":
+    """Return the model that --model names; unless quiet, note if it is a classifier of other images or pixels."""
     from lenet import interop
+    from lenet._checks import SIDE
     from lenet.loading import READERS, load_named
 
     reader = READERS.get(Path(name).suffix.lower())
     if reader is None or not Path(name).exists():
-        return load_named(name)
-    model: LeNet5 = getattr(interop, reader)(Path(name))
+        model: LeNet5 = load_named(name)
+    else:
+        model = getattr(interop, reader)(Path(name))
+    with contextlib.suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        height, width, low, high, _ = json.loads(model.metadata["classifier"])["framing"].values()
+        if (height, width, low) != (SIDE, SIDE, 0) or high not in (1, 255):
+            text = f"{name} is a classifier of images of {height}x{width} pixels from {low} to {high}"
+            note(f"{text}; this command does not convert others. Use LeNetClassifier.load.", quiet=quiet)
     return model
 
 

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     tables = [name for name in names if name.lower().endswith(SUFFIXES)]
     if tables and (len(names) > 1 or arguments.show is not None):
         parser.error(f"{tables[0]} is a table; expected no other input and no --show.")
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, quiet=arguments.quiet)
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)
     try:
