@@ -44,6 +44,23 @@ def test_other_images_are_fitted_into_the_box(shape, size):
 
 
 @pytest.mark.parametrize(
+    ("size", "margins", "noted"),
+    [((32, 32), (4, 4), True), ((32, 32), (3, 4), False), ((32, 32), (4, 3), False), ((30, 50), (5, 5), True),
+     ((30, 50), (4, 5), False), ((28, 28), (9, 9), False), ((8, 8), (0, 1), False), ((8, 8), (1, 1), True)],
+)  # fmt: skip
+def test_blank_margins_of_a_tenth_of_the_longer_side_are_noted(caplog, size, margins, noted):
+    """Except a few faint pixels; images of 28x28 keep their size."""
+    inside = tuple(slice(margin, side - margin) for side, margin in zip(size, margins, strict=True))
+    X = np.zeros((3, *size), np.uint8)
+    X[:, *inside] = 200
+    X[0, 0, 0] = 1
+    with caplog.at_level("INFO", "lenet.data"):
+        npz._as_images(X, "mine")
+    said = "mine: the images have blank margins, which are scaled with the digits. Crop them."
+    assert [each.getMessage() for each in caplog.records] == [said] * noted
+
+
+@pytest.mark.parametrize(
     "shape",
     [(3, 3, 9), (3, 9, 3), (3, 1, 3, 9), (3, 2, 9, 9), (3, 9, 9, 1), (3, 785), (3, 1, 784), (3, 784, 1), (784,), (3,),
      (3, 1, 4), (1, 1, 1, 5, 5), (28, 28), ()],
@@ -53,7 +70,7 @@ def test_images_have_two_sides_of_at_least_four_pixels(shape):
         npz._as_images(levels(*shape), "mine")
     assert str(caught.value) == (
         f"mine has images of shape {shape}; expected (n, height, width), (n, 1, height, width) or (n, 784), with sides "
-        "of at least 4 pixels."
+        "of at least 4 and at most 4,096 pixels."
     )
 
 
@@ -188,5 +205,5 @@ def test_an_empty_archive_is_one_end_record():
 
 def test_images_have_sides_of_at_most_4096_pixels():
     assert npz._as_images(np.zeros((1, 4, 4096), np.uint8), "mine").shape == (1, 28, 28)
-    with pytest.raises(DataError, match=r"expected sides of at most 4,096 pixels"):
+    with pytest.raises(DataError, match=r"sides of at least 4 and at most 4,096 pixels"):
         npz._as_images(np.zeros((1, 4, 4097), np.uint8), "mine")

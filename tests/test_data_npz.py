@@ -121,7 +121,7 @@ X70, Y70 = small()
         ({"X": X70}, "contains X; expected X and y"),
         ({"X_train": X70, "y_train": Y70}, "X_train, y_train, X_test and y_test"),
         ({}, "contains nothing"),
-        ({"X": X70[:, :3], "y": Y70}, r"shape \(70, 3, 28\); expected \(n, height, width\).* at least 4 pixels"),
+        ({"X": X70[:, :3], "y": Y70}, r"shape \(70, 3, 28\); expected \(n, height, width\).* at least 4 and"),
         (
             {"X": X70.astype(float), "y": Y70},
             r"floating-point pixels from 0 to \d+; expected 0 .* to 1 \(ink\)\. Divide",

@@ -1,5 +1,6 @@
 """Load data sets from ``.npz`` files: zip archives with one NumPy array per member."""
 
+import logging
 import math
 import os
 import re
@@ -22,11 +23,14 @@ from lenet.errors import DataError
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
 _MIN_SIDE, _MAX_SIDE = 4, 4096
 _TWO = ("x", "y")
+_MOSTLY = 0.995  # of the ink is inside margins that count as blank
 _T = TypeVar("_T")
 MAX_DIRECTORY_BYTES = 2**16  # of the zip directory, about 60 bytes per member
 _HEADER = re.compile(
     r"\{'descr': '([<>|=][biufcOSU]\d{0,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\),? ?\}\s*"
 )
+
+logger = logging.getLogger(__name__)
 
 
 def load_npz(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
@@ -247,14 +251,10 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
 
 def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
     shape = (SIDE, SIDE) if X.shape[1:] == (SIDE * SIDE,) else X.shape[2:] if X.shape[1:2] == (1,) else X.shape[1:]
-    if len(shape) != 2 or min(shape) < _MIN_SIDE:
+    if len(shape) != 2 or min(shape) < _MIN_SIDE or max(shape) > _MAX_SIDE:
         raise DataError(
             f"{source} has images of shape {X.shape}; expected (n, height, width), (n, 1, height, width) or (n, 784), "
-            f"with sides of at least {_MIN_SIDE} pixels."
-        )
-    if max(shape) > _MAX_SIDE:
-        raise DataError(
-            f"{source} has images of shape {X.shape}; expected sides of at most {_MAX_SIDE:,} pixels. Scale them down."
+            f"with sides of at least {_MIN_SIDE} and at most {_MAX_SIDE:,} pixels."
         )
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
@@ -267,7 +267,13 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
         raise DataError(f"{source} has pixels from {X.min()} to {X.max()}; expected 0 (background) to 255 (ink).")
     images = X.reshape(len(X), *shape).astype(np.uint8, order="C")
     check_polarity(images, source)
-    return images if shape == (SIDE, SIDE) else fit_into_box(images)
+    if shape == (SIDE, SIDE):
+        return images
+    ink = images.sum(axis=0)
+    margin = -(-max(shape) // 10)
+    if ink[margin:-margin, margin:-margin].sum() > _MOSTLY * ink.sum():
+        logger.info("%s: the images have blank margins, which are scaled with the digits. Crop them.", source)
+    return fit_into_box(images)
 
 
 def _as_labels(y: NDArray[Any], source: str) -> NDArray[np.int64]:
