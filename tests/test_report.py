@@ -57,6 +57,12 @@ def test_a_class_that_never_occurs_has_zeros_and_its_row():
     assert outcome.confusion_matrix.shape == (5, 5)
     assert outcome.confusion_matrix[0].tolist() == [1, 0, 0, 1, 0]
     assert outcome.confusion_matrix[2:].sum() == 0
+    known = outcome.as_dict()
+    assert [known[name][1:] for name in ("precision", "recall", "f1")] == [[0, None, None, None]] * 3
+    assert str(outcome).splitlines()[5:7] == [
+        "    1      0.00%    0.00%    0.00%         1",
+        "    2          -        -        -         0",
+    ]
 
 
 def test_one_image_is_enough():

@@ -71,9 +71,17 @@ class Report:
         Returns
         -------
         dict
-            The fields by name, with lists instead of arrays and tuples.
+            The fields by name, with lists instead of arrays and tuples; scores of classes without images are None.
         """
-        return {**vars(self), "confusion_matrix": self.confusion_matrix.tolist(), "classes": list(self.classes)}
+        lists = {"confusion_matrix": self.confusion_matrix.tolist(), "classes": list(self.classes)}
+        return {**vars(self), **lists, **self._scores()}
+
+    def _scores(self) -> dict[str, list[float | None]]:
+        """Return the scores of each class; None without test images."""
+        return {
+            name: [score if images else None for score, images in zip(getattr(self, name), self.support, strict=True)]
+            for name in ("precision", "recall", "f1")
+        }
 
     def _rejection(self) -> str:
         if _RATE * self.images < 1:  # too few images cannot show an error rate this low
@@ -98,9 +106,9 @@ class Report:
             "",
             f"{'class':<{width}}  precision   recall       f1    images",
         ]
-        rows = zip(names, self.precision, self.recall, self.f1, self.support, strict=True)
-        for name, precision, recall, f1, support in rows:
-            lines.append(f"{name:>{width}}  {precision:>9.2%} {recall:>8.2%} {f1:>8.2%} {support:>9,}")
+        for name, *scores, support in zip(names, *self._scores().values(), self.support, strict=True):
+            precision, recall, f1 = ("-" if score is None else f"{score:.2%}" for score in scores)
+            lines.append(f"{name:>{width}}  {precision:>9} {recall:>8} {f1:>8} {support:>9,}")
         column = max(5, len(str(self.confusion_matrix.max())) + 1, *(len(name) + 1 for name in names))
         lines += ["", "confusion matrix (rows: true classes, columns: predicted classes)"]
         lines.append(" " * (width + 1) + "".join(f"{name:>{column}}" for name in names))
