@@ -244,11 +244,12 @@ class Screen(io.StringIO):
 
 
 def test_ctrl_c_keeps_the_current_weights():
-    classifier = quick(max_iter=5, verbose=True)
+    classifier = quick(max_iter=5, verbose=True, early_stopping=True)
     with redirect_stdout(Screen()), pytest.warns(UserWarning, match="interrupted") as warned:
         classifier.fit(X, Y)
     assert warned[0].filename == __file__
-    assert classifier.n_iter_ == 2
+    assert classifier.n_iter_ == len(classifier.validation_scores_) == 2
+    assert classifier.best_validation_score_ == classifier.validation_scores_[-1]
     assert classifier.predict(X).shape == Y.shape
 
 

@@ -108,7 +108,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
     validation_scores_ : list of float, or None without early stopping
         Validation accuracy after each epoch.
     best_validation_score_ : float, or None without early stopping
-        Validation accuracy of the epoch whose weights were kept.
+        Validation accuracy of the epoch whose weights were kept; after Ctrl-C, of the last epoch.
 
     Notes
     -----

@@ -64,6 +64,7 @@ class Epochs:
         out_of_patience = False
         if row.val_loss is not None and row.val_accuracy is not None and classifier.validation_scores_ is not None:
             classifier.validation_scores_.append(row.val_accuracy)
+            classifier.best_validation_score_ = row.val_accuracy  # if Ctrl-C keeps these weights
             line += f", validation score = {row.val_accuracy:.6f}"
             out_of_patience = self._record_validation(row.val_loss, row.val_accuracy)
         if classifier.verbose:
