@@ -505,15 +505,19 @@ def test_a_recipe_that_draws_requires_opencv_before_it_creates_a_run(tmp_path, m
     assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
 
 
-ADVICE = "This is hardly better than guessing. Sigmoid networks start on a plateau: {}."
+ADVICE = "This is hardly better than guessing. {}."
 TOO_FAST = "This is hardly better than guessing. The loss is higher than that of equal probabilities: lower --lr."
 
 
 @pytest.mark.parametrize(
     ("classes", "options", "advice"),
     [
-        (range(10), ["--lr", "1e-9"], ADVICE.format("pass --from mnist, or increase --epochs")),
-        ((3, 5), ["--lr", "1e-9", "--from", "mnist"], ADVICE.format("increase --epochs")),
+        (
+            range(10),
+            ["--lr", "1e-9"],
+            ADVICE.format("Sigmoid networks start on a plateau: pass --from mnist, or increase --epochs"),
+        ),
+        ((3, 5), ["--lr", "1e-9", "--from", "mnist"], ADVICE.format("Increase --epochs")),
         (range(10), ["--lr", "1e4"], TOO_FAST),
         ((3, 5), ["--from", "mnist"], None),
     ],

@@ -187,6 +187,14 @@ def test_resuming_a_complete_run_says_so_and_that_results_may_differ(training, c
     assert training.made[1][-1]["state"].history == [epoch(1)]
 
 
+def test_data_of_a_run_that_were_moved_are_those_of_the_run(training, capsys):
+    assert cli.main(["train", "mine.npz", "-q"]) == 0
+    Path("mine.npz").rename("moved.npz")
+    error = fails(capsys, "train", "--resume", "runs/train-1")
+    assert error.startswith(f"lenet: error: {Path('mine.npz').resolve()} cannot be read")
+    assert f" The path is that of {Path('runs/train-1')}. Restore the data there, or start a new run.\n" in error
+
+
 def test_a_run_without_the_build_of_its_kernels_is_resumed_without_a_note(training, capsys):
     assert cli.main(["train", "mine.npz", "-q"]) == 0
     args = args_of("train-1")

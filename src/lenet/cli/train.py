@@ -274,7 +274,11 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     arguments.tensorboard |= has_events(opened.folder)
     require_extras(opened.recipe, tensorboard=arguments.tensorboard)
     check_writable(opened.folder)
-    data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
+    try:
+        data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
+    except DataError as error:
+        advice = f"The path is that of {folder}. Restore the data there, or start a new run."
+        raise DataError(f"{error} {advice}") from error
     if data.sha256() != opened.args["data_sha256"]:
         raise InputError(
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
@@ -419,8 +423,9 @@ def print_report(
         print(f"\nTest set, with the weights of epoch {state.best_epoch}:\n{report}")
     guessing = np.bincount(data.y_test).max() / len(data.y_test)
     if report.accuracy < guessing + (1 - guessing) / 10:
-        advice = "increase --epochs" if "from" in folder.args else "pass --from mnist, or increase --epochs"
-        reason = f"Sigmoid networks start on a plateau: {advice}."
+        reason = "Sigmoid networks start on a plateau: pass --from mnist, or increase --epochs."
+        if "from" in folder.args:
+            reason = "Increase --epochs."
         if report.loss > 1.5 * np.log(len(report.classes)):  # the logarithm is the loss of equal probabilities
             reason = "The loss is higher than that of equal probabilities: lower --lr."
         say(f"This is hardly better than guessing. {reason}")
