@@ -124,7 +124,7 @@ def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypa
     assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
     captured = capsys.readouterr()
     assert "2 images for training, 0 for validation" in captured.out
-    assert "The class 0 has too few training images (1) to hold out 10% for validation." in captured.err
+    assert "Class 0 has too few training images (1) to hold out 10% for validation." in captured.err
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -192,7 +192,7 @@ def test_data_of_a_run_that_were_moved_are_those_of_the_run(training, capsys):
     Path("mine.npz").rename("moved.npz")
     error = fails(capsys, "train", "--resume", "runs/train-1")
     assert error.startswith(f"lenet: error: {Path('mine.npz').resolve()} cannot be read")
-    assert f" The path is that of {Path('runs/train-1')}. Restore the data there, or start a new run.\n" in error
+    assert f" The path is that of {Path('runs/train-1')}. Restore the data, or start a new run.\n" in error
 
 
 def test_a_run_without_the_build_of_its_kernels_is_resumed_without_a_note(training, capsys):
@@ -255,7 +255,7 @@ def test_validation_needs_an_image_of_each_class(capsys, smallest, rate):
     labels, arguments = np.repeat([0, 2], [50, smallest]), SimpleNamespace(quiet=False, patience=None)
     recipe = replace(recipe_named("small"), validation=0.25)
     assert command.with_possible_validation(recipe, labels, "abc", arguments).validation == rate
-    said = "The class c has too few training images (3) to hold out 25% for validation."
+    said = "Class c has too few training images (3) to hold out 25% for validation."
     assert (said in capsys.readouterr().err) == (rate == 0)
 
 
@@ -264,7 +264,7 @@ def test_patience_needs_a_fraction_that_holds_out_an_image_of_each_class(smalles
     labels = np.repeat([0, 1], [50, smallest])
     held_out = split(labels, fraction, 0).validation
     assert np.count_nonzero(labels[held_out] == 1) == 1
-    said = rf"^--patience requires held-out images, and class b has {smallest}. Set --validation, .* to {fraction}\.$"
+    said = rf"^Class b has too few .* \({smallest}\) to .* Set --validation, for example to {fraction}, or omit"
     with pytest.raises(InputError, match=said):
         command.with_possible_validation(recipe_named("small"), labels, "ab", SimpleNamespace(patience=3))
 

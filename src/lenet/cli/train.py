@@ -217,17 +217,11 @@ def with_possible_validation(
     name, fewest = classes[found[counts.argmin()]], int(counts.min())
     if fewest >= math.ceil(1 / recipe.validation):
         return recipe
+    text = f"Class {name} has too few training images ({fewest}) to hold out {recipe.validation:.0%} for validation."
     if arguments.patience is not None:
         enough = math.ceil(100 / max(2, fewest)) / 100
-        raise InputError(
-            f"--patience requires held-out images, and class {name} has {fewest}. Set --validation, for example to "
-            f"{enough:g}."
-        )
-    note(
-        f"The class {name} has too few training images ({fewest}) to hold out {recipe.validation:.0%} for validation. "
-        "The weights of the last epoch are kept.",
-        quiet=arguments.quiet,
-    )
+        raise InputError(f"{text} Set --validation, for example to {enough:g}, or omit --patience.")
+    note(f"{text} The weights of the last epoch are kept.", quiet=arguments.quiet)
     return recipe.with_changes(validation=0.0)
 
 
@@ -277,8 +271,7 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     try:
         data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
     except DataError as error:
-        advice = f"The path is that of {folder}. Restore the data there, or start a new run."
-        raise DataError(f"{error} {advice}") from error
+        raise DataError(f"{error} The path is that of {folder}. Restore the data, or start a new run.") from error
     if data.sha256() != opened.args["data_sha256"]:
         raise InputError(
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
