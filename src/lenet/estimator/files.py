@@ -68,13 +68,7 @@ class Record:
 
 
 def record_in(model: LeNet5, path: str) -> Record:
-    """Remove the record of a classifier from a model's metadata and return it; if there is none, return a default one.
-
-    Raises
-    ------
-    WeightsError
-        If the record is damaged, or the classes of a model without a record cannot be sorted.
-    """
+    """Remove the record of a classifier from a model's metadata and return it, or a default one if there is none."""
     text = model.metadata.pop(KEY, None)
     if text is None:
         framing = Framing(_checks.SIDE, _checks.SIDE, 0, 255, whole=True)

@@ -19,13 +19,6 @@ def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
     """Return a model's parameters in float32, and "mean" and "scale": pixels enter as (x - mean) * scale.
 
     A model that standardises each image has neither of the two.
-
-    Raises
-    ------
-    InputTypeError
-        If model is not a LeNet5, or its metadata is not text.
-    InputError
-        If a number is not finite in float32.
     """
     if not isinstance(model, LeNet5) or model.network is not None:
         advice = " Pass its attribute model_, which does not scale X." if hasattr(model, "model_") else ""
@@ -56,13 +49,7 @@ def weight_shapes() -> dict[str, list[Shape]]:
 
 
 def model_from(parameters: Mapping[str, NDArray[Any]]) -> LeNet5:
-    """Build a model from parameters with lenet's names, in float64 if all of them are float64.
-
-    Raises
-    ------
-    WeightsError
-        If a shape is wrong or a number is not finite.
-    """
+    """Build a model from parameters with lenet's names, in float64 if all of them are float64."""
     dtype = np.float64 if all(value.dtype.type is np.float64 for value in parameters.values()) else np.float32
     model = LeNet5(dtype=dtype, num_classes=parameters["output.bias"].size)
     c5 = parameters["c5.weight"]

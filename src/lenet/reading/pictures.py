@@ -125,14 +125,6 @@ def as_grey(image: PictureLike) -> NDArray[np.uint8]:
     """Return the grey levels, uint8 of shape (H, W), of an encoded picture (see `read_picture`) or of pixels.
 
     Pixels are an array or an image of Pillow, as for `prepare`.
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If an array has another shape or type, or pixels out of range; if one side is more than 100 times as long as
-        the other.
-    DataError, OSError
-        As for `read_picture`.
     """
     return reduced_grey(image, MAX_PIXELS)[0]
 

@@ -32,15 +32,7 @@ def score_dtype(num_classes: int, dtype: DTypeLike, probabilities: bool) -> np.d
 
 @contextlib.contextmanager
 def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Callable[[NDArray[Any]], None]]:
-    """Yield a function that writes rows to a temporary file, which becomes `out` unless the block raises.
-
-    Raises
-    ------
-    InputError
-        If `out` exists, its suffix is unknown, or its folder is missing.
-    SaveError
-        If `out` cannot be written.
-    """
+    """Yield a function that writes rows to a temporary file, which becomes `out` unless the block raises."""
     target = Path(out).absolute()
     writer = _writer_for(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")

@@ -32,20 +32,7 @@ class Application:
     """The ASGI application, which protects the handlers from untrusted clients.
 
     It receives each body as a whole before it calls a handler, so that a slow client occupies only the memory of the
-    bytes that it has sent.
-
-    Parameters
-    ----------
-    router, limits, metrics, on_request
-        The handlers get the body from `context_of(request)`; `on_request` gets each context after the response.
-    pool : ThreadPool
-        Decompresses bodies.
-    tokens : collection of str
-        One of them is required as `Authorization: Bearer`, unless there are none.
-    public_paths : collection of str
-        Paths that require no token.
-    lifespan : callable
-        Returns the asynchronous context manager that is open while the application is served.
+    bytes that it has sent. Requests must send one of the tokens, if there are any, except to public paths.
     """
 
     def __init__(

@@ -33,20 +33,8 @@ class ThreadPool:
     """Runs functions in one thread per core, and rejects those that it probably could not complete in time.
 
     Its threads are daemons: a program can exit while a function runs.
-
-    Parameters
-    ----------
-    max_pending : int
-        The highest value of `pending`.
-    timeout : float
-        How long a caller waits, in seconds.
-    on_change : callable, optional
-        Called with 1 or -1 when a function is added or ends.
-
-    Attributes
-    ----------
-    pending : int
-        Number of functions that run or wait. A function counts until it ends, even if its caller no longer waits.
+    A caller waits for up to `timeout` seconds. Until it ends, a function counts as `pending`, even if its caller no
+    longer waits; `on_change` is called with 1 or -1 when one is added or ends.
     """
 
     def __init__(self, max_pending: int, timeout: float, on_change: Callable[[int], None] = lambda change: None):

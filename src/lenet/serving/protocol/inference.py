@@ -41,11 +41,6 @@ def read_request(body: bytes, json_length: int | None, limits: Limits) -> tuple[
     The client may declare the number of bytes of JSON; by default, the whole body is JSON. The images are an argument
     for `LeNet5.predict`, which validates the pixels.
 
-    Raises
-    ------
-    InputError
-        If the request is malformed, or names an unknown input or output.
-
     Examples
     --------
     >>> tensor = '{"name": "images", "datatype": "UINT8", "shape": [0, 784], "data": []}'
@@ -70,11 +65,6 @@ def write_response(
     """Return the body of the response, its number of bytes of JSON if binary tensors follow, and the accepted labels.
 
     The labels are -1 for images that the model rejects, regardless of the requested outputs.
-
-    Raises
-    ------
-    InputError
-        If the model has no threshold for `reject_at`.
 
     Examples
     --------
