@@ -184,12 +184,14 @@ def test_gunicorn_removes_the_folder_of_metrics_that_it_made(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "uvicorn_worker", SimpleNamespace(UvicornWorker=object))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(os, "environ", {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "given")} if is_given else {})
-    (tmp_path / "given").mkdir()
-    settings = runpy.run_path(str(FOLDER / "gunicorn.conf.py"))
+    given = tmp_path / "lenet-metrics-given"
+    given.mkdir()
+    monkeypatch.setattr(os, "environ", {"PROMETHEUS_MULTIPROC_DIR": str(given)} if is_given else {})
+    for _ in range(2):  # gunicorn reads the file again on SIGHUP
+        settings = runpy.run_path(str(FOLDER / "gunicorn.conf.py"))
     assert len(list(tmp_path.iterdir())) == (1 if is_given else 2)
     settings["on_exit"](None)
-    assert [path.name for path in tmp_path.iterdir()] == ["given"]
+    assert list(tmp_path.iterdir()) == [given]
 
 
 # ---- systemd, containers, a proxy --------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from uvicorn_worker import UvicornWorker
@@ -31,7 +30,8 @@ control_socket_disable = True  # so that only the metrics are written to disk
 
 # The workers share their metrics through this folder, which must be set before prometheus_client is imported.
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # gunicorn reads this file again on SIGHUP
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="lenet-metrics-")
+    created = tempfile.mkdtemp(prefix="lenet-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = os.environ["CREATED_METRICS_DIR"] = created
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -43,6 +43,5 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def on_exit(server: Any) -> None:
     """Remove the metrics folder, unless it was given."""
-    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    if folder.name.startswith("lenet-metrics-"):
-        shutil.rmtree(folder, ignore_errors=True)
+    if "CREATED_METRICS_DIR" in os.environ:
+        shutil.rmtree(os.environ["CREATED_METRICS_DIR"], ignore_errors=True)
