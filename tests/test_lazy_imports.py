@@ -7,7 +7,7 @@ import pytest
 
 import lenet
 from lenet import _extras
-from lenet._lazy import lazy_attributes
+from lenet._lazy import cached_property, lazy_attributes
 from lenet.errors import MissingExtraError
 
 
@@ -54,6 +54,19 @@ def test_names_that_are_not_imported_yet_are_listed(package):
     get, names = lazy_attributes("packed", {"A": "one"})
     assert "two" not in names()
     assert get("A") == "a"
+
+
+def test_a_cached_property_is_computed_once_and_shows_its_docstring_in_the_class():
+    class Sheet:
+        @cached_property
+        def strokes(self):
+            """The strokes."""
+            return []
+
+    sheet = Sheet()
+    assert sheet.strokes is sheet.strokes == []
+    assert isinstance(Sheet.strokes, cached_property)
+    assert Sheet.strokes.__doc__ == "The strokes."
 
 
 # ---- extras --------------------------------------------------------------------------------------------

@@ -36,15 +36,17 @@ def lazy_attributes(
     return __getattr__, __dir__
 
 
-class cached_property(Generic[T]):  # noqa: N801 - like that of functools
-    """A property that is computed once per instance, without functools' lock of all instances before Python 3.12.
+class cached_property(Generic[T]):  # noqa: N801 - as in functools
+    """A property that is computed once per instance.
 
-    A child that is forked while another thread holds the lock would wait forever.
+    Before Python 3.12, that of functools has a lock, for which a forked child may wait forever.
     """
 
     def __init__(self, compute: Callable[[Any], T]):
-        self._compute = compute
+        self._compute, self.__doc__ = compute, compute.__doc__
 
     def __get__(self, instance: object, owner: type) -> T:
+        if instance is None:
+            return self  # type: ignore[return-value]
         value = instance.__dict__[self._compute.__name__] = self._compute(instance)
         return value
