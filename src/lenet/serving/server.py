@@ -80,13 +80,18 @@ def serve(
     ------
     ConfigurationError
         If the server cannot listen on the address, or stops because its workers failed repeatedly or at startup; if
-        several workers have no writable temporary folder; in another thread than the main one, or in an event loop:
+        several workers have no writable temporary folder; if it is called outside the main thread or in an event loop:
         use `create_app` there.
     InputError, InputTypeError, WeightsError, OSError
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
         workers or without a token.
     """
-    if threading.current_thread() is not threading.main_thread() or asyncio._get_running_loop():
+    in_loop = True
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        in_loop = False
+    if in_loop or threading.current_thread() is not threading.main_thread():
         raise ConfigurationError(
             "serve was called in another thread or an event loop; expected the main thread, which handles signals. "
             "Use create_app instead."
@@ -343,7 +348,7 @@ class _WorkerServer(_DrainingServer):
 
 
 class _Worker(Process):
-    """A worker process of uvicorn with a draining server."""
+    """A worker process with a draining server."""
 
     @cached_property
     def server(self) -> uvicorn.Server:
@@ -359,10 +364,7 @@ class _Worker(Process):
 
 
 class _Workers(Multiprocess):
-    """uvicorn's worker processes, which reload their models on SIGHUP instead of being replaced.
-
-    A worker that replaces another one starts with the last models that could be loaded, even if a file is damaged.
-    """
+    """uvicorn's worker processes, which reload their models on SIGHUP instead of being replaced."""
 
     def __init__(self, config: uvicorn.Config, models: Models, listening: socket.socket):
         super().__init__(config, [listening])
