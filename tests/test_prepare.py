@@ -194,6 +194,17 @@ def test_digits_cropped_to_their_ink_are_prepared(paper):
     assert (read == digits.y_test[:200]).mean() >= 0.9
 
 
+@pytest.mark.parametrize("pen", [16, 25, 36])
+def test_a_digit_of_a_thick_pen_may_be_cropped_to_its_ink(pen):
+    """Just inside the border, there is more ink than paper."""
+    page = np.zeros((300, 300), np.uint8)
+    cv2.polylines(page, [np.array([[110, 90], [190, 90], [110, 210], [190, 210]], np.int32)], False, 255, pen)
+    left, top, width, height = cv2.boundingRect(page)
+    crop = page[top : top + height, left : left + width]
+    for cropped in (crop, 255 - crop):
+        np.testing.assert_array_equal(prepare(cropped), prepare(page))
+
+
 def test_a_thin_digit_that_touches_all_borders_is_not_a_frame():
     page = np.full((120, 80), 255, np.uint8)
     cv2.polylines(page, [np.array([[2, 2], [77, 30], [2, 117], [77, 117]], np.int32)], False, 0, 5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lenet.errors import InputError
-from lenet.reading import grouping, lines, strokes
+from lenet.reading import grouping, lines, read, strokes
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.page import Page, page_of, pages_of
 
@@ -168,8 +168,9 @@ def picture_of_dots(count, shape, pitch=6):
 
 
 def test_at_most_6000_strokes_of_six_pixels_are_read():
-    with pytest.raises(InputError, match=r"The picture has 6,001 strokes; expected at most 6,000"):
-        page_of(picture_of_dots(6001, (2, 3)))
+    for take in (page_of, read):
+        with pytest.raises(InputError, match=r"The picture has 6,001 strokes; expected at most 6,000"):
+            take(picture_of_dots(6001, (2, 3)))
     assert len(page_of(picture_of_dots(6000, (2, 3))).strokes.areas) == 6000
     assert len(page_of(picture_of_dots(6001, (1, 5), 8)).strokes.areas) == 6001
 
