@@ -67,10 +67,11 @@ def is_dark_by_definition(grey):
     local = grey - windowed(np.mean, grey.astype(float), size)
     local -= local.mean()
     skewness = (local**3).mean() / (local**2).mean() ** 1.5
-    frame = round(0.04 * min(height, width))
+    midrange = (int(grey.min()) + int(grey.max())) / 2
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    frame = 0 if 0.1 <= (border > midrange).mean() <= 0.9 else round(0.04 * min(height, width))
     inner = grey[frame : height - frame, frame : width - frame]
     border = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
-    midrange = (int(grey.min()) + int(grey.max())) / 2
     difference = (np.median(border) - midrange) / 128 - skewness
     return None if abs(difference) < 1e-3 else bool(difference > 0)
 

@@ -1,10 +1,11 @@
-"""Photographs on grounds of one colour, against places known by construction."""
+"""Photographs on backgrounds of one colour, against places known by construction."""
 
 import numpy as np
 import pytest
 
 from lenet.data import load_digits
-from lenet.reading import read
+from lenet.errors import InputError
+from lenet.reading import Digit, Line, Reading, read, reader
 from lenet.reading.photographs import cropped_to_photographs
 
 cv2 = pytest.importorskip("cv2")
@@ -114,6 +115,19 @@ def test_the_levels_of_photographs_replace_the_ground_between_them():
     np.testing.assert_allclose(gap, np.tile(np.linspace(120, 200, 160)[2:-2], (14, 1)), atol=10)  # as the upper one
 
 
+@pytest.mark.parametrize("whole", ["12", None])
+def test_photographs_that_show_a_texture_do_not_hide_the_rest(monkeypatch, whole):
+    def read_picture(read_page, page, rotate):
+        if whole is None or page.ink.shape != (200, 260):
+            raise InputError("texture")
+        return Reading((Line(tuple(Digit((0, 0, 9, 9), int(c), 1.0, 3, 0.0, c) for c in whole), 1.0, whole),))
+
+    monkeypatch.setattr(reader, "_read_picture", read_picture)
+    assert read(np.pad(photograph(), ((40, 40), (50, 50)), constant_values=255)).text == (whole or "")
+    with pytest.raises(InputError, match="texture"):
+        read(photograph())
+
+
 @pytest.mark.parametrize("offset", range(8))
 def test_pixels_that_compression_mixes_with_the_ground_are_cropped(offset):
     """Blocks of 8 pixels begin at each offset from the edge."""
@@ -179,20 +193,19 @@ def test_photographs_have_a_tenth_of_the_picture(height, cropped):
     assert is_cropped(picture) == cropped
 
 
-@pytest.mark.parametrize(("height", "cropped"), [(24, False), (25, True)])
-def test_a_photograph_has_a_fifth_of_the_shorter_side(height, cropped):
+@pytest.mark.parametrize(("side", "found"), [(22, 1), (23, 2)])
+def test_each_photograph_has_a_fiftieth_of_the_picture(side, found):
     """Its outline goes through the middle of its outer pixels."""
     picture = np.full((120, 200), 255, np.uint8)
-    picture[10 : 10 + height, 10:190] = photograph(height, 180)
-    assert is_cropped(picture) == cropped
+    picture[10:70, 10:90] = photograph(60, 80)
+    picture[80 : 80 + side, 150 : 150 + side] = photograph(side, side)
+    assert (cropped_to_photographs(picture)[0].shape == (56, 76)) == (found == 1)
 
 
-@pytest.mark.parametrize(("cut", "cropped"), [(44, True), (46, False)])
-def test_a_photograph_fills_nine_tenths_of_a_rectangle(cut, cropped):
-    """A corner is cut off by a line at 45 degrees: a triangle of 0.097 or 0.106 of the photograph."""
+@pytest.mark.parametrize(("hole", "cropped"), [(29, True), (31, False)])
+def test_nine_hundredths_of_photographs_may_have_the_levels_of_the_background(hole, cropped):
     picture = np.pad(photograph(100, 100), 20, constant_values=255)
-    y, x = np.mgrid[:140, :140]
-    picture[x + y < 40 + cut] = 255
+    picture[70 : 70 + hole, 60 : 60 + hole] = 255 - 16
     assert is_cropped(picture) == cropped
 
 
@@ -206,7 +219,7 @@ def test_a_page_beside_a_photograph_without_digits_is_read():
 
 
 @pytest.mark.parametrize(("step", "cropped"), [(24, False), (25, True)])
-def test_a_photograph_is_25_levels_lighter_or_darker_than_the_ground(step, cropped):
+def test_a_photograph_is_25_levels_lighter_or_darker_than_the_background(step, cropped):
     inner = np.full((100, 100), 100 + step, np.uint8)
     inner[40:60, ::2] += 60
     assert is_cropped(np.pad(inner, 20, constant_values=100)) == cropped
@@ -214,14 +227,14 @@ def test_a_photograph_is_25_levels_lighter_or_darker_than_the_ground(step, cropp
 
 @pytest.mark.parametrize(("difference", "left"), [(16, 24), (17, 22)])
 def test_levels_of_the_ground_differ_by_up_to_16_from_its_corner(difference, left):
-    """A frame of 2 pixels belongs to the ground, or to the photograph."""
+    """A frame of 2 pixels belongs to the background, or to the photograph."""
     picture = np.pad(np.pad(photograph(), 2, constant_values=255 - difference), 20, constant_values=255)
     assert cropped_to_photographs(picture)[1][0] == left
 
 
 @pytest.mark.parametrize(("rows", "cropped"), [(7, True), (8, False)])
 def test_three_quarters_of_a_ground_are_within_two_levels_of_its_corner(rows, cropped):
-    """Above and below the photograph, the ground has 30 rows."""
+    """Above and below the photograph, the background has 30 rows."""
     picture = np.pad(photograph(60, 120), ((30, 30), (0, 0)), constant_values=255)
     picture[30 - rows : 30] -= 3
     picture[90 : 90 + rows] -= 3

@@ -124,7 +124,7 @@ def test_light_parts_are_joined_across_gaps_of_up_to_a_twelfth(shape, parts, gap
     """If they are apart, the outline is that of the larger one."""
     picture = np.full(shape, GROUND, np.uint8)
     picture[8:-8, 5 : 5 + parts[0]] = picture[8:-8, 5 + parts[0] + gap : 5 + sum(parts) + gap] = LIGHT
-    outline = module._outline_of_light(picture)
+    outline = next(module._outlines_of_light(picture))
     width = sum(parts) + gap if joined else max(parts)
     assert np.ptp(outline[:, 0], axis=0).tolist() == [width - 1, shape[0] - 17]
 
@@ -137,6 +137,17 @@ def test_an_object_near_a_sheet_is_not_part_of_it():
     picture = picture_of((180, 240), 40, 30, 100, 130)
     cv2.circle(picture, (184, 52), 14, LIGHT, cv2.FILLED)
     np.testing.assert_array_equal(find_sheet(picture), rectangle(picture.shape, 44, 34, 92, 122))
+
+
+@pytest.mark.parametrize("angle", [0, 15, 30, 40])
+def test_a_tilted_sheet_and_a_strip_keep_their_sizes(angle):
+    """No part of them is as wide as the square that cuts off objects."""
+    for height, width in ((110, 110), (39, 200)):
+        corners = cv2.boxPoints(((120, 120), (width, height), angle)).round().astype(np.int32)
+        picture = cv2.fillPoly(np.full((240, 240), GROUND, np.uint8), [corners], LIGHT)
+        cv2.line(picture, (110, 120), (125, 120), 60, 2)
+        found = find_sheet(picture)
+        assert found.sum() == pytest.approx((height - 8) * (width - 8), rel=0.12)
 
 
 def polygon(*points):

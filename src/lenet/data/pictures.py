@@ -85,7 +85,7 @@ def _survey(pictures: Sequence[Picture]) -> tuple[list[bool], int]:
     votes, sizes = [], []
     for grey in map(grey_of, pictures[:: max(1, len(pictures) // SAMPLE)]):  # one after the other: they may be large
         if not isinstance(grey, DataError):
-            votes.append(is_dark_on_light(coarsened(grey), cropped=True))
+            votes.append(is_dark_on_light(coarsened(grey)))
             sizes.append(grey.size)
     large = bool(sizes) and float(np.mean(sizes)) >= _LARGE
     return votes, (os.cpu_count() or 1) if large else 1

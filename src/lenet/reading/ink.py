@@ -19,7 +19,7 @@ _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _WIDEST = 0.31  # shorter sides: anything dark and narrower may be ink; shadows are wider
-_FRAME = 0.04  # shorter sides: the width of a frame along the border, such as the box of a field in a form
+_FRAME, _MIXED_BORDER = 0.04, 0.1  # shorter sides: of a frame along the border; light or dark pixels of other borders
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
 _INK_OF_STROKE = 0.7  # the fraction of a stroke that must be ink even if what is dark at the border is a shadow
@@ -60,7 +60,7 @@ def find_darkness(
     factor = min(1.0, (_COARSE_SHORTER if cropped else _COARSE_LONGER) / min(coarse.shape))
     needs_averages = factor < 0.5 or darkest != lightest  # because of noise
     coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
-    if sheet is None and not (is_dark_on_light(coarse, cropped) if dark_on_light is None else dark_on_light):
+    if sheet is None and not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
     return _darkness(grey, _paper(coarse, grey.shape, cropped))
 
@@ -91,10 +91,10 @@ def enlarged(region: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.ui
     return np.asarray(cv2.resize(region.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = False) -> bool:
+def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink.
 
-    Unless the picture may be `cropped` to its ink, a frame may run along its border.
+    If the border has nearly one colour, it may be a frame, such as the box of a field in a form.
     """
     height, width = grey.shape
     midrange = sum(levels_of(grey)) / 2
@@ -113,7 +113,8 @@ def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = False) -> bool:
     local -= local.mean()
     squares = local * local
     cubes, scale = float(squares @ local) / local.size, float(squares.mean()) ** 1.5  # their ratio is the skewness
-    frame = 0 if cropped else round(_FRAME * min(grey.shape))
+    is_frame = not _MIXED_BORDER <= border.mean() <= 1 - _MIXED_BORDER
+    frame = round(_FRAME * min(grey.shape)) if is_frame else 0
     border = np.sort(border_of(grey[frame : height - frame, frame : width - frame]))  # NumPy's median takes longer
     middle = border.size // 2  # the size is even
     typical = (int(border[middle - 1]) + int(border[middle])) / 2

@@ -10,7 +10,7 @@ from lenet.reading.results import Digit, Reading
 from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
 
 _LEGIBLE = 0.98  # a page whose characters have this mean probability is not turned
-_MIN_LEGIBLE = 0.85  # the minimum mean probability after a turn; a less probable digit is evidence against it
+_MIN_LEGIBLE = 0.85  # the minimum mean probability of a legible page; a less probable digit is evidence against it
 # The evidence, at least and for each character, that suffices if the mean is lower, as that of tables with words. Words
 # alone gain some evidence upside down.
 _CLEAR_LEAD, _LEAD_OF_CHARACTER = 10.0, 0.8
@@ -41,11 +41,16 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
             continue
         evidence = evidence_of(turned)
         lead = evidence - max(evidence_of(reading, _UPRIGHT_NON_DIGIT), 0)
-        if _legibility(turned) < _MIN_LEGIBLE:
+        if not is_legible(turned):
             least_lead = max(_CLEAR_LEAD, _LEAD_OF_CHARACTER * sum(len(line.digits) for line in turned.lines))
         if lead >= least_lead and evidence > best_evidence:
             best, best_evidence = turned, evidence
     return best
+
+
+def is_legible(reading: Reading) -> bool:
+    """Return whether most characters are clearly digits."""
+    return _legibility(reading) >= _MIN_LEGIBLE
 
 
 def _legibility(reading: Reading) -> float:

@@ -106,7 +106,7 @@ def page_of(grey: NDArray[np.uint8]) -> Page:
 
 
 def pages_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...]) -> Iterator[Page]:
-    """Yield the ink of the photographs in a picture, if it shows some on a ground, and then that of the whole picture.
+    """Yield the ink of the photographs in a picture, if any are on a background, and that of the whole picture.
 
     The grey levels may be reduced; `picture_shape` is the height and width of the picture.
     """

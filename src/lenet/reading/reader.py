@@ -1,5 +1,6 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import find_lines
 from lenet.reading.marks import are_low, mark_boxes, marks_beside, starts_low, without_attached_marks
-from lenet.reading.orientation import evidence_of, read_upright
+from lenet.reading.orientation import evidence_of, is_legible, read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
@@ -31,6 +32,7 @@ from lenet.reading.views import with_views
 from lenet.reading.words import words_in
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
+_MUCH_MORE = 1.8  # times the evidence; the grain of photographs, too, may look like some digits
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 
 
@@ -47,7 +49,7 @@ def read(
 
     Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Strokes that are
     not clearly one digit are cut into pieces. The result is the most probable way to join the pieces (section V of the
-    paper). If photographs on a background of one colour have digits, what is beside them is ignored.
+    paper). What is beside photographs on a background of one colour is ignored, unless it is clearly legible.
 
     Parameters
     ----------
@@ -97,18 +99,19 @@ def read(
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
     read_page = functools.partial(_read_page, model, characters, only_digits, marks, n_jobs)
-    readings: list[Reading] = []
-    for page in pages_of(*reduced_grey(image, MIN_DECODED_PIXELS)):  # the second one if the first shows no digits
-        try:
-            readings.append(_read_picture(read_page, page, rotate))
-        except InputError as error:
-            problem = error
-        else:
-            if evidence_of(readings[-1]) > 0:
-                return readings[-1]
-    if not readings:
-        raise problem
-    return readings[0]
+    page, *whole = pages_of(*reduced_grey(image, MIN_DECODED_PIXELS))
+    try:
+        reading = _read_picture(read_page, page, rotate)
+    except InputError:
+        if not whole:
+            raise
+        reading = Reading(())
+    for page in whole:  # with what is beside the photographs, which may be drawings, or have no digits
+        with contextlib.suppress(InputError):
+            other = _read_picture(read_page, page, rotate)
+            if is_legible(other) and evidence_of(other) > _MUCH_MORE * evidence_of(reading):
+                return other
+    return reading
 
 
 def _read_picture(read_page: Callable[..., Reading], page: Page, rotate: bool) -> Reading:

@@ -1,5 +1,7 @@
 """Find a light sheet of paper on a darker ground."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,11 +36,8 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
         return None
     if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
         return None
-    outline = _outline_of_light(coarse)
+    outline = next((each for each in _outlines_of_light(coarse) if _may_be_sheet(each, coarse.shape)), None)
     if outline is None:
-        return None
-    area = cv2.contourArea(outline) + len(outline) / 2 + 1  # in pixels, by Pick's theorem
-    if not (_MIN_AREA <= area / coarse.size <= _MAX_AREA and _has_shape_of_sheet(outline, area, coarse.shape)):
         return None
     sheet = cv2.drawContours(np.zeros_like(coarse), [outline], 0, 1, cv2.FILLED)
     kernel = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
@@ -110,15 +109,24 @@ def _side(outline: NDArray[np.int32], start: NDArray[np.float64], stop: NDArray[
     return np.array([*normal, -normal @ start])
 
 
-def _outline_of_light(coarse: NDArray[np.uint8]) -> NDArray[np.int32] | None:
-    """Return the outline of the largest light region, shape (n, 1, 2), or None if there is no light region."""
+def _outlines_of_light(coarse: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]:
+    """Yield the outline of the largest light region, shape (n, 1, 2), with objects near it, and then without them."""
     _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     margin = max(3, min(coarse.shape) // 12) | 1  # odd: OpenCV would shift the region by a pixel
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((margin, margin), np.uint8))
-    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((2 * margin + 1,) * 2, np.uint8))  # without near objects
-    outlines, _ = cv2.findContours(opened[margin:-margin, margin:-margin], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(max(outlines, key=cv2.contourArea)) if outlines else None
+    region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((margin, margin), np.uint8))
+    for size in (1, 2 * margin + 1):
+        region = cv2.morphologyEx(region, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+        within = region[margin:-margin, margin:-margin]
+        outlines, _ = cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if outlines:
+            yield np.asarray(max(outlines, key=cv2.contourArea))
+
+
+def _may_be_sheet(outline: NDArray[np.int32], shape: tuple[int, ...]) -> bool:
+    area = cv2.contourArea(outline) + len(outline) / 2 + 1  # in pixels, by Pick's theorem
+    has_size = _MIN_AREA <= area / (shape[0] * shape[1]) <= _MAX_AREA
+    return has_size and _has_shape_of_sheet(outline, area, shape)
 
 
 def _has_shape_of_sheet(outline: NDArray[np.int32], area: float, shape: tuple[int, ...]) -> bool:
