@@ -84,11 +84,11 @@ def test_a_rank_without_threadpoolctl_names_the_extra(monkeypatch):
 @pytest.mark.parametrize(("step", "received", "code"), [(0, 0, 0), (3, 0, 130), (3, 15, 143)])
 def test_a_rank_that_follows_ends_with_the_code_of_its_signal(monkeypatch, step, received, code):
     """128 and the number of the signal, or SIGINT if another rank received it; 0 if the training is complete."""
-    job = ranks.Job(model=lenet.LeNet5(num_classes=4, dtype="float64"), X=None, y=None, recipe=None, seed=7)
+    job = (lenet.LeNet5(num_classes=4, dtype="float64"), None, None, None, 7)
     comm = SimpleNamespace(broadcast=lambda value: job)
 
     def train(model, X, y, recipe, *, seed, n_jobs, comm, on_step):
-        assert (model, seed, n_jobs) == (job.model, 7, 2)
+        assert (model, seed, n_jobs) == (job[0], 7, 2)
         assert on_step(None) is bool(received)
         blas = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
         assert blas <= {1}  # threadpoolctl does not know Apple's Accelerate

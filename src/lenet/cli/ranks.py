@@ -8,29 +8,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lenet.cli.output import error_line
 from lenet.errors import LenetError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from lenet.model import LeNet5
     from lenet.training.mpi import Ranks
-    from lenet.training.recipes import Recipe
-
-
-@dataclass(frozen=True)
-class Job:
-    """The training that rank 0 broadcasts to the other ranks."""
-
-    model: "LeNet5"
-    X: "NDArray[Any]"
-    y: "NDArray[Any]"
-    recipe: "Recipe"
-    seed: int
 
 
 def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]") -> int:
@@ -52,12 +36,11 @@ def follow(ranks: "Ranks", n_jobs: int | None) -> int:
     from lenet.training.loop import train
 
     received: Any = ranks.broadcast(None)
-    job: Job = received
     threadpool_limits = require("threadpoolctl", "train").threadpool_limits
+    model, X, y, recipe, seed = received
     with StopSignals() as signals, threadpool_limits(1, "blas"):  # as for rank 0
         state = train(
-            job.model, job.X, job.y, job.recipe, seed=job.seed, n_jobs=n_jobs, comm=ranks,
-            on_step=lambda _: bool(signals.received),
+            model, X, y, recipe, seed=seed, n_jobs=n_jobs, comm=ranks, on_step=lambda _: bool(signals.received),
         )  # fmt: skip
     return 128 + (signals.received or signal.SIGINT) if state.step else 0
 

@@ -294,7 +294,6 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     from threadpoolctl import threadpool_limits
 
     from lenet.cli.progress import EventFile, Progress, progress_for
-    from lenet.cli.ranks import Job
     from lenet.cli.signals import StopSignals
     from lenet.training.loop import train
     from lenet.training.splits import split
@@ -313,7 +312,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
         "train": len(parts.train), "validation": len(parts.validation), "test": len(data.X_test),
     }  # fmt: skip
     progress.start(metadata)
-    comm.broadcast(Job(model, data.X_train, data.y_train, recipe, seed))
+    comm.broadcast((model, data.X_train, data.y_train, recipe, seed))  # for lenet.cli.ranks.follow
     events = EventFile(folder.folder, state.history if state else ()) if arguments.tensorboard else Progress()
     saver = Saver(folder, model, progress, events, state.seconds if state else 0.0)
     with StopSignals() as signals, threadpool_limits(1, "blas"):  # more would compete with the kernels
