@@ -45,12 +45,8 @@ def to_integers(tensors: Tensors) -> tuple[dict[str, NDArray[Any]], dict[str, fl
 def from_integers(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Convert the tensors that have a step back to float16, and return all tensors.
 
-    In the metadata, "steps" is a JSON object of numbers by name; without it, the tensors are returned unchanged.
-
-    Raises
-    ------
-    ValueError
-        If "steps" is not an object of numbers from 2**-24 to 2**8, or names a tensor that is missing or not int8.
+    In the metadata, "steps" is a JSON object of numbers by name; without it, the tensors are returned unchanged. Raises
+    ValueError if it is something else.
 
     Examples
     --------
