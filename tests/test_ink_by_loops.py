@@ -140,6 +140,14 @@ def test_a_frame_along_the_border_does_not_make_dark_ink_light(width):
         assert not is_dark_on_light(field)
 
 
+def test_a_field_that_is_open_on_one_side_has_a_frame():
+    for digit in load_digits().X_test[:20]:
+        field = cv2.resize(np.pad(digit, 4), None, fx=6, fy=6)
+        field[-4:] = field[:, :4] = field[:, -4:] = 255
+        assert is_dark_on_light(255 - field, cropped=False)
+        assert not is_dark_on_light(field, cropped=False)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_reflection_does_not_make_dark_ink_light(seed):
     """Relative to windows of half the picture, its middle would be lighter than the ink is dark."""

@@ -123,9 +123,22 @@ def test_photographs_that_show_a_texture_do_not_hide_the_rest(monkeypatch, whole
         return Reading((Line(tuple(Digit((0, 0, 9, 9), int(c), 1.0, 3, 0.0, c) for c in whole), 1.0, whole),))
 
     monkeypatch.setattr(reader, "_read_picture", read_picture)
-    assert read(np.pad(photograph(), ((40, 40), (50, 50)), constant_values=255)).text == (whole or "")
-    with pytest.raises(InputError, match="texture"):
-        read(photograph())
+    slide = np.pad(photograph(), ((40, 40), (50, 50)), constant_values=255)
+    if whole is not None:
+        assert read(slide).text == whole
+        return
+    for picture in (slide, photograph()):
+        with pytest.raises(InputError, match="texture"):
+            read(picture)
+
+
+def test_a_caption_does_not_hide_the_digit_of_a_photograph():
+    slide = np.full((300, 400), 255, np.uint8)
+    slide[20:220, 50:350] = np.random.default_rng(0).normal(170, 4, (200, 300)).clip(0, 255)
+    digits = 255 - cv2.resize(np.hstack(load_digits().X_test[183:187]), None, fx=2, fy=2)
+    slide[100:156, 170:226] = np.minimum(slide[100:156, 170:226], digits[:, :56])
+    slide[235:291, 60:228] = digits[:, 56:]
+    assert read(slide).text == str(load_digits().y_test[183])
 
 
 @pytest.mark.parametrize("offset", range(8))

@@ -60,7 +60,7 @@ def find_darkness(
     factor = min(1.0, (_COARSE_SHORTER if cropped else _COARSE_LONGER) / min(coarse.shape))
     needs_averages = factor < 0.5 or darkest != lightest  # because of noise
     coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
-    if sheet is None and not (is_dark_on_light(coarse) if dark_on_light is None else dark_on_light):
+    if sheet is None and not (is_dark_on_light(coarse, cropped) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
     return _darkness(grey, _paper(coarse, grey.shape, cropped))
 
@@ -91,10 +91,11 @@ def enlarged(region: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.ui
     return np.asarray(cv2.resize(region.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
+def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink.
 
-    If the border has nearly one colour, it may be a frame, such as the box of a field in a form.
+    The border may be a frame, such as the box of a field in a form; if the picture may be `cropped` to its ink, only
+    if it has nearly one colour.
     """
     height, width = grey.shape
     midrange = sum(levels_of(grey)) / 2
@@ -113,7 +114,7 @@ def is_dark_on_light(grey: NDArray[np.uint8]) -> bool:
     local -= local.mean()
     squares = local * local
     cubes, scale = float(squares @ local) / local.size, float(squares.mean()) ** 1.5  # their ratio is the skewness
-    is_frame = not _MIXED_BORDER <= border.mean() <= 1 - _MIXED_BORDER
+    is_frame = not cropped or not _MIXED_BORDER <= border.mean() <= 1 - _MIXED_BORDER
     frame = round(_FRAME * min(grey.shape)) if is_frame else 0
     border = np.sort(border_of(grey[frame : height - frame, frame : width - frame]))  # NumPy's median takes longer
     middle = border.size // 2  # the size is even

@@ -1,6 +1,5 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,7 +31,6 @@ from lenet.reading.views import with_views
 from lenet.reading.words import words_in
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
-_MUCH_MORE = 1.8  # times the evidence; the grain of photographs, too, may look like some digits
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 
 
@@ -49,7 +47,7 @@ def read(
 
     Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Strokes that are
     not clearly one digit are cut into pieces. The result is the most probable way to join the pieces (section V of the
-    paper). What is beside photographs on a background of one colour is ignored, unless it is clearly legible.
+    paper). What is beside photographs on a background of one colour is ignored, unless they show no digits.
 
     Parameters
     ----------
@@ -99,19 +97,29 @@ def read(
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
     read_page = functools.partial(_read_page, model, characters, only_digits, marks, n_jobs)
-    page, *whole = pages_of(*reduced_grey(image, MIN_DECODED_PIXELS))
-    try:
-        reading = _read_picture(read_page, page, rotate)
-    except InputError:
-        if not whole:
-            raise
-        reading = Reading(())
-    for page in whole:  # with what is beside the photographs, which may be drawings, or have no digits
-        with contextlib.suppress(InputError):
-            other = _read_picture(read_page, page, rotate)
-            if is_legible(other) and evidence_of(other) > _MUCH_MORE * evidence_of(reading):
-                return other
+    reading: Reading | None = None
+    errors: list[InputError] = []
+    for number, page in enumerate(pages_of(*reduced_grey(image, MIN_DECODED_PIXELS))):
+        try:
+            found = _read_picture(read_page, page, rotate)
+        except InputError as error:
+            errors.append(error)
+            continue
+        if number == 0 or (is_legible(found) and (reading is None or _shows_more(found, reading))):
+            reading = found
+    if reading is None:
+        raise errors[0]
     return reading
+
+
+def _shows_more(whole: Reading, photographs: Reading) -> bool:
+    """Return whether a picture shows more than its photographs: these are large digits, or show none.
+
+    Further lines may be titles, or the grain of the photographs.
+    """
+    evidence = evidence_of(photographs)
+    has_same_lines = evidence <= 0 or len(whole.lines) <= len(photographs.lines)
+    return has_same_lines and evidence_of(whole) > max(evidence, 0)
 
 
 def _read_picture(read_page: Callable[..., Reading], page: Page, rotate: bool) -> Reading:
