@@ -113,9 +113,9 @@ def read(
 
 
 def _shows_more(whole: Reading, photographs: Reading) -> bool:
-    """Return whether a picture shows more than its photographs: these are large digits, or show none.
+    """Return whether a picture shows more than its photographs: they have no digits, or are large digits themselves.
 
-    Further lines may be titles, or the grain of the photographs.
+    More lines than in the photographs may be titles, or grain that resembles digits.
     """
     evidence = evidence_of(photographs)
     has_same_lines = evidence <= 0 or len(whole.lines) <= len(photographs.lines)
