@@ -105,6 +105,29 @@ def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch,
     assert events == [["socket"], ("exit", not fails)]
 
 
+def test_a_worker_leaves_connections_that_arrive_at_once_to_the_others():
+    async def connections():
+        """Return the number of connections of one worker, before and after each iteration of its event loop."""
+        config = uvicorn.Config(None, lifespan="off", log_config=None, backlog=16)
+        server = module._WorkerServer(config)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listening])
+        clients = [socket.create_connection(listening.getsockname(), timeout=2) for _ in range(8)]  # all wait
+        counts = [0]
+        while counts[-1] < len(clients):
+            await asyncio.sleep(0)
+            counts.append(len(server.server_state.connections))
+        for client in clients:
+            client.close()
+        await server.shutdown([listening])
+        return counts
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        counts = asyncio.run(asyncio.wait_for(connections(), 20))
+    assert max(after - before for before, after in itertools.pairwise(counts)) == 1
+
+
 class Started:
     """A worker process that runs, or has ended with an exit code."""
 

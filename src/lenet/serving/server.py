@@ -341,7 +341,13 @@ def _is_orphaned() -> bool:
 
 
 class _WorkerServer(_DrainingServer):
-    """The server of a worker process, which stops if its parent has died."""
+    """The server of a worker process, which leaves connections to the others, and stops if its parent has died."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        backlog, self.config.backlog = self.config.backlog, 1  # asyncio accepts as many at once, before others could
+        await super().startup(sockets)
+        for listening in sockets or []:
+            listening.listen(backlog)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or _is_orphaned()
