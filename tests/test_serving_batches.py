@@ -9,7 +9,6 @@ import lenet
 
 pytest.importorskip("starlette")
 
-from lenet.serving.limits.capacity import BusyError
 from lenet.serving.protocol.batches import Batches
 
 X = lenet.data.load_digits().X_test
@@ -26,9 +25,9 @@ def sizes(monkeypatch):
     return sizes
 
 
-def together(*requests, max_images=100):
+def together(*requests):
     """Return the result or the error of each request, a model and its images, all of one iteration."""
-    batches = Batches(max_images)
+    batches = Batches()
 
     async def ask():
         return await asyncio.gather(*(batches.predict_proba(*each) for each in requests), return_exceptions=True)
@@ -56,14 +55,6 @@ def test_models_and_dtypes_are_computed_separately(sizes):
         np.testing.assert_array_equal(result, model.predict_proba(x))
 
 
-@pytest.mark.parametrize("model", [lenet.LeNet1998(seed=0), lenet.LeNet5(0, dtype=np.float64)])
-def test_a_model_whose_results_depend_on_the_batch_computes_each_request_by_itself(model, sizes):
-    results = together((model, X[:1]), (model, X[1:4]))
-    assert sizes == [1, 3]
-    np.testing.assert_array_equal(results[0], model.predict_proba(X[:1]))
-    np.testing.assert_array_equal(results[1], model.predict_proba(X[1:4]))
-
-
 def test_an_invalid_request_does_not_affect_the_others():
     floats = X[:3] / np.float64(255)
     first, invalid, last = together((MODEL, floats[:1]), (MODEL, floats[1:2] + 1), (MODEL, floats[2:]))
@@ -71,15 +62,9 @@ def test_an_invalid_request_does_not_affect_the_others():
     np.testing.assert_array_equal(np.concatenate([first, last]), MODEL.predict_proba(floats[[0, 2]]))
 
 
-def test_a_request_with_too_many_images_does_not_affect_the_others(sizes):
-    first, refused, last = together((MODEL, X[:4]), (MODEL, X[:3]), (MODEL, X[4:6]), max_images=6)
-    assert isinstance(refused, BusyError)
-    assert (len(first), len(last), sizes) == (4, 2, [6])
-
-
 def test_a_cancelled_request_does_not_affect_the_others():
     async def ask():
-        batches = Batches(100)
+        batches = Batches()
         tasks = [asyncio.ensure_future(batches.predict_proba(MODEL, X[k : k + 1])) for k in range(3)]
         await asyncio.sleep(0)
         tasks[0].cancel()
@@ -98,7 +83,7 @@ def test_a_cancelled_request_does_not_affect_the_others():
 
 def test_requests_of_later_iterations_are_computed_later(sizes):
     async def ask():
-        batches = Batches(2)
+        batches = Batches()
         for _ in range(3):
             await asyncio.gather(*(batches.predict_proba(MODEL, X[k : k + 1]) for k in range(2)))
 
@@ -108,7 +93,7 @@ def test_requests_of_later_iterations_are_computed_later(sizes):
 
 def test_a_request_waits_for_one_iteration():
     async def ask():
-        request = asyncio.ensure_future(Batches(1).predict_proba(MODEL, X[:1]))
+        request = asyncio.ensure_future(Batches().predict_proba(MODEL, X[:1]))
         for _ in range(3):
             await asyncio.sleep(0)
         return request.done()

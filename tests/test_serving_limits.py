@@ -1,10 +1,8 @@
 """Limits of the server: sizes, requests in flight, connections and memory, also while it is attacked."""
 
-import asyncio
 import collections
 import contextlib
 import gzip
-import json
 import re
 import signal
 import socket
@@ -19,7 +17,7 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving, wait_for
-from serving_in_process import ask, asked
+from serving_in_process import asked
 from serving_requests import BODY, HEAD, INFER, a_page, connected, encoded, image_module, open_files
 
 import lenet
@@ -233,22 +231,6 @@ def test_too_much_in_flight_is_refused_and_never_queued():
         assert server.ask("POST", "/predict", page)[0] == 200
         text = server.ask("GET", "/metrics")[2].decode()
         assert f'lenet_rejected_total{{reason="busy"}} {len(refused)}.0' in text
-
-
-def test_too_many_images_in_one_iteration_of_the_event_loop_are_refused():
-    app, tensor = create_app({"mnist": lenet.load_pretrained()}), np.zeros((20, 784), np.uint8)
-    entry = {"name": "images", "datatype": "UINT8", "shape": [20, 784], "parameters": {"binary_data_size": tensor.size}}
-    head = json.dumps({"inputs": [entry]}).encode()
-    body, length = head + tensor.tobytes(), str(len(head))
-
-    async def statuses(count):
-        answers = (ask(app, "POST", INFER, body, inference_header_content_length=length) for _ in range(count))
-        return sorted([status for status, _, _ in await asyncio.gather(*answers)])
-
-    async def ask_twice():
-        return await statuses(210), await statuses(204)
-
-    assert asyncio.run(ask_twice()) == ([200] * 204 + [503] * 6, [200] * 204)
 
 
 @pytest.mark.parametrize(

@@ -208,23 +208,44 @@ def test_the_statistics_add_up():
     assert statistics.as_dict()["inference_stats"]["success"]["ns"] == 20 + written
 
 
-@pytest.mark.parametrize(("size", "pending", "in_loop"), [
-    (16_384, 1, True), (16_385, 1, False), (65_536, 0, True), (65_537, 0, False),
-])  # fmt: skip
-def test_the_event_loop_computes_small_requests_and_medium_ones_if_it_is_idle(models, size, pending, in_loop):
-    app = protocol_of(models, pool := InThread(pending))
+@pytest.mark.parametrize(("size", "in_loop"), [(16_384, True), (16_385, False)])
+def test_a_thread_computes_requests_with_much_json(models, size, in_loop):
+    app = protocol_of(models, pool := InThread())
     assert asked(app, "POST", INFER, BODY.ljust(size))[0] == 200
-    assert pool.calls == (0 if in_loop else 1)
+    assert pool.calls == (not in_loop)
 
 
-def test_a_thread_computes_a_medium_request_that_arrives_with_a_small_one(models):
+def ask_binary(app, images, size=0):
+    """Send a binary tensor of blank images in a body of at least `size` bytes."""
+    tensor = {"name": "images", "datatype": "UINT8", "shape": [images, 784]}
+    tensor["parameters"] = {"binary_data_size": 784 * images}
+    text = json.dumps({"inputs": [tensor]}).encode().ljust(size - 784 * images)
+    return ask(app, "POST", INFER, text + bytes(784 * images), inference_header_content_length=str(len(text)))
+
+
+@pytest.mark.parametrize(("size", "pending", "in_loop"), [(65_536, 0, True), (65_536, 1, False), (65_537, 0, False)])
+def test_a_thread_computes_binary_tensors_that_are_large_or_if_others_are_in_threads(models, size, pending, in_loop):
+    app = protocol_of(models, pool := InThread(pending))
+    assert asyncio.run(ask_binary(app, 80, size))[0] == 200
+    assert pool.calls == (not in_loop)
+
+
+@pytest.mark.parametrize(("limit", "images"), [("MAX_BEFORE_SMALL", 1), ("MAX_BEFORE_MEDIUM", 21)])
+def test_threads_compute_what_is_too_much_for_one_iteration_of_the_event_loop(models, monkeypatch, limit, images):
+    monkeypatch.setattr(routes, limit, 2 * images)
     app = protocol_of(models, pool := InThread())
 
-    async def both():
-        small, medium = ask(app, "POST", INFER, BODY), ask(app, "POST", INFER, BODY.ljust(routes.SMALL + 1))
-        return await asyncio.gather(small, medium)
+    async def together():
+        return await asyncio.gather(*(ask_binary(app, images) for _ in range(5)))
 
-    assert [answer[0] for answer in asyncio.run(both())] == [200, 200]
+    for _ in range(2):
+        assert [status for status, _, _ in asyncio.run(together())] == [200] * 5
+    assert pool.calls == 6
+
+
+def test_threads_compute_a_model_whose_results_depend_on_the_batch(models):
+    app = protocol_of(models, pool := InThread())
+    assert asked(app, "POST", INFER.replace("one", "two"), BODY)[0] == 200
     assert pool.calls == 1
 
 

@@ -22,7 +22,7 @@ class Limits:
     pixels : int, default 25,000,000
         Number of pixels in a picture; reading takes up to 12 bytes per pixel. A larger one gets the status 400.
     in_flight : int, default 256
-        Number of pictures, and of inference requests above 16 KiB, that run or wait. One more gets the status 503, as
+        Number of pictures, and of inference requests for threads, that run or wait. One more gets the status 503, as
         does a request that would probably have to wait for longer than `request_seconds`.
     buffered : int, default 256 MiB
         Total size of the bodies in memory, in bytes. A request that would exceed it gets the status 503.

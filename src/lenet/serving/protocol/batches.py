@@ -8,39 +8,27 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet.model import LeNet5
-from lenet.serving.limits.capacity import BusyError
 from lenet.serving.protocol.tensors import INPUT
 
 
 class Batches:
-    """Computes the small requests of one iteration of the event loop together, and bounds their number of images.
+    """Computes the requests of one iteration of the event loop together; `size` is their number of images.
 
     Switching between the network and the rest of the server takes longer than the network itself, because each
-    displaces the other from the processor's caches. Layer-by-layer models are not batched: their results depend on the
-    batch size in the last digits. One event loop may use an instance. `size` is the number of images in this iteration.
+    displaces the other from the processor's caches. The results of a model must not depend on the batch size. One event
+    loop may use an instance.
     """
 
-    def __init__(self, max_images: int):
-        self._max_images, self.size = max_images, 0
+    def __init__(self) -> None:
+        self.size = 0
         self._open: dict[tuple[int, np.dtype[Any]], _Batch] = {}  # of this iteration
 
     async def predict_proba(self, model: LeNet5, images: NDArray[Any]) -> NDArray[Any]:
-        """Return the probabilities of images.
-
-        Raises
-        ------
-        BusyError
-            If there are too many images in this iteration.
-        InputError
-            As for `LeNet5.predict_proba`.
-        """
+        """Return the probabilities of images; raise InputError as `LeNet5.predict_proba` does."""
         images = _checks.images(images, INPUT)  # before other requests depend on them
-        if self.size + len(images) > self._max_images:
-            raise BusyError
         self.size += len(images)
         batches = self._open
-        is_fused = model.network is None and model.dtype == np.float32
-        batch = batches.setdefault((id(model if is_fused else images), images.dtype), _Batch(model))
+        batch = batches.setdefault((id(model), images.dtype), _Batch(model))
         start = batch.add(images)
         try:
             await asyncio.sleep(0)  # while the other requests of this iteration are read
@@ -68,5 +56,5 @@ class _Batch:
         """Return the probabilities of all images."""
         if self._probabilities is None:
             images = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
-            self._probabilities = self._model.predict_proba(images, n_jobs=1)
+            self._probabilities = self._model.predict_proba(images)
         return self._probabilities

@@ -27,11 +27,12 @@ from lenet.serving.routing import Operation
 from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
 
 JSON_LENGTH = b"inference-header-content-length"
-# Bytes of a request. The event loop handles small requests itself, because a thread would double their cost. If idle,
-# it also handles medium ones, which take up to 1 ms.
+# Bytes. The event loop itself computes requests of at most medium size with small JSON for a fused model: handing one
+# to a thread would take longer than the network. Parsing JSON takes longer than reading binary tensors.
 SMALL, MEDIUM = 2**14, 2**16
 _BLANK = np.zeros((_checks.SIDE, _checks.SIDE), np.uint8)
-MAX_IMAGES_AT_ONCE = 4096  # of small requests in one iteration of the event loop: about 20 ms of work
+# Images in one iteration of the event loop, before it hands further small or medium requests to threads.
+MAX_BEFORE_SMALL, MAX_BEFORE_MEDIUM = 4096, 2048
 
 
 class InferenceProtocol:
@@ -48,7 +49,7 @@ class InferenceProtocol:
     ):
         self._control_token = control_token
         self._models, self._limits, self._metrics, self._pool = models, limits, metrics, pool
-        self._batches, self._allow_control = Batches(MAX_IMAGES_AT_ONCE), allow_control
+        self._batches, self._allow_control = Batches(), allow_control
 
     def operations(self) -> list[Operation]:
         """Return the operations, in the order in which the router tries them."""
@@ -108,7 +109,7 @@ class InferenceProtocol:
         json_length = self._json_length(context)
         statistics, started = self._metrics.statistics[served.name, served.version], perf_counter_ns()
         try:
-            if self._is_for_event_loop(context.size):
+            if served.is_fused and self._is_for_event_loop(context.size, json_length):
                 inference, images = read_request(context.body(), json_length, self._limits)
                 read = perf_counter_ns()
                 probabilities = await self._batches.predict_proba(served.model, images)
@@ -128,9 +129,12 @@ class InferenceProtocol:
         length_header = (JSON_LENGTH, b"%d" % answer.json_length)
         return BytesResponse(answer.content, (b"content-type", b"application/octet-stream"), length_header)
 
-    def _is_for_event_loop(self, size: int) -> bool:
-        is_idle = self._batches.size == 0 and self._pool.pending == 0
-        return size <= SMALL or (size <= MEDIUM and is_idle)
+    def _is_for_event_loop(self, size: int, json_length: int | None) -> bool:
+        if size <= SMALL:
+            return self._batches.size < MAX_BEFORE_SMALL
+        json_size = size if json_length is None else json_length
+        is_busy = self._batches.size >= MAX_BEFORE_MEDIUM or self._pool.pending > 0
+        return size <= MEDIUM and json_size <= SMALL and not is_busy
 
     async def statistics(self, request: Request) -> Response:
         """Return the number and duration of inference requests in this process, for one model or all."""
