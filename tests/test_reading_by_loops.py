@@ -258,7 +258,8 @@ def test_features_are_those_of_loops(seed, n, slope):
     starts, stops, unions = segments._joined(pieces_with(boxes))
     probabilities = rng.dirichlet(np.full(10, 0.2), len(starts))
     probabilities[0] = np.eye(10)[3]
-    found = features.features_of(pieces_with(boxes, cuts), starts, stops, unions, probabilities)
+    signs = np.full(len(starts), "")
+    found = features.features_of(pieces_with(boxes, cuts), starts, stops, unions, signs, probabilities)
     middle = middle_of(boxes)
     for k, (start, stop) in enumerate(zip(starts, stops, strict=True)):
         expected = features_by_loops(boxes, cuts, start, stop, probabilities[k], middle)

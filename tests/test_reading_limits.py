@@ -162,10 +162,12 @@ def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
 # Lines of given segments
 
 
-def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, specks=()):
+def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, specks=(), signs=None):
     """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
     boxes, count = np.array(boxes, np.int64), len(boxes)
-    segments = SimpleNamespace(boxes=boxes, starts=np.arange(count), stops=np.arange(1, count + 1))
+    features = SimpleNamespace(signs=np.array(signs or [""] * count))
+    starts, stops = np.arange(count), np.arange(1, count + 1)
+    segments = SimpleNamespace(boxes=boxes, starts=starts, stops=stops, features=features)
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
     specks = np.array(specks, np.int64).reshape(-1, 4)
     line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), specks=specks)
@@ -200,7 +202,8 @@ def pieces_and_segments():
     pieces = SimpleNamespace(boxes=boxes, strokes=strokes, line=SimpleNamespace(height=20.0))
     starts, stops = np.array([(0, 1), (0, 2), (2, 3), (0, 3), (3, 4), (3, 5), (2, 4)]).T
     corners = [(*boxes[a:b, :2].min(axis=0), *boxes[a:b, 2:].max(axis=0)) for a, b in zip(starts, stops, strict=True)]
-    return pieces, SimpleNamespace(starts=starts, stops=stops, boxes=np.array(corners))
+    features = SimpleNamespace(signs=np.array(["", "", "", "", "", "+", ""]))
+    return pieces, SimpleNamespace(starts=starts, stops=stops, boxes=np.array(corners), features=features)
 
 
 def test_segments_of_low_strokes_are_low_however_high_they_are():
@@ -209,9 +212,10 @@ def test_segments_of_low_strokes_are_low_however_high_they_are():
 
 def test_marks_of_low_strokes_have_a_box_for_each():
     pieces, segments = pieces_and_segments()
-    found = marks.mark_boxes(pieces, segments, np.array([1, 4, 5]))
+    found, signs = marks.mark_boxes(pieces, segments, np.array([1, 4, 5]))
     assert found.tolist() == [[0, 5, 10, 8], [1, 14, 10, 17], [20, 4, 30, 10], [20, 4, 40, 16]]
-    assert marks.mark_boxes(pieces, segments, np.array([], int)).shape == (0, 4)
+    assert signs == ["", "", "", "+"]
+    assert marks.mark_boxes(pieces, segments, np.array([], int))[0].shape == (0, 4)
 
 
 def test_the_limit_of_low_strokes_is_04_heights():
@@ -249,6 +253,15 @@ def test_marks_are_distinguished_by_their_place(monkeypatch, mark, text):
     line, _ = read_line(monkeypatch, boxes[order], labels, marks=True)
     assert (line.text, len(line.digits)) == (text, 3)
     assert read_line(monkeypatch, boxes[order], labels)[0].text.replace("?", "") == "bcd"
+
+
+@pytest.mark.parametrize(("is_known", "text"), [(True, "b+cxd"), (False, "b?c?d")])
+def test_signs_are_marks_however_far_from_the_digits(monkeypatch, is_known, text):
+    boxes = [(0, 2, 15, 17), (20, 0, 30, 20), (50, 2, 65, 17), (90, 0, 100, 20), (130, 2, 145, 17), (150, 0, 160, 20)]
+    labels, signs = [None, 1, None, 2, None, 3], ["+", "", "+", "", "x", ""]  # no text begins with a plus sign
+    line, must = read_line(monkeypatch, boxes, labels, True, marks=True, signs=signs if is_known else None)
+    assert line.text.replace(" ", "").lstrip("?") == text
+    assert must.tolist() == [not is_known, True] * 3
 
 
 @pytest.mark.parametrize(("top", "text"), [(10, "b?"), (11, "b,")])

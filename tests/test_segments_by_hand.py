@@ -23,6 +23,8 @@ pytest.importorskip("cv2")
 class Known:
     """A model that returns given probabilities, and keeps the images."""
 
+    classes = ("0", "1")
+
     def __init__(self, probabilities):
         self.probabilities, self.images, self.jobs = np.array(probabilities, np.float32), [], []
 
@@ -146,12 +148,12 @@ def test_at_most_20_000_segments_are_classified():
 # Features
 
 
-def features_in(boxes, probabilities=(0.7, 0.3), cuts=None, height=10.0):
+def features_in(boxes, probabilities=(0.7, 0.3), cuts=None, height=10.0, sign=""):
     """The features of all segments of one piece."""
     pieces = pieces_in(boxes, height, cuts)
     starts = np.arange(len(boxes))
     probabilities = np.tile(np.array(probabilities), (len(boxes), 1))
-    return features.features_of(pieces, starts, starts + 1, pieces.boxes, probabilities)
+    return features.features_of(pieces, starts, starts + 1, pieces.boxes, np.full(len(boxes), sign), probabilities)
 
 
 def test_the_sizes_of_segments_in_heights():
@@ -173,9 +175,18 @@ def test_impossible_labels_and_scores_have_the_lowest_logarithms():
     assert found.log_other_score[0] == pytest.approx(np.log(1e-4))
 
 
+def test_a_sign_has_the_lowest_digit_score_unless_it_touches_another_character():
+    boxes = [(0, 0, 5, 9), (10, 0, 15, 9), (15, 0, 20, 9), (30, 0, 35, 9)]
+    found = features_in(boxes, (0.0, 1.0), cuts=[0, 0, 0.5, 0, 0], sign="+")
+    assert found.signs.tolist() == ["+", "", "", "+"]
+    assert found.log_score.tolist() == pytest.approx([np.log(1e-6), 0, 0, np.log(1e-6)])
+    again = found.with_probabilities(np.tile([1.0, 0.0], (4, 1)))
+    assert again.log_other_score.tolist() == pytest.approx([0, np.log(1e-4), np.log(1e-4), 0])
+
+
 def test_the_logarithms_of_probabilities_are_at_least_that_of_a_millionth():
     names = Features.__dataclass_fields__
-    empty = Features(**dict.fromkeys(names, np.zeros(1)))
+    empty = Features(**dict.fromkeys(names, np.zeros(1)) | {"signs": np.array([""])})
     found = segments.Segments(*[np.zeros(1)] * 3, np.zeros(1), np.array([[0.0, 1e-7, 0.25, 1.0]]), empty)
     np.testing.assert_allclose(found.log_probabilities, [[np.log(1e-6), np.log(1e-6), np.log(0.25), 0]])
     other = found.with_probabilities(np.array([[0.0, 0.25, 0.5, 0.25]]))

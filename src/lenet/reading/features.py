@@ -37,6 +37,7 @@ class Features:
     cut: Floats  # the ink that the seam after the segment crosses
     ends_at_seam: NDArray[np.bool_]  # whether there is such a seam
     off_line: Floats  # the distance between the middles of the segment and of the line
+    signs: NDArray[np.str_]  # "+" or "x" if the segment is such a sign, which has a digit score of 0; otherwise ""
     margin: Floats  # between the two most probable labels
     log_score: Floats  # the logarithm of the digit score
     log_other_score: Floats  # the logarithm of one minus the digit score
@@ -47,7 +48,7 @@ class Features:
 
     def with_probabilities(self, probabilities: Floats) -> "Features":
         """Return the features with those that depend on the network's probabilities."""
-        score = digit_score(probabilities)
+        score = np.where(self.signs == "", digit_score(probabilities), 0.0)
         return replace(
             self,
             margin=np.minimum(margin(probabilities), _MAX_MARGIN),
@@ -56,7 +57,9 @@ class Features:
         )
 
 
-def features_of(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes, probabilities: Floats) -> Features:
+def features_of(
+    pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes, signs: NDArray[np.str_], probabilities: Floats
+) -> Features:
     """Return the features of the segments that join the pieces from `starts` up to `stops`."""
     height = pieces.line.height
     left, _, right, _ = (pieces.boxes / height).T
@@ -75,6 +78,7 @@ def features_of(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes, probabi
         cut=pieces.cuts[stops],
         ends_at_seam=pieces.cuts[stops] > 0,
         off_line=np.abs(y - _middle_of_line(pieces)(x)),
+        signs=np.where((pieces.cuts[starts] == 0) & (pieces.cuts[stops] == 0), signs, ""),  # a part may look like one
         margin=unknown,
         log_score=unknown,
         log_other_score=unknown,

@@ -1,4 +1,6 @@
-"""Find the points, commas, colons, dashes and equals signs beside the digits of a line."""
+"""Find the points, commas, colons, dashes and other signs beside the digits of a line."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +27,15 @@ def are_low(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
     return np.asarray((_heights(segments.boxes) < _LOW * pieces.line.height) | _have_low_strokes(pieces, segments))
 
 
-def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> Boxes:
-    """Return the boxes of segments that are marks, or of their strokes if all are low."""
-    found = [np.zeros((0, 4), np.int64)]
+def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> tuple[Boxes, list[str]]:
+    """Return the boxes of segments that are marks, or of their strokes if all are low, and their signs, if any."""
+    found, signs = [np.zeros((0, 4), np.int64)], list[str]()
     are_split = _have_low_strokes(pieces, segments)
     for n in marks:
         strokes = pieces.strokes[segments.starts[n] : segments.stops[n]]
         found.append(np.unique(strokes, axis=0) if are_split[n] else segments.boxes[[n]])
-    return np.concatenate(found)
+        signs += [segments.features.signs[n]] * len(found[-1])
+    return np.concatenate(found), signs
 
 
 def starts_low(boxes: Boxes, baseline: float, height: float) -> NDArray[np.bool_]:
@@ -70,26 +73,31 @@ def _heights(boxes: Boxes) -> NDArray[np.int64]:
     return np.asarray(boxes[:, 3] - boxes[:, 1])
 
 
-def marks_beside(digits: Boxes, others: Boxes, baseline: float, line: InkLine) -> list[tuple[int, str]]:
+def marks_beside(
+    digits: Boxes, others: Boxes, signs: Sequence[str], baseline: float, line: InkLine
+) -> list[tuple[int, str]]:
     """Return each mark of a line and the number of digits before it, from left to right.
 
-    The marks are among other boxes, and strokes so small that they are not part of the line.
+    The marks are among other boxes, the first of which may be known to be `signs`, and strokes so small that they are
+    not part of the line.
     """
     candidates = np.concatenate([others, line.specks[_gaps(line.specks, digits) >= 0]])
+    known = np.array([*signs, *[""] * (len(candidates) - len(signs))])
     farthest = _MAX_GAP * line.height
     is_near = _gaps(candidates, digits) <= farthest
     if is_near.any():
         is_near |= _gaps(candidates, candidates[is_near]) <= farthest / 2
-    boxes = candidates[is_near]
+    is_near |= known != ""
     found: list[tuple[NDArray[np.int64], str]] = []
-    for box in boxes[np.argsort(boxes[:, 0])]:
+    for k in np.flatnonzero(is_near)[np.argsort(candidates[is_near, 0])]:
+        box = candidates[k]
         if found and (mark := _stacked(np.stack([found[-1][0], box]), baseline, line.height)):
             found[-1] = box, mark
         else:
-            found.append((box, _mark(box, baseline, line.height)))
+            found.append((box, str(known[k]) or _mark(box, baseline, line.height)))
     counts = [int((digits[:, 0] + digits[:, 2] < box[0] + box[2]).sum()) for box, _ in found]
-    # A text that begins with an equals sign would be a formula in a spreadsheet.
-    return [(count, mark) for count, (_, mark) in zip(counts, found, strict=True) if mark and (count or mark != "=")]
+    # A text that begins with one of these signs would be a formula in a spreadsheet.
+    return [(n, mark) for n, (_, mark) in zip(counts, found, strict=True) if mark and (n or mark not in ("=", "+"))]
 
 
 def _stacked(boxes: Boxes, baseline: float, height: float) -> str:

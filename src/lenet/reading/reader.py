@@ -57,13 +57,14 @@ def read(
         By default, ``lenet.load_pretrained()``. The names of its classes must be single characters, such as digits or
         letters.
     only_digits : bool, default False
-        Whether the lines contain only digits, as on a form. If so, every character except a point, comma, colon, dash
-        or equals sign is read as a digit. Probabilities and confidences do not change.
+        Whether the lines contain only digits, as on a form. If so, every character except `marks` is read as a digit.
+        Probabilities and confidences do not change.
     rotate : bool, default True
         Whether to read a page on its side or upside down as if it were upright, if its digits are then clearly more
         legible.
     marks : bool, default False
-        Whether points, commas, colons, dashes and equals signs are in the texts, as in 3.14. They have no `Digit`.
+        Whether points, commas, colons, dashes and the signs +, x and = are in the texts, as in 3.14. They have no
+        `Digit`.
     n_jobs : int, optional
         Number of threads, as for `lenet.LeNet5.predict`.
 
@@ -195,7 +196,7 @@ def _read_line(
     characters: Sequence[str], pieces: Pieces, segments: Segments, graph: Graph, only_digits: bool, marks: bool
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, low = pieces.line, are_low(pieces, segments)
+    line, low = pieces.line, are_low(pieces, segments) | (segments.features.signs != "")
     path = best_path(graph, ~low if only_digits else None)
     is_digit = np.array([label is not None for label in path.labels])
     if not is_digit.any():
@@ -223,8 +224,8 @@ def _read_line(
     digits = tuple(_digit(place, label, row, characters) for place, label, row in found)
     found_marks = []
     if marks:
-        separate = mark_boxes(pieces, segments, np.array(path.arcs)[is_mark])
-        found_marks = marks_beside(boxes, np.concatenate([separate, attached]), baseline, line)
+        separate, signs = mark_boxes(pieces, segments, np.array(path.arcs)[is_mark])
+        found_marks = marks_beside(boxes, np.concatenate([separate, attached]), signs, baseline, line)
     confidence = confidence_of(labels, graph) if words else path.confidence
     return Line(digits, confidence, _text(digits, gaps, found_marks))
 

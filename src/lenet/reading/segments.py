@@ -12,6 +12,7 @@ from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
 from lenet.reading.pieces import Pieces
+from lenet.reading.signs import signs_of
 from lenet.reading.strokes import Boxes, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
@@ -55,9 +56,10 @@ def segments_of(
         return []
     images = np.concatenate([_images(pieces, *each) for pieces, each in zip(lines, joined, strict=True)])
     probabilities = model.predict_proba(images, n_jobs=n_jobs).astype(np.float64)
-    ends = np.cumsum(counts)[:-1]
-    parts = zip(lines, joined, np.split(images, ends), np.split(probabilities, ends), strict=True)
-    return [Segments(*each, own, seen, features_of(pieces, *each, seen)) for pieces, each, own, seen in parts]
+    signs = np.where("".join(model.classes).isdecimal(), signs_of(images), "")  # letters may have the same shapes
+    shown, marked, seen = (np.split(each, np.cumsum(counts)[:-1]) for each in (images, signs, probabilities))
+    parts = zip(lines, joined, shown, marked, seen, strict=True)
+    return [Segments(*each, own, p, features_of(pieces, *each, sign, p)) for pieces, each, own, sign, p in parts]
 
 
 def _joined(pieces: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64], Boxes]:
