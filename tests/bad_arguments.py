@@ -73,8 +73,8 @@ LABEL = {
 }
 WEIGHT = {
     "type": ["x", {}, object(), WEIGHTS.astype(complex), WEIGHTS.astype(str)],
-    "shape": [WEIGHTS[1:], WEIGHTS[:, None], 3.0],
-    "value": [-WEIGHTS, 0 * WEIGHTS],
+    "shape": [WEIGHTS[1:], WEIGHTS[:, None]],
+    "value": [-1, -WEIGHTS, 0 * WEIGHTS],
     "not finite": [WEIGHTS * np.nan, WEIGHTS + np.inf],
     "huge": [[HUGE] * N],
 }

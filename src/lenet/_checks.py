@@ -179,10 +179,11 @@ def probabilities_of(labels: NDArray[np.int64], num_classes: int, dtype: DTypeLi
 
 
 def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64] | None:
-    """Return sample weights as float64 of shape (length,), scaled to a mean of 1; None stays None."""
+    """Return sample weights, or one for all, as float64 of shape (length,) with a mean of 1; None stays None."""
     if sample_weight is None:
         return None
     values = array(sample_weight, "sample_weight", f"expected shape ({length},)")
+    values = values if values.ndim else np.full(length, values)
     values = tensor(values.astype(int) if values.dtype.kind == "b" else values, np.float64, (length,), "sample_weight")
     if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
         raise InputError(

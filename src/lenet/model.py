@@ -390,7 +390,7 @@ class LeNet5:
         y : array_like of int, shape (n,), or floating, shape (n, num_classes)
             Labels from 0 to num_classes - 1; or the target probabilities of each image, which sum to 1 within 0.001
             and are scaled to sum to exactly 1.
-        sample_weight : array_like of shape (n,), optional
+        sample_weight : float or array_like of shape (n,), optional
             Weight of each image in the mean: finite, at least 0, and not all 0; equal by default.
         n_jobs : int, optional
             As for `logits`.

@@ -312,7 +312,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             Images of real numbers; high values are ink.
         y : array_like of shape (n,)
             Labels that scikit-learn supports, such as integers or strings, with at least two classes.
-        sample_weight : array_like of shape (n,), optional
+        sample_weight : float or array_like of shape (n,), optional
             Weight of each image: finite, at least 0, and not all 0; equal by default. Images of weight 0 are left out.
 
         Returns
@@ -368,7 +368,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             As for `fit`. The first call determines the shape of the images and the range of the pixels.
         classes : array_like of shape (n_classes,), optional
             All labels of all calls; required in the first call.
-        sample_weight : array_like of shape (n,), optional
+        sample_weight : float or array_like of shape (n,), optional
             As for `fit`.
 
         Returns
@@ -581,7 +581,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             As for `predict`, with the same errors.
         y : array_like of shape (n,)
             True labels.
-        sample_weight : array_like of shape (n,), optional
+        sample_weight : float or array_like of shape (n,), optional
             Weight of each image, as for `fit`; equal by default.
 
         Returns

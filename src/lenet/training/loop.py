@@ -74,7 +74,7 @@ def train(
         At least 0. It determines the order of the images, the distortions, the added images and the validation split.
         The same seed gives bit-identical results for any number of threads, on the same build of the kernels (see
         `show_config`) and, with the optimizer "foof", the same NumPy and CPU.
-    sample_weight : array_like of shape (n,), optional
+    sample_weight : float or array_like of shape (n,), optional
         Weight of each image in the training and validation losses: finite, at least 0, and not all 0 in either split;
         equal by default.
     n_jobs : int, optional
