@@ -92,9 +92,10 @@ def test_fields_that_are_not_numbers_are_text(fields, text):
 @pytest.mark.parametrize(
     ("labels", "numbers", "classes"),
     [
-        (["3", "0", "12"], [3, 0, 12], None), (["3.0", "1.00"], [3, 1], None), (["123456789"], [123456789], None),
+        (["3", "0", "12"], [3, 0, 12], None), (["3.0", "1.00", "3"], [3, 1, 3], None),
+        (["123456789"], [123456789], None),
         (["b", "a", "b"], [1, 0, 1], ("a", "b")), (["1", "a"], [0, 1], ("1", "a")), (["007"], [7], None),
-        (["1.5x", "2"], [0, 1], ("1.5x", "2")), ([], [], None),
+        (["1.5x", "2"], [0, 1], ("1.5x", "2")), (["a", "A"], [1, 0], ("A", "a")), ([], [], None),
     ],
 )  # fmt: skip
 def test_labels_are_numbers_or_names_in_alphabetical_order(labels, numbers, classes):
@@ -108,6 +109,7 @@ def test_labels_are_numbers_or_names_in_alphabetical_order(labels, numbers, clas
         (["1", "0.5"], "mine has the label 0.5; expected integers from 0 to 999,999,999, or names."),
         (["-1"], "mine has the label -1; expected"), (["1e10"], "mine has the label 1e10; expected"),
         (["1234567890"], "mine has the label 1234567890; expected"),
+        (["1", "2", "01"], "mine has the labels 01 and 1; expected one spelling of each number."),
         (["", "1", ""], "mine has no label in row 1; expected one in each row."),
         ([*["a"] * 1233, ""], "mine has no label in row 1,234; expected one in each row."),
     ],

@@ -97,7 +97,8 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     ------
     DataError
         If the file cannot be read or is empty, or has another number of columns, no rows, or more than 1,000,000; if a
-        row has too many values, a label is missing or a fraction, or a pixel is missing, not a number or out of range.
+        row has too many values, a label is missing or a fraction, or has leading zeros that another one lacks, or a
+        pixel is missing, not a number or out of range.
     MissingExtraError
         If pandas is not installed.
 

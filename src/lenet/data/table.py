@@ -106,6 +106,11 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     values = {name: float(name) for name in names}
     if wrong := [name for name, value in values.items() if not (value.is_integer() and 0 <= value < _MAX_LABEL)]:
         raise DataError(f"{source} has the label {wrong[0]}; expected integers from 0 to {_MAX_LABEL - 1:,}, or names.")
+    whole = [name for name in names if name.isdecimal()]  # parts of a table may have 1 and 1.0
+    spelled = {values[name]: name for name in whole}
+    if other := [name for name in whole if spelled[values[name]] != name]:
+        same = spelled[values[other[0]]]
+        raise DataError(f"{source} has the labels {other[0]} and {same}; expected one spelling of each number.")
     return np.array([int(values[label]) for label in labels], np.int64), None
 
 
