@@ -47,6 +47,19 @@ def test_workers_end_if_their_parent_is_killed(tmp_path):
 
 
 @pytest.mark.landing
+def test_a_script_that_its_workers_import_ends_with_an_error(tmp_path):
+    """The model is larger than a pipe, from which workers that stop at the call read nothing."""
+    script = tmp_path / "script.py"
+    call = "lenet.serving.serve({'m': lenet.LeNet5(seed=0)}, workers=2, port=0)"
+    script.write_text(f"import lenet, lenet.serving\n{call}\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert 'Call it under if __name__ == "__main__":\n' in done.stderr
+    assert done.stderr.count("Traceback") == 1
+    assert "lenet.errors.ConfigurationError: The server stopped because its workers failed" in done.stderr
+
+
+@pytest.mark.landing
 def test_stopped_workers_refuse_connections():
     """The parent still waits for the request in progress; a connection accepted now would be reset."""
     picture = encoded(np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8))

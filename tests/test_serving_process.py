@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import stat
@@ -230,7 +232,19 @@ def test_the_configuration_of_workers(configured, monkeypatch, tmp_path):
     assert (config.workers, config.factory, host, on_ready) == (2, True, "127.0.0.1", None)
     assert [served.name for served in models.ready()] == ["m"]
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    models.keep(tmp_path)
     assert config.app().limits.batch == 7
+    assert len(pickle.dumps(config.app)) < 2**16  # what a pipe holds even if the worker dies before reading
+
+
+def test_a_worker_that_imports_the_script_cannot_serve(configured, monkeypatch, caplog):
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        serve(MODELS, port=0, workers=2)
+    assert (stopped.value.code, configured) == (3, [])  # 3: uvicorn's code for a failure at startup
+    assert caplog.messages == [
+        'serve was called by a worker that imports the script. Call it under if __name__ == "__main__":'
+    ]
 
 
 def test_clients_of_one_process_may_control_its_models(configured):

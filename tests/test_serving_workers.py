@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import needs_serve  # noqa: F401
+import numpy as np
 import pytest
 import uvicorn
 from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
@@ -63,6 +64,16 @@ def test_a_worker_starts_with_the_model_that_was_kept(tmp_path, monkeypatch):
     (tmp_path / "damaged").write_bytes(b"damaged")
     models = module._worker_app({"m": tmp_path / "damaged"}, lenet.load, lambda models: models)
     assert models.get("m").version == Models(MODELS).get("m").version
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_worker_reads_a_model_in_memory_from_the_shared_folder(tmp_path, monkeypatch, dtype):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    model = lenet.LeNet5(seed=1, dtype=dtype)
+    Models({"m": model}).keep(tmp_path)
+    found = module._worker_app({"m": None}, lenet.load, lambda models: models).get("m").model
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found.parameters.flat, model.parameters.flat)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +257,7 @@ def test_a_worker_that_cannot_start_stops_the_server(workers, caplog):
 
 
 def test_repeated_failures_at_startup_stop_the_server(workers, monkeypatch, caplog):
-    """As those of a script that calls `serve` without `if __name__ == "__main__"`."""
+    """As those of workers that cannot unpickle the loader."""
     workers, events = workers
     pids = itertools.count(3)
     monkeypatch.setattr(module, "_Worker", lambda config, sockets: Started(next(pids), events, exitcode=1))

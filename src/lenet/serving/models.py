@@ -126,7 +126,7 @@ class Models:
                 if kept is None:
                     raise
                 LOG.error("Model %s was not loaded from its file; the last good one is used. %s", name, error)
-                self._served = {**self._served, name: Served(name, load(_kept_file(kept, name)))}
+                self._served = {**self._served, name: Served(name, load(kept_file(kept, name)))}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sources)
@@ -223,7 +223,7 @@ class Models:
             If a file cannot be written.
         """
         for served in self.ready():
-            served.model.save(_kept_file(folder, served.name))
+            served.model.save(kept_file(folder, served.name))
 
     def unload(self, name: str) -> None:
         """Make a model unavailable until it is loaded again.
@@ -252,7 +252,8 @@ class Models:
         return [name for name in self._served if _stamp(self._sources[name]) != self._seen[name]]
 
 
-def _kept_file(folder: str | os.PathLike[str], name: str) -> Path:
+def kept_file(folder: str | os.PathLike[str], name: str) -> Path:
+    """Return the file of a model that `keep` has saved."""
     return Path(folder, f"{name}.safetensors")
 
 

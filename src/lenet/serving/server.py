@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -28,6 +29,7 @@ from lenet import _checks
 from lenet._lazy import cached_property
 from lenet.errors import ConfigurationError, InputError, InputTypeError
 from lenet.loading import load
+from lenet.model import LeNet5
 from lenet.serving.application import create_app
 from lenet.serving.asgi import Application
 from lenet.serving.connections import TimedProtocol, application_of
@@ -35,7 +37,7 @@ from lenet.serving.limits.capacity import exit_if_working
 from lenet.serving.limits.settings import Limits, checked_limits
 from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, write_request
 from lenet.serving.metrics import METRICS_FOLDER
-from lenet.serving.models import Loader, Models, Source
+from lenet.serving.models import Loader, Models, Source, kept_file
 
 
 def serve(
@@ -98,12 +100,16 @@ def serve(
         )
     check_arguments(host, port, uds, workers, token, allow_control, control_token, log_level)
     _checks.callback(on_ready, "on_ready")
+    if workers > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
+        LOG.error('serve was called by a worker that imports the script. Call it under if __name__ == "__main__":')
+        sys.exit(STARTUP_FAILURE)
     limits = checked_limits(limits)
     files = _allow_many_files()
     backlog = max(16, min(2048, files // 16))  # asyncio accepts this many at once, before any are closed
     limits = dataclasses.replace(limits, connections=max(1, min(limits.connections, files - 4 * backlog - 64)))
     on_request = functools.partial(write_request, lowest=log_level)
     served = Models(models, loader)  # also with workers, so that errors are raised before listening
+    sources = {name: None if isinstance(source, LeNet5) else source for name, source in models.items()}
     build = functools.partial(
         create_app, limits=limits, token=token, allow_control=allow_control, control_token=control_token,
         on_request=on_request,
@@ -111,7 +117,7 @@ def serve(
     app = build(served)
     listening = _listen(host, port, backlog) if uds is None else _listen_on_path(os.fspath(uds), backlog)
     config = uvicorn.Config(
-        app if workers == 1 else functools.partial(_worker_app, models, loader, build),
+        app if workers == 1 else functools.partial(_worker_app, sources, loader, build),
         factory=workers > 1,
         workers=workers,
         http=TimedProtocol,
@@ -330,9 +336,14 @@ def _run_workers(
                     signal.signal(number, handler)
 
 
-def _worker_app(models: Mapping[str, Source], loader: Loader, build: Callable[[Models], Application]) -> Application:
+def _worker_app(
+    sources: Mapping[str, Source | None], loader: Loader, build: Callable[[Models], Application]
+) -> Application:
     """Return the application of a worker process, which starts with the last good models if a file is damaged."""
-    return build(Models(models, loader, kept=os.environ[METRICS_FOLDER]))
+    kept = os.environ[METRICS_FOLDER]
+    # A parent whose worker dies early never finishes sending it more than 64 KiB, so models come from files.
+    models = {name: load(kept_file(kept, name)) if source is None else source for name, source in sources.items()}
+    return build(Models(models, loader, kept=kept))
 
 
 def _is_orphaned() -> bool:
