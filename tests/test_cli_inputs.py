@@ -416,6 +416,18 @@ def test_all_pictures_of_a_folder_without_splits_are_tested(tmp_path, monkeypatc
     assert "All 4 images of drawn are used, as it has no separate training set." in captured.err
 
 
+@pytest.mark.parametrize("length", [17, 18, 22, 23])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_arrays_whose_digits_are_not_as_long_as_mnists_get_advice(tmp_path, monkeypatch, capsys, length, axis):
+    monkeypatch.chdir(tmp_path)
+    images = np.zeros((10, 28, 28), np.uint8)
+    images[:, 3 : 3 + length, 12:16] = 255
+    np.savez("bars.npz", X=images if axis == 1 else images.transpose(0, 2, 1), y=np.arange(10))
+    assert cli.main(["evaluate", "bars.npz"]) == 0
+    note = f"lenet: note: The digits of bars.npz are about {length} pixels long, and MNIST's 20. Prepare arrays with"
+    assert (note in capsys.readouterr().err) == (length in (17, 23))
+
+
 def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for part in (slice(0, 210), slice(210, 280)):

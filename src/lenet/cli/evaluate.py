@@ -86,4 +86,15 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     elif not len(data.X_train):
         text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."
         note(text, quiet=arguments.quiet)
+    if arguments.model == "mnist" and abs((side := longer_side(data.X_test)) - 20) > 2:
+        text = f"The digits of {source} are about {side:g} pixels long, and MNIST's 20."
+        note(f"{text} Prepare arrays with lenet.reading.prepare(255 - image).", quiet=arguments.quiet)
     return data.numbered_as(model.classes, source)
+
+
+def longer_side(images: "NDArray[np.uint8]") -> float:
+    """Return the usual length of the longer side of the ink in images."""
+    import numpy as np
+
+    lit = [images.max(axis=axis) > 127 for axis in (1, 2)]
+    return float(np.median(np.max([28 - each.argmax(1) - each[:, ::-1].argmax(1) for each in lit], axis=0)))
