@@ -39,6 +39,8 @@ from lenet.serving.logs import LEVELS, LOG, WRITER, log_config, write_request
 from lenet.serving.metrics import METRICS_FOLDER
 from lenet.serving.models import Loader, Models, Source, kept_file
 
+_ACCEPTED_AT_ONCE = 4  # connections that a worker accepts before others have a chance
+
 
 def serve(
     models: Mapping[str, Source],
@@ -351,14 +353,21 @@ def _is_orphaned() -> bool:
     return not (parent and parent.is_alive())
 
 
+class _SharedSocket(socket.socket):
+    """A listening socket of several processes."""
+
+    def listen(self, backlog: int = 0) -> None:
+        """Keep the length of the queue, which asyncio would reduce to the number of connections accepted at once."""
+
+
 class _WorkerServer(_DrainingServer):
     """The server of a worker process, which leaves connections to the others, and stops if its parent has died."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        backlog, self.config.backlog = self.config.backlog, 1  # asyncio accepts as many at once, before others could
+        if os.name == "posix":
+            self.config.backlog = _ACCEPTED_AT_ONCE
+            sockets = [_SharedSocket(fileno=each.dup().detach()) for each in sockets or []]
         await super().startup(sockets)
-        for listening in sockets or []:
-            listening.listen(backlog)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or _is_orphaned()
