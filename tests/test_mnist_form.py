@@ -150,7 +150,7 @@ def test_thick_strokes_are_sharpened():
     found = _mnist_form._with_usual_pen(ink, scale)
     expected = (2.0 * ink - blurred(ink, 2 * scale)).clip(0, 255)
     assert 1.8 < pen_width(found) / scale < 3.5  # no pixel needs to be eroded
-    np.testing.assert_allclose(found, expected, atol=2)
+    np.testing.assert_allclose(found, expected, atol=1)
     assert (found - expected)[(expected > 0) & (expected < 255)].mean() == pytest.approx(0, abs=0.3)
 
 

@@ -52,8 +52,8 @@ def app(models, contexts):
 class InThread:
     """A pool that calls functions at once, and counts them."""
 
-    def __init__(self, pending=0):
-        self.pending, self.calls = pending, 0
+    def __init__(self):
+        self.calls = 0
 
     async def run(self, function):
         self.calls += 1
@@ -223,16 +223,22 @@ def ask_binary(app, images, size=0):
     return ask(app, "POST", INFER, text + bytes(784 * images), inference_header_content_length=str(len(text)))
 
 
-@pytest.mark.parametrize(("size", "pending", "in_loop"), [(65_536, 0, True), (65_536, 1, False), (65_537, 0, False)])
-def test_a_thread_computes_binary_tensors_that_are_large_or_if_others_are_in_threads(models, size, pending, in_loop):
-    app = protocol_of(models, pool := InThread(pending))
-    assert asyncio.run(ask_binary(app, 80, size))[0] == 200
+@pytest.mark.parametrize(
+    ("images", "size", "others", "in_loop"),
+    [(80, 65_536, False, True), (80, 65_537, False, False), (20, 16_384, True, True), (20, 16_385, True, False)],
+)
+def test_threads_compute_large_tensors_and_medium_ones_while_others_work(
+    models, monkeypatch, images, size, others, in_loop
+):
+    monkeypatch.setattr(routes, "threads_work", lambda: others)
+    app = protocol_of(models, pool := InThread())
+    assert asyncio.run(ask_binary(app, images, size))[0] == 200
     assert pool.calls == (not in_loop)
 
 
-@pytest.mark.parametrize(("limit", "images"), [("MAX_BEFORE_SMALL", 1), ("MAX_BEFORE_MEDIUM", 21)])
-def test_threads_compute_what_is_too_much_for_one_iteration_of_the_event_loop(models, monkeypatch, limit, images):
-    monkeypatch.setattr(routes, limit, 2 * images)
+@pytest.mark.parametrize(("images", "in_threads"), [(1, 0), (21, 3)])
+def test_threads_compute_medium_tensors_beyond_the_limit_of_an_iteration(models, monkeypatch, images, in_threads):
+    monkeypatch.setattr(routes, "MAX_IMAGES", 2 * images)
     app = protocol_of(models, pool := InThread())
 
     async def together():
@@ -240,7 +246,7 @@ def test_threads_compute_what_is_too_much_for_one_iteration_of_the_event_loop(mo
 
     for _ in range(2):
         assert [status for status, _, _ in asyncio.run(together())] == [200] * 5
-    assert pool.calls == 6
+    assert pool.calls == 2 * in_threads
 
 
 def test_threads_compute_a_model_whose_results_depend_on_the_batch(models):

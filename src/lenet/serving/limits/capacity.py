@@ -140,6 +140,11 @@ def _run(
     del function, future, error  # the traceback of the error refers to this frame
 
 
+def threads_work() -> bool:
+    """Return whether a thread of any pool runs a function."""
+    return bool(_working)
+
+
 def exit_if_working() -> None:
     """End the process at once if a thread of any pool is within OpenCV, where Python's own exit would abort."""
     if _working:

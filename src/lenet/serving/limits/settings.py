@@ -22,7 +22,7 @@ class Limits:
     pixels : int, default 25,000,000
         Number of pixels in a picture; reading takes up to 12 bytes per pixel. A larger one gets the status 400.
     in_flight : int, default 256
-        Number of pictures, and of inference requests for threads, that run or wait. One more gets the status 503, as
+        Number of pictures, and of inference requests, that run or wait in threads. One more gets the status 503, as
         does a request that would probably have to wait for longer than `request_seconds`.
     buffered : int, default 256 MiB
         Total size of the bodies in memory, in bytes. A request that would exceed it gets the status 503.
@@ -33,7 +33,7 @@ class Limits:
         client to read when 64 KiB or more wait to be sent to it, or a part of the last response of its connection. The
         connection of a slower client is aborted.
     request_seconds : float, default 30
-        Time to compute a response. A request that takes longer gets the status 503.
+        Time to compute a response in a thread. A request that takes longer gets the status 503.
     drain_seconds : float, default 1
         Time after SIGTERM during which the server still accepts connections, but is not ready, so that load balancers
         can choose another server.

@@ -12,15 +12,15 @@ from lenet.serving.protocol.tensors import INPUT
 
 
 class Batches:
-    """Computes the requests of one iteration of the event loop together; `size` is their number of images.
+    """Computes the requests of one iteration of the event loop together.
 
     Switching between the network and the rest of the server takes longer than the network itself, because each
-    displaces the other from the processor's caches. The results of a model must not depend on the batch size. One event
-    loop may use an instance.
+    displaces the other from the processor's caches. It requires models whose results do not depend on the batch size.
+    One event loop may use an instance.
     """
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size = 0  # images in this iteration
         self._open: dict[tuple[int, np.dtype[Any]], _Batch] = {}  # of this iteration
 
     async def predict_proba(self, model: LeNet5, images: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from lenet import _checks
 from lenet.errors import InputError, LenetError, NotServedError, WeightsError
-from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool
+from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool, threads_work
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
@@ -27,12 +27,12 @@ from lenet.serving.routing import Operation
 from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
 
 JSON_LENGTH = b"inference-header-content-length"
-# Bytes. The event loop itself computes requests of at most medium size with small JSON for a fused model: handing one
-# to a thread would take longer than the network. Parsing JSON takes longer than reading binary tensors.
-SMALL, MEDIUM = 2**14, 2**16
+# The event loop itself computes requests of fused models with so many bytes, and so many of them JSON, because handing
+# them to a thread would take longer than the network. Only the smallest are computed after so many images of an
+# iteration (10 ms) or while threads work.
+MAX_BODY, MAX_JSON, MAX_IMAGES = 2**16, 2**14, 2048
+_LONG_JSON = 2**16  # bytes, which hold the GIL for a millisecond
 _BLANK = np.zeros((_checks.SIDE, _checks.SIDE), np.uint8)
-# Images in one iteration of the event loop, before it hands further small or medium requests to threads.
-MAX_BEFORE_SMALL, MAX_BEFORE_MEDIUM = 4096, 2048
 
 
 class InferenceProtocol:
@@ -130,11 +130,9 @@ class InferenceProtocol:
         return BytesResponse(answer.content, (b"content-type", b"application/octet-stream"), length_header)
 
     def _is_for_event_loop(self, size: int, json_length: int | None) -> bool:
-        if size <= SMALL:
-            return self._batches.size < MAX_BEFORE_SMALL
         json_size = size if json_length is None else json_length
-        is_busy = self._batches.size >= MAX_BEFORE_MEDIUM or self._pool.pending > 0
-        return size <= MEDIUM and json_size <= SMALL and not is_busy
+        is_busy = self._batches.size >= MAX_IMAGES or threads_work()
+        return size <= MAX_BODY and json_size <= MAX_JSON and (size <= MAX_JSON or not is_busy)
 
     async def statistics(self, request: Request) -> Response:
         """Return the number and duration of inference requests in this process, for one model or all."""
@@ -232,7 +230,7 @@ def _answer(served: Served, inference: InferenceRequest, probabilities: NDArray[
 def _read_and_predict(context: RequestContext, json_length: int | None, limits: Limits, served: Served) -> _Answer:
     """Answer a large request, in a thread: even freeing its numbers takes milliseconds."""
     body = context.body()
-    is_large = (len(body) if json_length is None else json_length) > MEDIUM
+    is_large = (len(body) if json_length is None else json_length) > _LONG_JSON
     with GIL_TURNS if is_large else contextlib.nullcontext():
         inference, images = read_request(body, json_length, limits)
     read = perf_counter_ns()
