@@ -436,13 +436,27 @@ def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys)
     model.metadata["data"] = "0.npz"
     model.save("digits.safetensors")
     for name, count, note in (
-        ("0", 30, "The model was trained on a data set named 0.npz: only the test set of 0.npz, 30 images, is used."),
+        ("0", 30, "The model was trained on data named 0.npz: only its test set, 30 images, is used."),
         ("210", 70, "All 70 images of 210.npz are used, as it has no separate training set."),
     ):
         assert cli.main(["evaluate", f"{name}.npz", "--model", "digits.safetensors", "--json"]) == 0
         captured = capsys.readouterr()
         assert json.loads(captured.out)["images"] == count
         assert note in captured.err
+
+
+@pytest.mark.parametrize("use", [["evaluate", "--model"], ["train", "--epochs", "1", "--from"]])
+def test_a_training_set_that_has_changed_is_reported(tmp_path, monkeypatch, capsys, use):
+    """The positions of the test images stay the same, so the images at them were for training before."""
+    monkeypatch.chdir(tmp_path)
+    warning = "lenet: warning: mine.npz differs from the model's training set of that name, so its test set may"
+    note = "The model was trained on data named mine.npz"
+    for first, command in ((0, ["train", "--epochs", "1"]), (0, [*use, "runs/train-1"]), (1, [*use, "runs/train-1"])):
+        np.savez("mine.npz", X=DIGITS.X_train[first:210], y=DIGITS.y_train[first:210])
+        assert cli.main([*command, "mine.npz"]) == 0
+        err = capsys.readouterr().err
+        assert (warning in err) == (first == 1)
+        assert (note in err) == (first == 0 and command[0] == "evaluate")
 
 
 def test_a_run_from_other_weights_resumes_without_them(tmp_path, monkeypatch, capsys):

@@ -241,7 +241,9 @@ def test_the_rows_of_the_results_are_numbered(run):
         run.history()
 
 
-METADATA = {"recipe": "mine", "data": "marks.npz", "seed": "7", "lenet": "0.1.0", "epoch": "1"}
+METADATA = {
+    "recipe": "mine", "data": "marks.npz", "data_sha256": "0" * 64, "seed": "7", "lenet": "0.1.0", "epoch": "1",
+}  # fmt: skip
 
 
 def test_the_metadata_has_the_results_and_no_path(run):

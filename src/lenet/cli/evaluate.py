@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._bar import Bar
-from lenet.cli.options import DATA_NAMES, add_common, add_data, add_model, load_data, load_model
+from lenet.cli.options import DATA_NAMES, add_common, add_data, add_model, load_data, load_model, warns_of_change
 from lenet.cli.output import note, standard_output
 
 if TYPE_CHECKING:
@@ -79,9 +79,8 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     is_training_set = source not in DATA_NAMES and model.metadata.get("data") == name
     raw = arguments.raw or "raw" in model.metadata
     data = load_data(source, raw=raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet)
-    if is_training_set:
-        count = f"{len(data.X_test):,} images"
-        text = f"The model was trained on a data set named {name}: only the test set of {source}, {count}, is used."
+    if is_training_set and not warns_of_change(model, name, data, quiet=arguments.quiet):
+        text = f"The model was trained on data named {name}: only its test set, {len(data.X_test):,} images, is used."
         note(text, quiet=arguments.quiet)
     elif not len(data.X_train):
         text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."

@@ -125,6 +125,15 @@ def load_data(
         return load(source, raw=bool(raw), strict=bool(strict), progress=progress, hold_out=hold_out)
 
 
+def warns_of_change(model: "LeNet5", name: str, data: "Dataset", *, quiet: bool) -> bool:
+    """Return whether a model was trained on other data of this name; if so, print a warning."""
+    if model.metadata.get("data") != name or model.metadata.get("data_sha256") in (None, data.sha256()):
+        return False
+    text = f"{name} differs from the model's training set of that name, so its test set may contain training images."
+    note(f"{text} Train from other weights; if it is another data set, rename it.", quiet=quiet, kind="warning")
+    return True
+
+
 class _Printable(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         kind = "warning" if record.levelno >= logging.WARNING else "note"

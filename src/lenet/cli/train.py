@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lenet import __version__
 from lenet._files import check_writable, remove_leftovers
-from lenet.cli.options import DATA_NAMES, add_common, add_data, add_network, load_data, load_model
+from lenet.cli.options import DATA_NAMES, add_common, add_data, add_network, load_data, load_model, warns_of_change
 from lenet.cli.output import note, quoted, say, standard_output
 from lenet.errors import DataError, InputError, SaveError
 
@@ -138,7 +138,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet._fused.dispatch import chosen
     from lenet.training.fine_tuning import transfer
     from lenet.training.recipes import recipe_named
-    from lenet.training.runs import Run
+    from lenet.training.runs import Run, shown_name
 
     try:
         recipe = chosen_recipe(arguments)
@@ -171,7 +171,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         args["network"] = arguments.network
     if data.classes is not None:
         args |= {"classes": data.classes, "raw": bool(arguments.raw)}
-    if start is not None:
+    if old is not None:
+        warns_of_change(old, shown_name(str(args["data"])), data, quiet=arguments.quiet)
         args["from"] = arguments.start
     return Run.create(arguments.runs or "runs", args, start), data
 
