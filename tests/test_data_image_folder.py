@@ -192,6 +192,15 @@ def test_an_invalid_data_set_is_a_one_sentence_error(tmp_path, make, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one file for both spellings")
+def test_both_unicode_spellings_of_a_name_are_one_class(tmp_path):
+    for spelling in ("\xe9toile", "e\u0301toile"):
+        (write(tmp_path) / "line").rename(tmp_path / spelling)
+    data = load_image_folder(tmp_path)
+    assert data.classes == ("circle", "\xe9toile")
+    assert np.bincount(np.concatenate([data.y_train, data.y_test])).tolist() == [5, 10]
+
+
 def test_a_name_of_a_class_that_is_too_long_is_an_error_of_the_folder(tmp_path):
     (write(tmp_path) / "line").rename(tmp_path / ("l" * 101))
     with pytest.raises(DataError, match=r": classes contains 'lll.*; expected 1 to 100 printable characters"):

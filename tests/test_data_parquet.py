@@ -71,7 +71,8 @@ def test_files_of_a_folder_are_the_two_parts(tmp_path):
 
 
 def test_the_names_of_a_class_label_are_the_classes(tmp_path):
-    assert load(write(tmp_path / "a.parquet", names=["zero", "one"])).classes == ("zero", "one")
+    assert load(write(tmp_path / "a.parquet", names=["z\xe9ro", "une"])).classes == ("z\xe9ro", "une")
+    assert load(write(tmp_path / "a.parquet", names=["ze\u0301ro", "une"])).classes == ("z\xe9ro", "une")
 
 
 def test_names_as_labels_are_the_classes(tmp_path):

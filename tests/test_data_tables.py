@@ -95,7 +95,8 @@ def test_fields_that_are_not_numbers_are_text(fields, text):
         (["3", "0", "12"], [3, 0, 12], None), (["3.0", "1.00", "3"], [3, 1, 3], None),
         (["123456789"], [123456789], None),
         (["b", "a", "b"], [1, 0, 1], ("a", "b")), (["1", "a"], [0, 1], ("1", "a")), (["007"], [7], None),
-        (["1.5x", "2"], [0, 1], ("1.5x", "2")), (["a", "A"], [1, 0], ("A", "a")), ([], [], None),
+        (["e\u0301", "\xe9"], [0, 0], ("\xe9",)), (["1.5x", "2"], [0, 1], ("1.5x", "2")), (["a", "A"], [1, 0], ("A", "a")),
+        ([], [], None),
     ],
 )  # fmt: skip
 def test_labels_are_numbers_or_names_in_alphabetical_order(labels, numbers, classes):
@@ -112,6 +113,10 @@ def test_labels_are_numbers_or_names_in_alphabetical_order(labels, numbers, clas
         (["1", "2", "01"], "mine has the labels 01 and 1; expected one spelling of each number."),
         (["", "1", ""], "mine has no label in row 1; expected one in each row."),
         ([*["a"] * 1233, ""], "mine has no label in row 1,234; expected one in each row."),
+        *(
+            (["a", error], "mine has no label in row 2; expected one in each row.")  # the errors of a spreadsheet
+            for error in ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!")
+        ),
     ],
 )  # fmt: skip
 def test_missing_labels_and_fractions_are_errors(labels, message):

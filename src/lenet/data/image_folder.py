@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -192,9 +193,10 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     others: list[str] = []
     for path in classes:
-        found[path.name], more = pictures_in(path)
+        pictures, more = pictures_in(path)
+        found.setdefault(normalize("NFC", path.name), []).extend(pictures)
         others += more
-        if wrong := [each for each in found[path.name] if isinstance(each, Unreadable)]:
+        if wrong := [each for each in pictures if isinstance(each, Unreadable)]:
             raise DataError(wrong[0].message)
     if empty := next((name for name, paths in found.items() if not paths), None):
         raise DataError(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of 
 IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index
 _MAX_DIGITS = 9  # of a number at the end of a name
 _MAX_LABEL = 10**9
+_MISSING = ("", "#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!")  # errors of spreadsheets
 
 
 class Table(NamedTuple):
@@ -97,8 +99,9 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     >>> numbered(["cat", "dog", "cat"], "table")
     (array([0, 1, 0]), ('cat', 'dog'))
     """
+    labels = [normalize("NFC", label) for label in labels]
     names = sorted(set(labels))
-    if empty := [row for row, label in enumerate(labels) if not label]:
+    if empty := [row for row, label in enumerate(labels) if label in _MISSING]:
         raise DataError(f"{source} has no label in row {empty[0] + 1:,}; expected one in each row.")
     if any(map(is_text, names)):
         numbers = {name: number for number, name in enumerate(names)}
