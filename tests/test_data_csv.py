@@ -50,6 +50,8 @@ numbered = [(n, label, *row) for n, label, row in zip(range(N), LABELS, PIXELS.t
         (table().replace("\n", "\r"), "mac.csv"),
         ("\ufeff" + table(), "excel.csv"),
         (table(), "mine.csv.gz"),
+        ("sep=;\n" + table(delimiter=";"), "excel.csv"),
+        ("sep=,\r\n" + table(header=None), "excel.csv"),
     ],
 )
 def test_every_form_of_the_same_table_gives_the_same_images(write, text, name):
@@ -106,12 +108,13 @@ def test_numbers_in_the_first_of_785_columns_are_labels_and_errors_say_so(write,
         load_csv(path)
 
 
-def test_an_assumed_column_with_one_label_cannot_train(write):
+def test_an_assumed_column_with_one_label_is_an_error(write):
     """It is most likely a pixel at the border."""
     path = write(table(None, [[0, *row] for row in PIXELS.tolist()]))
     with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has one class; expected at least two"):
         load_csv(path)
-    assert load_csv(path, hold_out=False).y_test.tolist() == [0] * len(PIXELS)
+    with pytest.raises(DataError, match="has one class"):
+        load_csv(path, hold_out=False)
 
 
 def test_a_column_that_a_header_names_is_not_logged(write, caplog):
@@ -191,16 +194,19 @@ def replaced(value, row=3, column=9):
         (replaced("1e300"), "has the pixel inf in row 4; expected 0"),
         (replaced(10**400), "is not a table of numbers (int too large to convert to float)."),
         (table() + "1,2,3\n", "has a missing or non-numeric pixel in row 22; expected 0"),
-        (replaced("ink"), "mine.csv has 'ink' in row 4, column 10; expected a pixel from 0 (background) to 255 (ink)."),
+        (replaced("ink"), "mine.csv has 'ink' in row 4, column 10; expected 0 (background) to 255 (ink)."),
         (
             table(delimiter=";").replace(f";{PIXELS[0, 0]};", ";0,5;", 1),
-            "has '0,5' in row 1, column 2; expected a pixel",
+            "has '0,5' in row 1, column 2; expected 0 (background) to 255 (ink). Decimals have a point.",
         ),
         (replaced(0.5), "mixes decimals and numbers above 1"),
         (replaced("", column=0), "has no label in row 4"),
         (replaced("1.5", column=0), "has the label 1.5; expected integers"),
         (replaced("-1", column=0), "has the label -1; expected integers"),
-        (replaced("7,7"), "Expected 785 fields in line 5, saw 786"),  # with the header, line 5 is row 4
+        (
+            replaced("7,7"),  # with the header, line 5 is row 4
+            "mine.csv is not a table of numbers (Expected 785 fields in line 5, saw 786). Correct the file.",
+        ),
         (table() + "1," * 900 + "\n", "Expected 785 fields in line 23, saw 901"),
         (replaced("7,7", row=0), "has more than 785 values in row 1; expected one for each column."),
         (replaced(",".join(["7"] * 9), row=0), "has more than 785 values in row 1"),

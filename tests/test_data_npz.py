@@ -124,7 +124,7 @@ X70, Y70 = small()
         ({"X": X70[:, :3], "y": Y70}, r"shape \(70, 3, 28\); expected \(n, height, width\).* at least 4 and"),
         (
             {"X": X70.astype(float), "y": Y70},
-            r"floating-point pixels from 0 to \d+; expected 0 .* to 1 \(ink\)\. Divide",
+            r"pixels from 0 to \d+; expected 0 .* to 1 \(ink\)\. Replace NaN, and scale the others: \(X - background\)",
         ),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
         ({"X": X70.astype(complex), "y": Y70}, "X in .* has dtype complex128; expected numbers"),

@@ -244,7 +244,7 @@ def test_the_layout_of_a_table_is_inferred_from_its_first_lines(rows, has_header
 def test_fields_of_a_header_may_have_quotes_and_spaces_and_the_file_a_mark():
     names = [f' "{name}" ' for name in ("label", *NAMES)]
     found = _layout(b"\xef\xbb\xbf" + text_of(names, ["3", *ROW]), "mine")
-    assert (found.has_header, found.label, found.label_name) == (True, 0, "label")
+    assert (found.skipped, found.label, found.label_name) == (1, 0, "label")
     with pytest.raises(DataError, match=r"^mine is empty; expected a CSV file\. Save it again\.$"):
         _layout(b"", "mine")
 

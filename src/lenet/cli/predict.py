@@ -103,7 +103,7 @@ def prepared(name: str, raw: bool) -> "NDArray[np.uint8]":
     if isinstance(image, DataError):
         raise image
     if not image.any():
-        raise DataError(f"{name} shows no ink; expected a digit, dark on light or light on dark.")
+        raise DataError(f"{name} shows no ink; expected a digit or symbol, dark on light or light on dark.")
     return image
 
 

@@ -67,7 +67,7 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     (X, y, classes), source = _read_path(path)
     if y is None:
         raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
-    if hold_out and source != str(path) and len(set(y.tolist())) == 1:
+    if source != str(path) and len(set(y.tolist())) == 1:
         raise DataError(f"{source} has one class; expected at least two. Name the column of labels {LABELS[0]!r}.")
     return named(stratified_split(X, y, 7, source, hold_out), classes, source)
 
@@ -85,7 +85,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         end in a number; if there is no such column, in the last if it contains text and the first does not, or else in
         the first, with a warning. The column is logged. Columns "id", "imageid", "image_id", "index",
         "__index_level_0__" and those without a name are ignored, and so are pandas' "Unnamed: 0" and so on, unless
-        most columns have such names.
+        most columns have such names. Excel's line ``sep=;`` before the header is ignored, too.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def read_table(file: BinaryIO, name: str) -> tuple[Table, str]:
         file.seek(0)
         lines = cast("BinaryIO", _Lines(file, name))  # pandas reads it as a file
         with pandas.read_csv(
-            lines, sep=layout.delimiter, header=None, skiprows=int(layout.has_header), chunksize=_ROWS,
+            lines, sep=layout.delimiter, header=None, skiprows=layout.skipped, chunksize=_ROWS,
             names=range(layout.width), skipinitialspace=True,
             dtype=None if layout.label is None else {layout.label: str},
             keep_default_na=False, na_values=[""],  # NA and None may be names of classes
@@ -145,7 +145,7 @@ def read_table(file: BinaryIO, name: str) -> tuple[Table, str]:
     except (ValueError, OverflowError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
-        reason = str(error).partition("\n")[0][:200]
+        reason = str(error).partition("\n")[0].rpartition("C error: ")[2][:200]
         raise DataError(f"{name} is not a table of numbers ({reason}). Correct the file.") from None
     if not len(images):
         raise DataError(f"{name} has no rows; expected at least one.")
@@ -190,7 +190,7 @@ class _Layout(NamedTuple):
     """The delimiter, header and columns of a file, inferred from its first lines."""
 
     delimiter: str
-    has_header: bool
+    skipped: int  # lines before the rows
     width: int
     label: int | None
     pixels: list[int]
@@ -203,7 +203,8 @@ def _layout(start: bytes, name: str) -> _Layout:
     text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # whose last character may be cut
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    fields, *below = [[field.strip() for field in line] for line in lines] or [[]]
+    is_named = text.startswith("sep=")  # Excel's line for the delimiter
+    fields, *below = [[field.strip() for field in line] for line in lines][is_named:] or [[]]
     texts = [is_text(field) for field in fields]
     # A header has names in most columns, or different fields: 784 pixels are not all different, except as decimals.
     # Text at either end of a line may also be a label.
@@ -215,7 +216,7 @@ def _layout(start: bytes, name: str) -> _Layout:
         if names[place]:  # that of pandas's index is empty
             logger.info("%s: the column %s is ignored; rows are numbered from 1", name, names[place])
     label_name = "" if label is None else names[label]
-    return _Layout(delimiter, has_header, len(fields), label, pixels, label_name)
+    return _Layout(delimiter, is_named + has_header, len(fields), label, pixels, label_name)
 
 
 def _decompressed(file: BinaryIO) -> BinaryIO:
@@ -243,6 +244,6 @@ def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[
             value = _checks.short_repr(pixels.iat[row, column])
             place = f"row {part.index[row] + 1:,}, column {layout.pixels[column] + 1}"
             raise DataError(
-                f"{name} has {value} in {place}; expected a pixel from 0 (background) to 255 (ink)."
+                f"{name} has {value} in {place}; expected 0 (background) to 255 (ink). Decimals have a point."
             ) from None
         raise

@@ -140,7 +140,7 @@ def _image(picture: Picture, grey: Image | DataError, dark: bool | None) -> Imag
         return grey
     image = prepare(grey, dark_on_light=dark)
     if not image.any():
-        return DataError(f"{picture.name} shows no ink; expected a digit, dark on light or light on dark.")
+        return DataError(f"{picture.name} shows no ink; expected a digit or symbol, dark on light or light on dark.")
     return image
 
 
