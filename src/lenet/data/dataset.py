@@ -202,6 +202,8 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
             f"{source} has the test label {unknown[0]}, but its training labels end at {high}. Number the classes of "
             "both parts from 0."
         )
+    for label in np.setdiff1d(y_test, y_train)[:1]:
+        logger.warning("%s has no training images of the test label %d. Add some.", source, label)
 
 
 def stratified_split(
