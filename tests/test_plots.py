@@ -289,7 +289,7 @@ def test_class_names_label_both_axes_and_do_not_shrink_the_cells(classes):
 def test_a_name_that_the_font_cannot_show_becomes_a_number(recwarn):
     ax = confusion._confusion_matrix_figure(np.eye(2, dtype=int), ("one", "\u4e00")).axes[0]
     draw(ax.get_figure())
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["one", "1"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["one", "#1"]
     assert not recwarn
 
 

@@ -66,12 +66,12 @@ def color_bar(image: "AxesImage", axes: "list[Axes]", label: str) -> None:
 def drawable(names: Sequence[str]) -> list[str]:
     """Return the names of classes or runs as a figure shows them.
 
-    Long names are shortened. A name with a character that the font lacks becomes its number, from 0.
+    Long names are shortened. A name with a character that the font lacks becomes its number, "#0" and so on.
     """
     manager = require("matplotlib.font_manager", "train")
     font = manager.get_font(manager.findfont(manager.FontProperties()))
     return [
-        shortened(name) if all(font.get_char_index(ord(character)) for character in name) else str(number)
+        shortened(name) if all(font.get_char_index(ord(character)) for character in name) else f"#{number}"
         for number, name in enumerate(names)
     ]
 
