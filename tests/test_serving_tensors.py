@@ -203,7 +203,11 @@ def test_the_numbers_of_a_tensor_in_binary_and_in_json(datatype, dtype, shape):
         ),
         (InputTensor("UINT8", (1, 784), 785, None), bytes(785), "has 785 bytes; expected 784 for shape [1, 784] of U"),
         (InputTensor("FP32", (1, 784), 784, None), bytes(784), "has 784 bytes; expected 3136 for shape [1, 784]"),
-        (InputTensor("UINT8", (2, 784), None, [0] * 784), b"", "has 784 numbers; expected 1568 for shape [2, 784]."),
+        (
+            InputTensor("UINT8", (2, 784), None, [0]),
+            b"",
+            "images has size 1; expected 1568 for shape [2, 784].",
+        ),
         (InputTensor("UINT8", (1, 784), None, [256] * 784), b"", "; expected integers from 0 to 255."),
         (InputTensor("UINT8", (1, 784), None, [-1] * 784), b"", "; expected integers from 0 to 255."),
         (InputTensor("UINT8", (1, 784), None, [0.5] * 784), b"", "; expected integers from 0 to 255."),
@@ -334,7 +338,7 @@ def test_a_request_has_as_many_values_as_its_images_have_pixels_and_a_thousand_m
         others = a_request(an_entry(shape=[2, 784], data=[0])).count(b",")
         return a_request(an_entry(shape=[2, 784], data=[0] * (count - others)))
 
-    with pytest.raises(InputError, match=r"has \d+ numbers; expected 1568"):
+    with pytest.raises(InputError, match=r"images has size \d+; expected 1568"):
         read_request(with_values(2568), None, Limits(batch=2))
     with pytest.raises(InputError, match="has at least 2,569 values; expected at most 2,568"):
         read_request(with_values(2569), None, Limits(batch=2))

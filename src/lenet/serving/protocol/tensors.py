@@ -76,7 +76,7 @@ class InputTensor(NamedTuple):
             numbers = "integers from 0 to 255" if self.datatype == "UINT8" else "numbers"
             raise InputError(f"The data of {INPUT} is invalid ({error}); expected {numbers}.") from None
         if values.size != expected:
-            raise InputError(f"{INPUT} has {values.size} numbers; expected {expected} for shape {list(self.shape)}.")
+            raise InputError(f"{INPUT} has size {values.size}; expected {expected} for shape {list(self.shape)}.")
         return values.reshape(self.shape)
 
 
