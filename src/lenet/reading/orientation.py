@@ -41,16 +41,11 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
             continue
         evidence = evidence_of(turned)
         lead = evidence - max(evidence_of(reading, _UPRIGHT_NON_DIGIT), 0)
-        if not is_legible(turned):
+        if _legibility(turned) < _MIN_LEGIBLE:
             least_lead = max(_CLEAR_LEAD, _LEAD_OF_CHARACTER * sum(len(line.digits) for line in turned.lines))
         if lead >= least_lead and evidence > best_evidence:
             best, best_evidence = turned, evidence
     return best
-
-
-def is_legible(reading: Reading) -> bool:
-    """Return whether most characters are clearly digits."""
-    return _legibility(reading) >= _MIN_LEGIBLE
 
 
 def _legibility(reading: Reading) -> float:

@@ -18,7 +18,7 @@ from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import find_lines
 from lenet.reading.marks import are_low, mark_boxes, marks_beside, starts_low, without_attached_marks
-from lenet.reading.orientation import evidence_of, is_legible, read_upright
+from lenet.reading.orientation import evidence_of, read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
@@ -98,29 +98,26 @@ def read(
     resolve_n_jobs(n_jobs)
     characters = characters_of(model)
     read_page = functools.partial(_read_page, model, characters, only_digits, marks, n_jobs)
-    reading: Reading | None = None
+    readings: list[Reading] = []
     errors: list[InputError] = []
-    for number, page in enumerate(pages_of(*reduced_grey(image, MIN_DECODED_PIXELS))):
+    for page in pages_of(*reduced_grey(image, MIN_DECODED_PIXELS)):
         try:
-            found = _read_picture(read_page, page, rotate)
+            readings.append(_read_picture(read_page, page, rotate))
         except InputError as error:
             errors.append(error)
-            continue
-        if number == 0 or (is_legible(found) and (reading is None or _shows_more(found, reading))):
-            reading = found
-    if reading is None:
+    if not readings:
         raise errors[0]
-    return reading
+    photographs, whole = readings[0], readings[-1]  # the same if there is only one
+    return whole if _shows_more(whole, photographs) else photographs
 
 
 def _shows_more(whole: Reading, photographs: Reading) -> bool:
-    """Return whether a picture shows more than its photographs: they have no digits, or are large digits themselves.
+    """Return whether a picture shows more digits than its photographs, which may be strokes of large digits.
 
-    More lines than in the photographs may be titles, or grain that resembles digits.
+    If the photographs show digits, further lines are ignored: they may be titles, or grain that resembles digits.
     """
-    evidence = evidence_of(photographs)
-    has_same_lines = evidence <= 0 or len(whole.lines) <= len(photographs.lines)
-    return has_same_lines and evidence_of(whole) > max(evidence, 0)
+    evidence = max(evidence_of(photographs), 0)
+    return evidence_of(whole) > evidence and (evidence == 0 or len(whole.lines) <= len(photographs.lines))
 
 
 def _read_picture(read_page: Callable[..., Reading], page: Page, rotate: bool) -> Reading:
