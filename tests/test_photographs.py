@@ -48,7 +48,7 @@ def smooth(level):
 
 
 def is_cropped(picture):
-    return cropped_to_photographs(picture)[0] is not picture
+    return cropped_to_photographs(picture) is not None
 
 
 @pytest.mark.parametrize("level", [0, 255])
@@ -194,16 +194,13 @@ def vignette():
     ],
 )
 def test_ink_frames_and_shadows_are_kept(picture):
-    found, corner = cropped_to_photographs(picture)
-    assert found is picture
-    assert corner == (0, 0)
+    assert not is_cropped(picture)
 
 
-@pytest.mark.parametrize(("height", "cropped"), [(34, False), (35, True)])
-def test_photographs_have_a_tenth_of_the_picture(height, cropped):
-    picture = np.full((120, 200), 255, np.uint8)
-    picture[10 : 10 + height, 10:80] = photograph(height, 70)
-    assert is_cropped(picture) == cropped
+@pytest.mark.parametrize(("rows", "cropped"), [(2, False), (3, True)])
+def test_a_background_has_a_fiftieth_of_the_picture(rows, cropped):
+    """Of 122 or 123 rows: 0.016 or 0.024."""
+    assert is_cropped(np.pad(photograph(), ((rows, 0), (0, 0)))) == cropped
 
 
 @pytest.mark.parametrize(("side", "found"), [(22, 1), (23, 2)])
@@ -231,8 +228,8 @@ def test_a_page_beside_a_photograph_without_digits_is_read():
     assert read(page).text.replace(" ", "") == "".join(map(str, load_digits().y_test[183:187]))
 
 
-@pytest.mark.parametrize(("step", "cropped"), [(24, False), (25, True)])
-def test_a_photograph_is_25_levels_lighter_or_darker_than_the_background(step, cropped):
+@pytest.mark.parametrize(("step", "cropped"), [(16, False), (17, True)])
+def test_a_photograph_is_17_levels_lighter_or_darker_than_the_background(step, cropped):
     inner = np.full((100, 100), 100 + step, np.uint8)
     inner[40:60, ::2] += 60
     assert is_cropped(np.pad(inner, 20, constant_values=100)) == cropped
@@ -260,14 +257,6 @@ def test_a_photograph_has_grain_in_more_than_a_seventh_of_its_pixels(period, cro
     inner = np.full((183, 183), 150, np.uint8)
     inner[np.add.outer(np.arange(183), np.arange(183)) % period == 0] = 160
     assert is_cropped(np.pad(inner, 20, constant_values=255)) == cropped
-
-
-@pytest.mark.parametrize(("noise", "cropped"), [(2, True), (3, False)])
-def test_the_corner_of_a_ground_has_no_noise(noise, cropped):
-    """A thick 1 on even paper has grain, as the paper does."""
-    picture = np.pad(photograph(), 20)
-    picture[::2] += np.uint8(noise)
-    assert is_cropped(picture) == cropped
 
 
 @pytest.mark.parametrize("thick", [1, 2])

@@ -106,15 +106,14 @@ def page_of(grey: NDArray[np.uint8]) -> Page:
 
 
 def pages_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...]) -> Iterator[Page]:
-    """Yield the ink of the photographs in a picture, if any are on a background, and that of the whole picture.
+    """Yield the ink of the photographs on a plain background, if there are any, and then that of the whole picture.
 
-    The grey levels may be reduced; `picture_shape` is the height and width of the picture.
+    The grey levels may be those of a reduced picture; `picture_shape` is the height and width of the original.
     """
     factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
     scale = factor / round(picture_shape[0] / len(grey))
     grey = reduced(grey, factor)
-    photographs, corner = cropped_to_photographs(grey)
-    for part, (left, top) in ((photographs, corner), (grey, (0, 0)))[photographs is grey :]:
+    for part, (left, top) in filter(None, (cropped_to_photographs(grey), (grey, (0, 0)))):
         darkness = find_darkness(part)
         to_scaled_picture = np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]])
         yield Page(normalised(darkness), picture_shape, scale, to_scaled_picture, darkness)
