@@ -141,6 +141,21 @@ def test_a_caption_does_not_hide_the_digit_of_a_photograph():
     assert read(slide).text == str(load_digits().y_test[183])
 
 
+@pytest.mark.parametrize(("digits", "text"), [(2, "8"), (4, "1234")])
+def test_more_lines_than_in_photographs_need_ten_times_their_evidence(monkeypatch, digits, text):
+    """The evidence of a lone digit is 0.3 times that of one in a number, so that three have ten times as much."""
+
+    def reading(*lines):
+        return Reading(tuple(
+            Line(tuple(Digit((0, 0, 9, 9), int(c), 1.0, 3, 0.0, c) for c in line), 1.0, line) for line in lines
+        ))  # fmt: skip
+
+    readings = iter([reading("8"), reading("1234"[:digits], "")])
+    monkeypatch.setattr(reader, "_read_picture", lambda *_: next(readings))
+    slide = np.pad(photograph(), ((40, 40), (50, 50)), constant_values=255)
+    assert read(slide).text.strip() == text
+
+
 @pytest.mark.parametrize("offset", range(8))
 def test_pixels_that_compression_mixes_with_the_ground_are_cropped(offset):
     """Blocks of 8 pixels begin at each offset from the edge."""

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from lenet.data import load_digits
 from lenet.errors import InputError
 from lenet.reading import grouping, lines, read, strokes
 from lenet.reading.lines import InkLine, find_lines
@@ -45,6 +46,45 @@ def test_strokes_have_boxes_and_areas_and_diagonal_neighbours_are_connected():
 def test_strokes_at_the_border(box, expected):
     found = strokes.Strokes(np.zeros((9, 12), np.uint16), np.array([box]), np.array([9]))
     assert found.at_border.tolist() == [expected]
+
+
+def drawn(*boxes):
+    """The strokes of a page of filled rectangles, each with a hole of some rows, 8 pixels narrower."""
+    ink = np.zeros((200, 300), np.uint8)
+    for (left, top, right, bottom), hole in boxes:
+        ink[top:bottom, left:right] = 255
+        ink[top + 4 : top + 4 + hole, left + 4 : right - 4] = 0
+    return strokes.strokes_of(ink)
+
+
+LETTERS = [((10 + 40 * k, 10, 34 + 40 * k, 40), 22) for k in range(3)]  # 30 pixels high; 352 of 720 pixels are holes
+
+
+@pytest.mark.parametrize(
+    ("box", "hole", "height", "is_writing"),
+    [
+        ((10, 60, 110, 160), 0, 30, False),  # a block
+        ((10, 60, 110, 160), 33, 100, True), ((10, 60, 110, 160), 32, 30, False),  # with 69.6% and 70.6% ink
+        ((10, 60, 46, 96), 0, 36, True), ((10, 60, 47, 97), 0, 30, False),  # 1.2 times as high as the writing
+        ((10, 60, 200, 96), 0, 36, True), ((10, 60, 200, 97), 0, 30, False),
+        ((10, 60, 60, 160), 0, 100, True), ((10, 60, 61, 160), 0, 30, False),  # a 1 is at most half as wide as high
+    ],
+)  # fmt: skip
+def test_blocks_are_not_writing_and_do_not_determine_its_height(box, hole, height, is_writing):
+    found = drawn(*LETTERS, (box, hole))
+    assert found.writing_height == height
+    assert (3 in found.writing(height)) == is_writing
+
+
+def test_blocks_determine_the_height_if_there_is_nothing_else():
+    assert drawn(((10, 60, 50, 90), 0), ((60, 60, 100, 100), 0)).writing_height == 40
+
+
+def test_digits_beside_a_block_are_read():
+    digits = load_digits()
+    page = np.pad(255 - np.hstack(digits.X_test[183:187]), ((20, 20), (20, 200)), constant_values=255)
+    page[10:58, 160:300] = 0
+    assert read(page).text.replace(" ", "") == "".join(map(str, digits.y_test[183:187]))
 
 
 @pytest.mark.parametrize(("runs", "dtype"), [(65_534, np.uint16), (65_535, np.int32)])

@@ -48,7 +48,7 @@ def _background(coarse: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """
     background = np.zeros(coarse.shape, bool)
     for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-        difference = cv2.absdiff(coarse, float(coarse[corner]))
+        difference = np.abs(coarse - np.int16(coarse[corner]))
         _, labels = cv2.connectedComponents((difference <= _ONE_COLOUR).view(np.uint8))
         region = labels == labels[corner]
         if (difference[region] <= _FLAT).mean() >= _MIN_FLAT:

@@ -32,6 +32,7 @@ from lenet.reading.words import words_in
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
+_MUCH_MORE = 10  # times the evidence of the photographs
 
 
 def read(
@@ -114,10 +115,11 @@ def read(
 def _shows_more(whole: Reading, photographs: Reading) -> bool:
     """Return whether a picture shows more digits than its photographs, which may be strokes of large digits.
 
-    If the photographs show digits, further lines are ignored: they may be titles, or grain that resembles digits.
+    Further lines must show much more: they may be titles, or grain that resembles digits.
     """
     evidence = max(evidence_of(photographs), 0)
-    return evidence_of(whole) > evidence and (evidence == 0 or len(whole.lines) <= len(photographs.lines))
+    least = evidence if len(whole.lines) <= len(photographs.lines) else _MUCH_MORE * evidence
+    return evidence_of(whole) > least
 
 
 def _read_picture(read_page: Callable[..., Reading], page: Page, rotate: bool) -> Reading:

@@ -17,6 +17,7 @@ _MAX_HEIGHT = 3.0  # heights of the writing: higher strokes are not writing; the
 _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
+_SOLID, _MIN_BLOCK = 0.7, 1.2  # the fraction of its box that a block covers; its sides in heights of the writing
 _MAX_BOXES = 3  # page areas
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
@@ -77,16 +78,34 @@ class Strokes:
         return self.typical_height(np.flatnonzero(usual)) if usual.any() else 0.0
 
     def typical_height(self, members: NDArray[np.int64]) -> float:
-        """Return the median height of the given strokes, weighted by their areas."""
+        """Return the median height of the given strokes, weighted by their areas, without blocks beside them."""
+        is_solid = self._are_solid[members]
+        if is_solid.any() and not is_solid.all():
+            height = self._median_height(members[~is_solid])
+            members = members[~self._are_blocks(height)[members]]
+        return self._median_height(members)
+
+    def _median_height(self, members: NDArray[np.int64]) -> float:
         order = members[np.argsort(self.heights[members])]
         areas = self.areas[order]
         return float(self.heights[order[np.searchsorted(areas.cumsum(), areas.sum() / 2)]])
 
+    @cached_property
+    def _are_solid(self) -> NDArray[np.bool_]:
+        """Whether each stroke fills its box; an upright 1, which is narrow, does not count."""
+        return (self.areas > _SOLID * self.widths * self.heights) & (2 * self.widths > self.heights)
+
+    def _are_blocks(self, height: float) -> NDArray[np.bool_]:
+        """Return whether each stroke is a block, such as a logo or a bar, beside writing of this height."""
+        return np.asarray(self._are_solid & (np.minimum(self.widths, self.heights) > _MIN_BLOCK * height))
+
     def writing(self, height: float) -> NDArray[np.int64]:
-        """Return the strokes of writing of this height: all but specks, rules, frames, shadows and slivers."""
+        """Return the strokes of writing of this height: all but specks, rules, frames, shadows, slivers and blocks."""
         rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
         slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
-        return np.flatnonzero(~self._is_speck(height) & ~rules & ~slivers & (self.heights < _MAX_HEIGHT * height))
+        others = self._is_speck(height) | rules | slivers | self._are_blocks(height)
+        others |= self.heights >= _MAX_HEIGHT * height
+        return np.flatnonzero(~others)
 
     def specks(self, height: float) -> NDArray[np.int64]:
         """Return the strokes that are too small for writing of this height, but may be points or dashes."""
