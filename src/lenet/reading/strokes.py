@@ -19,6 +19,7 @@ _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
 _SOLID, _MIN_BLOCK = 0.7, 1.2  # the fraction of its box that a block covers; its sides in heights of the writing
 _MAX_BOXES = 3  # page areas
+_MIN_HEIGHT = 16  # pixels: lower strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
 Labels = NDArray[np.uint16] | NDArray[np.int32]
@@ -82,7 +83,8 @@ class Strokes:
         is_solid = self._are_solid[members]
         if is_solid.any() and not is_solid.all():
             height = self._median_height(members[~is_solid])
-            members = members[~self._are_blocks(height)[members]]
+            if height >= _MIN_HEIGHT:
+                members = members[~self._are_blocks(height)[members]]
         return self._median_height(members)
 
     def _median_height(self, members: NDArray[np.int64]) -> float:
