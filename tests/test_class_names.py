@@ -28,6 +28,15 @@ def test_names_are_saved_loaded_and_pickled(tmp_path):
     assert pickle.loads(pickle.dumps(named())).classes == NAMES  # noqa: S301  # written above # nosemgrep: no-pickles
 
 
+def test_names_are_normalised():
+    """The two spellings of an accented letter are one name, also in models that were saved with the other one."""
+    model = named()
+    model.classes = ["e\u0301", "a", "b"]
+    assert model.classes == ("\xe9", "a", "b")
+    model.metadata["classes"] = '["e\u0301", "a", "b"]'
+    assert model.classes == ("\xe9", "a", "b")
+
+
 @pytest.mark.parametrize(
     ("names", "error", "message"),
     [

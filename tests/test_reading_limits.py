@@ -162,7 +162,9 @@ def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
 # Lines of given segments
 
 
-def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, specks=(), signs=None):
+def read_line(
+    monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, specks=(), signs=None, graph="graph"
+):
     """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
     boxes, count = np.array(boxes, np.int64), len(boxes)
     features = SimpleNamespace(signs=np.array(signs or [""] * count))
@@ -177,7 +179,7 @@ def read_line(monkeypatch, boxes, labels, only_digits=False, probabilities=None,
         probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (count, 1))
     path = SimpleNamespace(arcs=list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
-    line = reader._read_line(tuple("abcdefghij"), pieces, segments, "graph", only_digits, marks)
+    line = reader._read_line(tuple("abcdefghij"), pieces, segments, graph, only_digits, marks)
     return line, seen[0]
 
 
@@ -262,6 +264,22 @@ def test_signs_are_marks_however_far_from_the_digits(monkeypatch, is_known, text
     line, must = read_line(monkeypatch, boxes, labels, True, marks=True, signs=signs if is_known else None)
     assert line.text.replace(" ", "").lstrip("?") == text
     assert must.tolist() == [not is_known, True] * 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "signs", "text"),
+    [
+        ([1, None, 2, None, 3], ["", "+", "", "x", ""], "b c d"),  # a sum; without signs, a word
+        ([1, None, 2, None, 3], ["", "", "", "", ""], None),
+        ([1, None, None, 2, 3], ["", "+", "", "", ""], None),  # a word with an x
+    ],
+)
+def test_signs_separate_numbers_but_not_the_letters_of_a_word(monkeypatch, labels, signs, text):
+    boxes = [(12 * k, 0, 12 * k + 10, 20) for k in range(len(labels))]
+    monkeypatch.setattr(reader, "confidence_of", lambda labels, graph: 1.0)
+    graph = SimpleNamespace(without_digits_between=lambda start, stop: graph)
+    line, _ = read_line(monkeypatch, boxes, labels, signs=signs, graph=graph)
+    assert (line and line.text) == text
 
 
 @pytest.mark.parametrize(("top", "text"), [(10, "b?"), (11, "b,")])

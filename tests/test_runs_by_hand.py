@@ -242,7 +242,7 @@ def test_the_rows_of_the_results_are_numbered(run):
 
 
 METADATA = {
-    "recipe": "mine", "data": "marks.npz", "data_sha256": "0" * 64, "seed": "7", "lenet": "0.1.0", "epoch": "1",
+    "recipe": "mine", "data": "marks.npz", "seed": "7", "lenet": "0.1.0", "epoch": "1",
 }  # fmt: skip
 
 

@@ -184,6 +184,15 @@ def test_a_sign_has_the_lowest_digit_score_unless_it_touches_another_character()
     assert again.log_other_score.tolist() == pytest.approx([0, np.log(1e-4), np.log(1e-4), 0])
 
 
+@pytest.mark.parametrize(("probability", "classes", "sign"), [(0.89, "01", "+"), (0.91, "01", ""), (0.89, "0x", "")])
+def test_certain_digits_and_models_of_letters_have_no_signs(monkeypatch, probability, classes, sign):
+    monkeypatch.setattr(segments, "signs_of", lambda images: np.full(len(images), "+"))
+    line, model = line_of((9, 9, 21, 29)), Known([[probability, 1 - probability]])
+    model.classes = tuple(classes)
+    (found,) = segments.segments_of(model, [pieces_of(line, np.array([True]))])
+    assert found.features.signs.tolist() == [sign]
+
+
 def test_the_logarithms_of_probabilities_are_at_least_that_of_a_millionth():
     names = Features.__dataclass_fields__
     empty = Features(**dict.fromkeys(names, np.zeros(1)) | {"signs": np.array([""])})

@@ -230,7 +230,7 @@ def ask_binary(app, images, size=0):
 def test_threads_compute_large_tensors_and_medium_ones_while_others_work(
     models, monkeypatch, images, size, others, in_loop
 ):
-    monkeypatch.setattr(routes, "threads_work", lambda: others)
+    monkeypatch.setattr(routes, "any_thread_runs", lambda: others)
     app = protocol_of(models, pool := InThread())
     assert asyncio.run(ask_binary(app, images, size))[0] == 200
     assert pool.calls == (not in_loop)

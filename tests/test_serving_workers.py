@@ -116,7 +116,7 @@ def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch,
     assert events == [["socket"], ("exit", not fails)]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="asyncio accepts one connection at a time on Windows")
+@pytest.mark.skipif(os.name != "posix", reason="the default event loop of Windows accepts in another way")
 def test_a_worker_leaves_connections_that_arrive_at_once_to_the_others(monkeypatch):
     async def connections():
         """Return the number of connections of one worker, before and after each iteration of its event loop."""

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from unicodedata import normalize
 
 from lenet._checks import short_repr
 from lenet.errors import InputError, InputTypeError
@@ -33,7 +34,7 @@ def checked(names: Iterable[str], num_classes: int | None = None) -> tuple[str, 
     """Validate names, of which there are `num_classes` unless it is None, and return them as a tuple."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputTypeError(f"classes is {short_repr(names)}; expected a list of strings.")
-    found = tuple(names)
+    found = tuple(normalize("NFC", name) if isinstance(name, str) else name for name in names)
     if num_classes not in (None, len(found)):
         raise InputError(f"classes has {len(found)} names; expected {num_classes}, one for each output.")
     for name in found:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._bar import Bar
-from lenet.cli.options import DATA_NAMES, add_common, add_data, add_model, load_data, load_model, warns_of_change
+from lenet.cli.options import DATA_NAMES, add_common, add_data, add_model, load_data, load_model, warn_if_changed
 from lenet.cli.output import note, standard_output
 
 if TYPE_CHECKING:
@@ -79,21 +79,11 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     is_training_set = source not in DATA_NAMES and model.metadata.get("data") == name
     raw = arguments.raw or "raw" in model.metadata
     data = load_data(source, raw=raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet)
-    if is_training_set and not warns_of_change(model, name, data, quiet=arguments.quiet):
+    if is_training_set:
+        warn_if_changed(model, name, data, quiet=arguments.quiet)
         text = f"The model was trained on data named {name}: only its test set, {len(data.X_test):,} images, is used."
         note(text, quiet=arguments.quiet)
     elif not len(data.X_train):
         text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."
         note(text, quiet=arguments.quiet)
-    if arguments.model == "mnist" and abs((side := longer_side(data.X_test)) - 20) > 2:
-        text = f"The digits of {source} are about {side:g} pixels long, and MNIST's 20."
-        note(f"{text} Prepare arrays with lenet.reading.prepare(255 - image).", quiet=arguments.quiet)
     return data.numbered_as(model.classes, source)
-
-
-def longer_side(images: "NDArray[np.uint8]") -> float:
-    """Return the usual length of the longer side of the ink in images."""
-    import numpy as np
-
-    lit = [images.max(axis=axis) > 127 for axis in (1, 2)]
-    return float(np.median(np.max([28 - each.argmax(1) - each[:, ::-1].argmax(1) for each in lit], axis=0)))

@@ -125,13 +125,14 @@ def load_data(
         return load(source, raw=bool(raw), strict=bool(strict), progress=progress, hold_out=hold_out)
 
 
-def warns_of_change(model: "LeNet5", name: str, data: "Dataset", *, quiet: bool) -> bool:
-    """Return whether a model was trained on other data of this name; if so, print a warning."""
-    if model.metadata.get("data") != name or model.metadata.get("data_sha256") in (None, data.sha256()):
-        return False
-    text = f"{name} differs from the model's training set of that name, so its test set may contain training images."
-    note(f"{text} Train from other weights; if it is another data set, rename it.", quiet=quiet, kind="warning")
-    return True
+def warn_if_changed(model: "LeNet5", name: str, data: "Dataset", *, quiet: bool) -> None:
+    """Print a warning if the test set of the data that a model was last trained on, of this name, has changed."""
+    if model.metadata.get("data") == name and model.metadata.get("test_sha256") not in (
+        None,
+        data.sha256(test_only=True),
+    ):
+        text = f"The test set of {name} has changed since the model was trained, so it may contain training images."
+        note(f"{text} Train from other weights; if it is another data set, rename it.", quiet=quiet, kind="warning")
 
 
 class _Printable(logging.Formatter):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lenet import __version__
 from lenet._files import check_writable, remove_leftovers
-from lenet.cli.options import DATA_NAMES, add_common, add_data, add_network, load_data, load_model, warns_of_change
+from lenet.cli.options import DATA_NAMES, add_common, add_data, add_network, load_data, load_model, warn_if_changed
 from lenet.cli.output import note, quoted, say, standard_output
 from lenet.errors import DataError, InputError, SaveError
 
@@ -163,6 +163,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         "cpu": chosen(),
         "data": arguments.data if arguments.data in DATA_NAMES else str(Path(arguments.data).resolve()),
         "data_sha256": data.sha256(),
+        "test_sha256": data.sha256(test_only=True),
         "num_classes": len(classes),
         "seed": arguments.seed or 0,
         "recipe": asdict(recipe),
@@ -172,7 +173,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     if data.classes is not None:
         args |= {"classes": data.classes, "raw": bool(arguments.raw)}
     if old is not None:
-        warns_of_change(old, shown_name(str(args["data"])), data, quiet=arguments.quiet)
+        if arguments.data not in DATA_NAMES and bool(arguments.raw) == ("raw" in old.metadata):
+            warn_if_changed(old, shown_name(str(args["data"])), data, quiet=arguments.quiet)
         args["from"] = arguments.start
     return Run.create(arguments.runs or "runs", args, start), data
 

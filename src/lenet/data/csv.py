@@ -203,8 +203,8 @@ def _layout(start: bytes, name: str) -> _Layout:
     text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # whose last character may be cut
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    is_named = text.startswith("sep=")  # Excel's line for the delimiter
-    fields, *below = [[field.strip() for field in line] for line in lines][is_named:] or [[]]
+    has_separator = text[:5].lower().lstrip('"').startswith("sep=")  # Excel's line for the delimiter
+    fields, *below = [[field.strip() for field in line] for line in lines][has_separator:] or [[]]
     texts = [is_text(field) for field in fields]
     # A header has names in most columns, or different fields: 784 pixels are not all different, except as decimals.
     # Text at either end of a line may also be a label.
@@ -216,7 +216,7 @@ def _layout(start: bytes, name: str) -> _Layout:
         if names[place]:  # that of pandas's index is empty
             logger.info("%s: the column %s is ignored; rows are numbered from 1", name, names[place])
     label_name = "" if label is None else names[label]
-    return _Layout(delimiter, is_named + has_header, len(fields), label, pixels, label_name)
+    return _Layout(delimiter, has_separator + has_header, len(fields), label, pixels, label_name)
 
 
 def _decompressed(file: BinaryIO) -> BinaryIO:

@@ -78,8 +78,13 @@ class Dataset(_Arrays):
             raise InputError("A label is negative; expected labels from 0. Renumber them.")
         return named
 
-    def sha256(self) -> str:
-        """Return the SHA-256 of the arrays, which identifies the data of a resumed run.
+    def sha256(self, *, test_only: bool = False) -> str:
+        """Return the SHA-256 of the arrays, which identifies the data of a run.
+
+        Parameters
+        ----------
+        test_only : bool, default False
+            Whether to include only the test set.
 
         Returns
         -------
@@ -87,7 +92,7 @@ class Dataset(_Arrays):
             64 hexadecimal digits.
         """
         digest = hashlib.sha256()
-        for array in self:
+        for array in (self.X_test, self.y_test) if test_only else self:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
@@ -202,8 +207,10 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
             f"{source} has the test label {unknown[0]}, but its training labels end at {high}. Number the classes of "
             "both parts from 0."
         )
-    for label in np.setdiff1d(y_test, y_train)[:1]:
-        logger.warning("%s has no training images of the test label %d. Add some.", source, label)
+    unseen = np.setdiff1d(y_test, y_train)
+    if len(unseen):
+        labels = ", ".join(map(str, unseen[:10]))
+        logger.warning("%s has test images with the labels %s, but no training images.", source, labels)
 
 
 def stratified_split(

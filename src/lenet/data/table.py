@@ -17,7 +17,7 @@ LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of 
 IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index
 _MAX_DIGITS = 9  # of a number at the end of a name
 _MAX_LABEL = 10**9
-_MISSING = ("", "#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!")  # errors of spreadsheets
+_MISSING = re.compile(r"(#(N/A|[A-Z0/]+[!?]))?")  # empty, or an error of a spreadsheet, such as #REF!
 
 
 class Table(NamedTuple):
@@ -101,7 +101,7 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
     """
     labels = [normalize("NFC", label) for label in labels]
     names = sorted(set(labels))
-    if empty := [row for row, label in enumerate(labels) if label in _MISSING]:
+    if empty := [row for row, label in enumerate(labels) if _MISSING.fullmatch(label)]:
         raise DataError(f"{source} has no label in row {empty[0] + 1:,}; expected one in each row.")
     if any(map(is_text, names)):
         numbers = {name: number for number, name in enumerate(names)}

@@ -8,7 +8,7 @@ from lenet.reading.ink import coarsened, continued, enlarged, with_outside
 
 _ONE_COLOUR = 16  # levels: the largest difference between the background and its corner
 _FLAT, _MIN_FLAT = 2, 0.75  # levels; the fraction of the background that differs by no more from its corner
-_MIN_AREA = 0.02  # of the picture: of the background, and of each photograph
+_MIN_AREA, _MIN_TOTAL = 0.02, 0.1  # of the picture: of the background and of each photograph; of all photographs
 _MAX_HOLES = 0.1  # of its convex hull, with the levels of the background; digits have more around and in their strokes
 _MIN_GRAIN = 0.15  # the fraction of neighbouring pixels that differ: ink and drawings have few colours
 _EDGE = 5  # pixels of the coarse picture: a square that covers those that mix the colours of background and photograph
@@ -33,8 +33,10 @@ def cropped_to_photographs(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], 
     if background.mean() < _MIN_AREA:
         return None
     inside = _inside_photographs(coarse, background)
+    if inside.mean() < _MIN_TOTAL:
+        return None
     differs = np.not_equal(coarse[:, 1:], coarse[:, :-1])[inside[:, 1:]]
-    if differs.sum() <= _MIN_GRAIN * differs.size:  # also if it is empty
+    if differs.mean() <= _MIN_GRAIN:
         return None
     left, top, width, height = cv2.boundingRect(enlarged(inside, grey.shape))
     grey = with_outside(grey, continued(coarse, inside), inside)

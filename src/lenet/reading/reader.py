@@ -16,16 +16,16 @@ from lenet.model import LeNet5
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
-from lenet.reading.lines import find_lines
+from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.marks import are_low, mark_boxes, marks_beside, starts_low, without_attached_marks
 from lenet.reading.orientation import evidence_of, read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
-from lenet.reading.paths import best_path, confidence_of
+from lenet.reading.paths import Path, best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, legible_strokes, pieces_of
 from lenet.reading.results import Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
-from lenet.reading.strokes import reject_texture
+from lenet.reading.strokes import Boxes, reject_texture
 from lenet.reading.tables import filled, separated, turned
 from lenet.reading.views import with_views
 from lenet.reading.words import words_in
@@ -195,38 +195,55 @@ def _read_line(
     characters: Sequence[str], pieces: Pieces, segments: Segments, graph: Graph, only_digits: bool, marks: bool
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, low = pieces.line, are_low(pieces, segments) | (segments.features.signs != "")
-    path = best_path(graph, ~low if only_digits else None)
+    line, low, signs = pieces.line, are_low(pieces, segments), segments.features.signs != ""
+    path = best_path(graph, ~(low | signs) if only_digits else None)
     is_digit = np.array([label is not None for label in path.labels])
     if not is_digit.any():
         return None
     arcs = segments.boxes[path.arcs]
     baseline = float(np.median(arcs[is_digit, 3]))
-    is_mark = ~is_digit & low[path.arcs]
+    is_mark, is_sign = ~is_digit & low[path.arcs], ~is_digit & signs[path.arcs]
     if marks:
         is_mark |= ~is_digit & starts_low(arcs, baseline, line.height)
-    shown = np.flatnonzero(~is_mark)
-    shown_arcs, boxes, probabilities = np.array(path.arcs)[shown], arcs[shown], path.probabilities[shown]
-    gaps = (boxes[1:, 0] - boxes[:-1, 2]) / line.height
-    if marks:
-        boxes, attached = without_attached_marks(pieces, segments, shown_arcs, baseline)
-    labels = [path.labels[k] for k in shown]
-    words = words_in(labels, probabilities, gaps)
-    for word in words:
-        labels[word.start : word.stop] = [None] * len(word)
-        first, last = shown_arcs[[word[0], word[-1]]]
+    in_word = np.zeros(len(arcs), bool)
+    for word in _words(path, is_mark, is_digit | is_sign, arcs, line):
+        in_word[word] = True
+        first, last = np.array(path.arcs)[word[[0, -1]]]
         graph = graph.without_digits_between(segments.starts[first], segments.stops[last])
+    is_mark |= is_sign & ~in_word
+    shown = np.flatnonzero(~is_mark)
+    labels = [None if in_word[k] else path.labels[k] for k in shown]
     if all(label is None for label in labels):
         return None
+    shown_arcs, boxes, probabilities = np.array(path.arcs)[shown], arcs[shown], path.probabilities[shown]
+    gaps = _gaps(boxes, line)
+    gaps[np.diff(np.cumsum(is_sign & is_mark)[shown]) > 0] = np.inf  # signs separate numbers
+    if marks:
+        boxes, attached = without_attached_marks(pieces, segments, shown_arcs, baseline)
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     found = zip(places, labels, probabilities, strict=True)
     digits = tuple(_digit(place, label, row, characters) for place, label, row in found)
     found_marks = []
     if marks:
-        separate, signs = mark_boxes(pieces, segments, np.array(path.arcs)[is_mark])
-        found_marks = marks_beside(boxes, np.concatenate([separate, attached]), signs, baseline, line)
-    confidence = confidence_of(labels, graph) if words else path.confidence
+        separate, names = mark_boxes(pieces, segments, np.array(path.arcs)[is_mark])
+        found_marks = marks_beside(boxes, np.concatenate([separate, attached]), names, baseline, line)
+    confidence = confidence_of(labels, graph) if in_word.any() else path.confidence
     return Line(digits, confidence, _text(digits, gaps, found_marks))
+
+
+def _words(
+    path: Path, is_mark: NDArray[np.bool_], is_number: NDArray[np.bool_], arcs: Boxes, line: InkLine
+) -> list[NDArray[np.int64]]:
+    """Return the characters of each word; a sum such as 1+2+3, of digits and signs, is not a word."""
+    others = np.flatnonzero(~is_mark)
+    labels, gaps = [path.labels[k] for k in others], _gaps(arcs[others], line)
+    words = [others[word.start : word.stop] for word in words_in(labels, path.probabilities[others], gaps)]
+    return [word for word in words if not is_number[word].all()]
+
+
+def _gaps(boxes: Boxes, line: InkLine) -> NDArray[np.float64]:
+    """Return the gaps between boxes in a line, in heights of the writing."""
+    return np.asarray((boxes[1:, 0] - boxes[:-1, 2]) / line.height)
 
 
 def _text(digits: Sequence[Digit], gaps: NDArray[np.float64], marks: Sequence[tuple[int, str]]) -> str:

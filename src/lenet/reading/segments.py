@@ -17,6 +17,7 @@ from lenet.reading.strokes import Boxes, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 _MAX_PIECES = 14  # of a segment
+_MAX_OF_SIGN = 0.9  # probability: a more certain digit is not a sign
 _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 
 
@@ -56,7 +57,10 @@ def segments_of(
         return []
     images = np.concatenate([_images(pieces, *each) for pieces, each in zip(lines, joined, strict=True)])
     probabilities = model.predict_proba(images, n_jobs=n_jobs).astype(np.float64)
-    signs = np.where("".join(model.classes).isdecimal(), signs_of(images), "")  # letters may have the same shapes
+    signs = np.full(len(images), "")
+    may_be_sign = probabilities.max(axis=1) < _MAX_OF_SIGN
+    if "".join(model.classes).isdecimal():  # letters may have the same shapes
+        signs[may_be_sign] = signs_of(images[may_be_sign])
     shown, marked, seen = (np.split(each, np.cumsum(counts)[:-1]) for each in (images, signs, probabilities))
     parts = zip(lines, joined, shown, marked, seen, strict=True)
     return [Segments(*each, own, p, features_of(pieces, *each, sign, p)) for pieces, each, own, sign, p in parts]

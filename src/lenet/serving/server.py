@@ -364,8 +364,8 @@ class _WorkerServer(_DrainingServer):
     """The server of a worker process, which leaves connections to the others, and stops if its parent has died."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        if os.name == "posix":
-            self.config.backlog = _ACCEPTED_AT_ONCE
+        self.config.backlog = _ACCEPTED_AT_ONCE
+        if os.name == "posix":  # Windows ignores a second length of the queue
             sockets = [_SharedSocket(fileno=each.dup().detach()) for each in sockets or []]
         await super().startup(sockets)
 

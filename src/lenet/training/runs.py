@@ -276,14 +276,14 @@ class Run:
         Returns
         -------
         dict of str to str
-            "recipe", "data", "data_sha256", "seed", "lenet" and "epoch"; "changes", if the recipe has any; with a
+            "recipe", "data", "test_sha256", "seed", "lenet" and "epoch"; "changes", if the recipe has any; with a
             validation split, "val_loss" and "val_accuracy"; with class names, "classes"; with raw pictures, "raw".
         """
         recipe = self.recipe
         values: dict[str, Any] = {"recipe": recipe.name, "data": shown_name(self.args["data"])}
         if changes := recipe.changes:
             values["changes"] = ", ".join(f"{name}={value}" for name, value in changes.items())
-        values |= {key: self.args[key] for key in ("data_sha256", "seed", "lenet")}
+        values |= {key: self.args.get(key) for key in ("test_sha256", "seed", "lenet")}
         values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
         if "classes" in self.args:
             values[class_names.KEY] = class_names.stored(self.args["classes"])

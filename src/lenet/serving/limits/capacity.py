@@ -140,7 +140,7 @@ def _run(
     del function, future, error  # the traceback of the error refers to this frame
 
 
-def threads_work() -> bool:
+def any_thread_runs() -> bool:
     """Return whether a thread of any pool runs a function."""
     return bool(_working)
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from lenet import _checks
 from lenet.errors import InputError, LenetError, NotServedError, WeightsError
-from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool, threads_work
+from lenet.serving.limits.capacity import GIL_TURNS, BusyError, ThreadPool, any_thread_runs
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
@@ -27,10 +27,10 @@ from lenet.serving.routing import Operation
 from lenet.serving.schemas import INDEX_BODY, INFER_CONTENT, JSON_LENGTH_HEADER, infer_body, json_content
 
 JSON_LENGTH = b"inference-header-content-length"
-# The event loop itself computes requests of fused models with so many bytes, and so many of them JSON, because handing
-# them to a thread would take longer than the network. Only the smallest are computed after so many images of an
-# iteration (10 ms) or while threads work.
-MAX_BODY, MAX_JSON, MAX_IMAGES = 2**16, 2**14, 2048
+# The event loop itself computes requests of at most MAX_BODY bytes, MAX_JSON of them JSON, because handing one to a
+# thread would take longer than the network. After MAX_IMAGES images of an iteration, which take 10 ms, or while threads
+# work, it computes only requests of at most SMALL bytes.
+MAX_BODY, MAX_JSON, SMALL, MAX_IMAGES = 2**16, 2**14, 2**14, 2048
 _LONG_JSON = 2**16  # bytes, which hold the GIL for a millisecond
 _BLANK = np.zeros((_checks.SIDE, _checks.SIDE), np.uint8)
 
@@ -131,8 +131,8 @@ class InferenceProtocol:
 
     def _is_for_event_loop(self, size: int, json_length: int | None) -> bool:
         json_size = size if json_length is None else json_length
-        is_busy = self._batches.size >= MAX_IMAGES or threads_work()
-        return size <= MAX_BODY and json_size <= MAX_JSON and (size <= MAX_JSON or not is_busy)
+        is_busy = self._batches.size >= MAX_IMAGES or any_thread_runs()
+        return size <= MAX_BODY and json_size <= MAX_JSON and (size <= SMALL or not is_busy)
 
     async def statistics(self, request: Request) -> Response:
         """Return the number and duration of inference requests in this process, for one model or all."""
