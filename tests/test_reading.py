@@ -103,6 +103,16 @@ def test_bold_and_slanted_marks_are_kept(text, pen, slant):
     assert reading.read(page, marks=True).text == text
 
 
+def test_a_comma_below_the_baseline_is_kept():
+    """It is 14 pixels long, between those of specks and of digits, and begins 5 pixels above the end of the digits."""
+    page = Image.new("L", (300, 140), 255)
+    draw = ImageDraw.Draw(page)
+    for x, text in ((60, "99"), (150, "95")):
+        draw.text((x, 30), text, 0, ImageFont.load_default(64))
+    draw.line((144, 90, 138, 102), 0, 4)
+    assert reading.read(page, marks=True).text == "99,95"
+
+
 @FONTS_OF_OPENCV_5
 def test_the_digit_that_a_letter_resembles_is_the_second_choice():
     digit = reading.read(written("Room 12")).lines[0].digits[1]

@@ -163,7 +163,7 @@ def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
 
 
 def read_line(
-    monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, specks=(), signs=None, graph="graph"
+    monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, low=(), signs=None, graph="graph"
 ):
     """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
     boxes, count = np.array(boxes, np.int64), len(boxes)
@@ -171,8 +171,8 @@ def read_line(
     starts, stops = np.arange(count), np.arange(1, count + 1)
     segments = SimpleNamespace(boxes=boxes, starts=starts, stops=stops, features=features)
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
-    specks = np.array(specks, np.int64).reshape(-1, 4)
-    line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), specks=specks)
+    low = np.array(low, np.int64).reshape(-1, 4)
+    line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), low_strokes=low)
     pieces = SimpleNamespace(strokes=boxes, line=line)
     seen = []
     if probabilities is None:
@@ -305,9 +305,9 @@ def test_marks_before_and_after_a_number_and_in_a_wide_gap(monkeypatch):
 def test_a_small_mark_is_beside_a_digit(monkeypatch, speck, text):
     """A gap of 18 pixels, between digits up to column 10 and from 30 to 50."""
     boxes = [(0, 0, 10, 20), (30, 0, 50, 20)]
-    found = read_line(monkeypatch, boxes, [1, 2], marks=True, specks=[speck])[0].text
+    found = read_line(monkeypatch, boxes, [1, 2], marks=True, low=[speck])[0].text
     assert found.replace(" ", "") == text
-    assert read_line(monkeypatch, boxes, [1, 2], specks=[speck])[0].text == "b c"
+    assert read_line(monkeypatch, boxes, [1, 2], low=[speck])[0].text == "b c"
 
 
 @pytest.mark.parametrize(
@@ -326,14 +326,14 @@ def test_a_small_mark_is_beside_a_digit(monkeypatch, speck, text):
 )  # fmt: skip
 def test_two_similar_strokes_above_each_other_are_a_colon_or_an_equals_sign(monkeypatch, lower, upper, text):
     boxes = [(0, 0, 18, 20), (36, 0, 50, 20)]
-    found = read_line(monkeypatch, boxes, [1, 2], marks=True, specks=[lower, upper])[0].text
+    found = read_line(monkeypatch, boxes, [1, 2], marks=True, low=[lower, upper])[0].text
     assert found.replace(" ", "") == text
 
 
 def test_an_equals_sign_before_a_number_is_left_out(monkeypatch):
     """As the text would be a formula in a spreadsheet; a colon and a dash are kept."""
-    for specks, text in (([(2, 14, 12, 17), (2, 8, 12, 11)], "b"), ([(8, 17, 11, 20), (8, 6, 11, 9)], ":b")):
-        assert read_line(monkeypatch, [(14, 0, 24, 20)], [1], marks=True, specks=specks)[0].text == text
+    for low, text in (([(2, 14, 12, 17), (2, 8, 12, 11)], "b"), ([(8, 17, 11, 20), (8, 6, 11, 9)], ":b")):
+        assert read_line(monkeypatch, [(14, 0, 24, 20)], [1], marks=True, low=low)[0].text == text
 
 
 def test_a_number_with_an_equals_sign():

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from lenet.reading.lines import InkLine
 from lenet.reading.pieces import Pieces
 from lenet.reading.segments import Segments
-from lenet.reading.strokes import Boxes
+from lenet.reading.strokes import LOW, Boxes
 
-_LOW = 0.4  # heights of the writing: lower strokes may be marks
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit; half of it between two marks
 # Of two strokes above each other that are a colon or an equals sign.
 _MIN_SHARED = 0.5  # widths of the wider one: the part that is above or below the other, if both were upright
@@ -24,7 +23,7 @@ _BELOW = 0.1  # heights of the writing: a comma ends further below the baseline
 
 def are_low(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
     """Return whether each segment may be a mark: it is low, or consists of low strokes, as an equals sign does."""
-    return np.asarray((_heights(segments.boxes) < _LOW * pieces.line.height) | _have_low_strokes(pieces, segments))
+    return np.asarray((_heights(segments.boxes) < LOW * pieces.line.height) | _have_low_strokes(pieces, segments))
 
 
 def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> tuple[Boxes, list[str]]:
@@ -51,7 +50,7 @@ def without_attached_marks(
     boxes, attached = segments.boxes[digits], [np.zeros((0, 4), np.int64)]
     for k, n in enumerate(digits):
         strokes = np.unique(pieces.strokes[segments.starts[n] : segments.stops[n]], axis=0)
-        is_low = (_heights(strokes) < _LOW * height) | starts_low(strokes, baseline, height)
+        is_low = (_heights(strokes) < LOW * height) | starts_low(strokes, baseline, height)
         if is_low.any() and not is_low.all():
             (left, *_), (*_, right, _) = strokes[~is_low].min(axis=0), strokes[~is_low].max(axis=0)
             middles = (strokes[:, 0] + strokes[:, 2]) / 2
@@ -66,7 +65,7 @@ def _have_low_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
     """Return whether all strokes of each segment are low."""
     ranges = np.stack([segments.starts, segments.stops], axis=1).ravel()
     highest = np.maximum.reduceat(np.append(_heights(pieces.strokes), 0), ranges)[::2]
-    return np.asarray(highest < _LOW * pieces.line.height)
+    return np.asarray(highest < LOW * pieces.line.height)
 
 
 def _heights(boxes: Boxes) -> NDArray[np.int64]:
@@ -78,10 +77,10 @@ def marks_beside(
 ) -> list[tuple[int, str]]:
     """Return each mark of a line and the number of digits before it, from left to right.
 
-    The marks are among other boxes, the first of which may be known to be `signs`, and strokes so small that they are
-    not part of the line.
+    The marks are among other boxes, the first of which may be known to be `signs`, and low strokes that are not part of
+    the line.
     """
-    candidates = np.concatenate([others, line.specks[_gaps(line.specks, digits) >= 0]])
+    candidates = np.concatenate([others, line.low_strokes[_gaps(line.low_strokes, digits) >= 0]])
     known = np.array([*signs, *[""] * (len(candidates) - len(signs))])
     farthest = _MAX_GAP * line.height
     is_near = _gaps(candidates, digits) <= farthest

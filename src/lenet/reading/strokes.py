@@ -13,6 +13,7 @@ from lenet.errors import InputError
 MAX_STROKES = 6000  # a page of writing has fewer
 INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
+LOW = 0.4  # heights of the writing: lower strokes may be marks
 _MAX_HEIGHT = 3.0  # heights of the writing: higher strokes are not writing; the first digit of a number may be large
 _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
@@ -105,17 +106,14 @@ class Strokes:
         """Return the strokes of writing of this height: all but specks, rules, frames, shadows, slivers and blocks."""
         rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
         slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
-        others = self._is_speck(height) | rules | slivers | self._are_blocks(height)
-        others |= self.heights >= _MAX_HEIGHT * height
+        specks = (self.lengths < _SPECK * height) | (self.heights < 0.12 * height)
+        others = specks | rules | slivers | self._are_blocks(height) | (self.heights >= _MAX_HEIGHT * height)
         return np.flatnonzero(~others)
 
-    def specks(self, height: float) -> NDArray[np.int64]:
-        """Return the strokes that are too small for writing of this height, but may be points or dashes."""
+    def low(self, height: float) -> NDArray[np.int64]:
+        """Return the strokes that are too low for digits of this height, but may be marks."""
         is_mark = (self.areas >= _MIN_MARK * height**2) & (self.widths < height)
-        return np.flatnonzero(self._is_speck(height) & is_mark)
-
-    def _is_speck(self, height: float) -> NDArray[np.bool_]:
-        return np.asarray((self.lengths < _SPECK * height) | (self.heights < 0.12 * height))
+        return np.flatnonzero((self.heights < LOW * height) & is_mark)
 
 
 def hollow(
