@@ -362,9 +362,9 @@ def test_a_first_digit_of_more_than_twice_the_height_is_read():
 
 
 def test_marks_far_from_all_digits_are_left_out(monkeypatch):
-    """Such as a dash alone in the cell of a table: 12 pixels from the digit, and 13."""
-    for left, text in ((22, "b-"), (23, "b")):
-        boxes = [(0, 0, 10, 20), (left, 9, left + 9, 12)]
+    """Such as a dash alone in the cell of a table: a bar 24 or 25 pixels from the digit, and a short dash 12 or 13."""
+    for left, width, text in ((34, 6, "b-"), (35, 6, "b"), (22, 5, "b-"), (23, 5, "b")):
+        boxes = [(0, 0, 10, 20), (left, 9, left + width, 12)]
         assert read_line(monkeypatch, boxes, [1, None], marks=True)[0].text == text
 
 

@@ -11,12 +11,13 @@ from lenet.reading.segments import Segments
 from lenet.reading.strokes import LOW, Boxes
 
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit; half of it between two marks
+_MAX_BAR_GAP = 1.2  # the same for dashes and the bars of equals signs
 # Of two strokes above each other that are a colon or an equals sign.
 _MIN_SHARED = 0.5  # widths of the wider one: the part that is above or below the other, if both were upright
 _SLANT = 0.25  # of italics: across over down
 _MAX_RATIO = 2  # between their heights
 _MAX_MIDDLE = 0.75  # heights of the writing between their middles and the baseline
-_MIN_BAR = 1.8  # width over height of the bars of an equals sign, and of a dash that is as low as a point
+_MIN_BAR = 1.8  # width over height of the bars of an equals sign, and of a dash that is far away or as low as a point
 _MIN_DASH = 0.25  # heights of the writing: the width of such a dash
 _BELOW = 0.1  # heights of the writing: a comma ends further below the baseline
 
@@ -82,7 +83,7 @@ def marks_beside(
     """
     candidates = np.concatenate([others, line.low_strokes[_gaps(line.low_strokes, digits) >= 0]])
     known = np.array([*signs, *[""] * (len(candidates) - len(signs))])
-    farthest = _MAX_GAP * line.height
+    farthest = np.where(_are_bars(candidates, line.height), _MAX_BAR_GAP, _MAX_GAP) * line.height
     is_near = _gaps(candidates, digits) <= farthest
     if is_near.any():
         is_near |= _gaps(candidates, candidates[is_near]) <= farthest / 2
@@ -116,11 +117,16 @@ def _gaps(boxes: Boxes, digits: Boxes) -> NDArray[np.int64]:
     return np.asarray(np.maximum(digits[:, 0] - boxes[:, 2:3], boxes[:, :1] - digits[:, 2]).min(axis=1))
 
 
+def _are_bars(boxes: Boxes, height: float) -> NDArray[np.bool_]:
+    """Return whether a box, or each of several, is that of a bar: wide, and much wider than high."""
+    widths, heights = (boxes[..., 2:] - boxes[..., :2]).T
+    return np.asarray(widths >= np.maximum(_MIN_BAR * heights, _MIN_DASH * height))
+
+
 def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
     """Return the point, comma or dash in a box of a line, or "" if it is none of them."""
     left, top, right, bottom = box
     middle = (baseline - (top + bottom) / 2) / height  # above the baseline
-    is_bar = right - left >= max(_MIN_BAR * (bottom - top), _MIN_DASH * height)
-    if middle < 0.3 and not (is_bar and middle > 0):
+    if middle < 0.3 and not (_are_bars(box, height) and middle > 0):
         return "," if bottom > baseline + _BELOW * height or bottom - top > 1.5 * (right - left) else "."
     return "-" if middle < 0.7 and right - left > bottom - top else ""
