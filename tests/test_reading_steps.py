@@ -159,17 +159,18 @@ def test_the_second_choice_is_another_digit_even_if_all_others_are_impossible():
 @pytest.mark.parametrize(
     ("box", "mark"),
     [
-        ((0, 17, 3, 20), "."), ((0, 19, 3, 22), "."), ((0, 20, 3, 23), ","), ((0, 12, 2, 17), ","),
-        ((0, 14, 2, 17), "."),
+        ((0, 17, 3, 20), "."), ((0, 17, 5, 22), "."), ((0, 18, 5, 23), ","), ((0, 19, 5, 23), "."),
+        ((0, 12, 2, 17), ","), ((0, 14, 2, 17), "."),
         ((0, 13, 4, 15), "-"), ((0, 14, 4, 16), "."), ((0, 13, 2, 15), ""), ((0, 5, 4, 7), ""), ((0, 5, 4, 8), "-"),
         ((0, 5, 3, 8), ""), ((0, 16, 7, 20), "."), ((0, 16, 8, 20), "-"),
-        ((0, 17, 4, 19), "."), ((0, 17, 5, 19), "-"), ((0, 19, 9, 21), "."), ((0, 21, 9, 25), ","),
+        ((0, 17, 4, 19), "."), ((0, 17, 5, 19), "-"), ((0, 19, 9, 21), "."), ((0, 20, 9, 25), ","),
     ],
 )  # fmt: skip
 def test_the_middle_of_a_mark_is_below_0_3_or_0_7_heights_above_the_baseline(box, mark):
     """The baseline is at 20, and the writing 20 high: points are below 14, and dashes from 14 up to 6.
 
-    A low mark above the baseline is a dash, too, if it is at least 5 wide and 1.8 times as wide as high.
+    A low mark above the baseline is a dash, too, if it is at least 5 wide and 1.8 times as wide as high. A low mark is
+    a comma if it is at least 5 high and ends below 22, or if it is more than 1.5 times as high as wide.
     """
     assert _mark(np.array(box), 20.0, 20.0) == mark
 

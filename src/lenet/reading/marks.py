@@ -19,7 +19,8 @@ _MAX_RATIO = 2  # between their heights
 _MAX_MIDDLE = 0.75  # heights of the writing between their middles and the baseline
 _MIN_BAR = 1.8  # width over height of the bars of an equals sign, and of a dash that is far away or as low as a point
 _MIN_DASH = 0.25  # heights of the writing: the width of such a dash
-_BELOW = 0.1  # heights of the writing: a comma ends further below the baseline
+_BELOW = 0.1  # heights of the writing: a comma that is not much higher than wide ends further below the baseline
+_MIN_COMMA = 0.22  # heights of the writing: such a comma is higher
 
 
 def are_low(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
@@ -128,5 +129,6 @@ def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
     left, top, right, bottom = box
     middle = (baseline - (top + bottom) / 2) / height  # above the baseline
     if middle < 0.3 and not (_are_bars(box, height) and middle > 0):
-        return "," if bottom > baseline + _BELOW * height or bottom - top > 1.5 * (right - left) else "."
+        is_below = bottom > baseline + _BELOW * height and bottom - top > _MIN_COMMA * height
+        return "," if is_below or bottom - top > 1.5 * (right - left) else "."
     return "-" if middle < 0.7 and right - left > bottom - top else ""
