@@ -10,11 +10,11 @@ from lenet.reading.signs import signs_of
 cv2 = pytest.importorskip("cv2")
 
 
-def image_of(*ends):
+def image_of(*ends, pen=2):
     """Lines from a point to others, centred by mass."""
     image = np.zeros((28, 28), np.uint8)
     for end in ends:
-        cv2.line(image, (14, 14), end, 255, 2, cv2.LINE_AA)
+        cv2.line(image, (14, 14), end, 255, pen, cv2.LINE_AA)
     shift = 14 - np.argwhere(image).mean(axis=0).round().astype(int) if ends else (0, 0)
     return np.roll(image, shift, axis=(0, 1))
 
@@ -28,11 +28,16 @@ DIAGONALS = (6, 6), (22, 22), (6, 22), (22, 6)
     [
         ((UP, DOWN, LEFT, RIGHT), "+"), (((16, 4), (12, 24), (4, 13), (24, 15)), "+"), (DIAGONALS, "x"),
         ((UP, DOWN), ""), ((LEFT, RIGHT), ""), ((UP, DOWN, RIGHT), ""), ((DOWN, LEFT, RIGHT), ""),
+        ((UP, DOWN, (7, 14), (21, 14)), "+"), ((UP, DOWN, (8, 14), (20, 14)), ""),  # arms of 10 pixels, and of 7 or 6
         ((UP, DOWN, LEFT, RIGHT, *DIAGONALS), ""), ((UP, (5, 20), (23, 20)), ""), ((), ""),
     ],
 )  # fmt: skip
 def test_a_sign_has_four_similar_arms_at_right_angles(ends, sign):
     assert signs_of(image_of(*ends)[np.newaxis]).tolist() == [sign]
+
+
+def test_the_arms_of_a_sign_may_be_thick():
+    assert signs_of(image_of(UP, DOWN, LEFT, RIGHT, pen=3)[np.newaxis]).tolist() == ["+"]
 
 
 def test_digits_are_not_signs():

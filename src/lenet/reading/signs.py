@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from lenet._checks import SIDE
 from lenet._mnist_form import MIDDLE
 
-_MIN_RADIUS = 4.0  # pixels: nearer to the crossing, the arms are not separate
-_MIN_FOURTH, _MAX_OTHERS = 0.65, 0.4  # magnitudes of the harmonics
+_MIN_RADIUS = 5.0  # pixels: nearer to the crossing, the arms are not separate
+_MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
 _Y, _X = np.mgrid[:SIDE, :SIDE].reshape(2, -1) - MIDDLE
 _ANGLES = np.arctan2(_Y, _X)
 _HARMONICS = np.stack([np.exp(1j * n * _ANGLES) for n in (0, 1, 2, 4)], axis=1).astype(np.complex64)
