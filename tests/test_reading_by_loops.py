@@ -173,13 +173,16 @@ def lines_by_loops(boxes, height):
     lines = {tuple(n for n in order if n in each) for each in group.values()}
     middle = {line: float(np.median([boxes[n][1] + boxes[n][3] for n in line])) / 2 for line in lines}
     start = {line: min(boxes[n][0] for n in line) for line in lines}
+    stop = {line: max(boxes[n][2] for n in line) for line in lines}
     rows = []
-    for line in sorted(lines, key=lambda line: (middle[line], start[line])):
-        if rows and middle[line] - middle[rows[-1][0]] < 0.5 * height:
-            rows[-1].append(line)
+    for line in sorted(lines, key=start.get):
+        near = [row for row in rows if abs(middle[row[-1]] - middle[line]) < 0.5 * height]
+        if near:
+            max(near, key=lambda row: stop[row[-1]]).append(line)
         else:
             rows.append([line])
-    return [list(line) for row in rows for line in sorted(row, key=start.get)]
+    level = {line: np.mean([middle[each] for each in row]) for row in rows for line in row}
+    return [list(line) for line in sorted(lines, key=lambda line: (level[line], start[line]))]
 
 
 @pytest.mark.parametrize(("seed", "n"), [(0, 30), (1, 30), (2, 60), (3, 60), (4, 100), (5, 15), (6, 8), (7, 200)])

@@ -173,6 +173,13 @@ def test_lines_whose_middles_are_within_half_a_height_are_sorted_from_the_left(l
     assert [line for [line] in groups_of(*boxes, (900, lower + 4, 910, 24 + lower))] == [*order, 2]
 
 
+@pytest.mark.parametrize("offsets", [[0, 4, 8, 12], [12, 8, 4, 0], [0, 4, 7, 3]], ids=["falls", "rises", "bends"])
+def test_rows_may_slope_or_bend(offsets):
+    """Lines beside each other are at most 0.4 heights apart, and the rows 1.2 heights."""
+    boxes = [(300 * n, top + y, 300 * n + 10, top + y + 10) for top in (12, 0) for n, y in enumerate(offsets)]
+    assert groups_of(*boxes) == [[4], [5], [6], [7], [0], [1], [2], [3]]
+
+
 def test_linked_items_are_in_one_group():
     links = [(0, 1), (2, 3), (5, 4), (1, 3)]
     roots = grouping.linked(7, links)

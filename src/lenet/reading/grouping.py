@@ -11,7 +11,7 @@ from lenet.reading.strokes import Strokes
 _MAX_GAP = 4.0
 _NEAR = 0.6
 _REACH = 6  # the centre of the next stroke lies at most this far right of its left edge
-_SAME_LINE = 0.5  # between the middles of two groups
+_SAME_LINE = 0.5  # between the middles of neighbouring lines in a row
 
 _OVERLAP = 0.4  # of the height of the shorter of two strokes
 _MAX_BAR_HEIGHT, _MAX_BAR_WIDTH, _MAX_BAR_GAP = 0.35, 1.2, 0.2  # in heights of the writing: of the bar over a 5
@@ -27,18 +27,28 @@ def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list
     boxes = strokes.boxes[members]
     order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
     boxes = boxes[order]
-    left, top, _, bottom = boxes.T
+    left, top, right, bottom = boxes.T
     starts = range(0, len(boxes), _BLOCK)
     roots = linked(len(boxes), (link for start in starts for link in (start + _links(boxes[start:], height)).tolist()))
     lines = [np.flatnonzero(roots == root) for root in np.unique(roots)]
-    places = [(float(np.median((top + bottom)[line])) / 2, int(left[line].min())) for line in lines]
-    rows: list[list[int]] = []
-    for n in sorted(range(len(lines)), key=places.__getitem__):
-        if rows and places[n][0] - places[rows[-1][0]][0] < _SAME_LINE * height:
-            rows[-1].append(n)
-        else:
-            rows.append([n])
-    return [members[order[lines[n]]] for row in rows for n in sorted(row, key=lambda n: places[n][1])]
+    places = np.array([(np.median((top + bottom)[line]) / 2, left[line].min(), right[line].max()) for line in lines])
+    places = places.reshape(-1, 3)
+    return [members[order[lines[n]]] for n in np.lexsort((places[:, 1], _row_middles(places, height)))]
+
+
+def _row_middles(places: NDArray[np.float64], height: float) -> NDArray[np.float64]:
+    """Return the mean middle of each line's row; a line extends the nearest row to its left at about its height."""
+    middles, left, right = places.T
+    rows = np.arange(len(places))
+    is_last = np.zeros(len(places), bool)  # of a row: only these are compared, as rows may slope or bend
+    for n in np.argsort(left, kind="stable"):
+        near = np.flatnonzero(is_last & (np.abs(middles - middles[n]) < _SAME_LINE * height))
+        if len(near):
+            previous = near[right[near].argmax()]
+            rows[n] = rows[previous]
+            is_last[previous] = False
+        is_last[n] = True
+    return np.asarray(np.bincount(rows, middles)[rows] / np.bincount(rows)[rows])
 
 
 def linked(count: int, links: Iterable[Sequence[int]]) -> NDArray[np.int64]:
