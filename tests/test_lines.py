@@ -366,6 +366,15 @@ def test_gaps_of_nine_tenths_of_the_height_are_spaces(words, height):
     assert read(paper(apart(words, height, 2.0))).text == " ".join(words)  # one, however wide the gap is
 
 
+@pytest.mark.parametrize("angle", [-8, -3, 3, 8])
+def test_rows_of_short_numbers_on_tilted_pages_are_in_order(angle):
+    columns = ["27", "60", "83"], ["41", "58", "96"], ["72", "35", "24"]
+    page = np.maximum.reduce([numbers(texts, place=(100 + 250 * n, 180), height=40) for n, texts in enumerate(columns)])
+    turn = cv2.getRotationMatrix2D((400, 300), angle, 0.9)
+    reading = read(paper(cv2.warpAffine(page, turn, (800, 600))))
+    assert reading.text.split() == ["27", "41", "72", "60", "58", "35", "83", "96", "24"]
+
+
 def test_large_writing_is_read_as_well_as_small():
     for height in (16, 40, 200):
         page = numbers(["274"], (height * 2, height * 6), (height, height * 3 // 2), height)

@@ -19,6 +19,11 @@ def boxes_along(lefts, offsets, top=100, height=20, width=10):
     return [(left, top + y, left + width, top + y + height) for left, y in zip(lefts, offsets, strict=True)]
 
 
+def centres_of(boxes):
+    boxes = np.array(boxes)
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
 def page_of(boxes):
     boxes = np.array(boxes, np.int64).reshape(-1, 4)
     return SimpleNamespace(strokes=Strokes(np.zeros((900, 900), np.uint8), boxes, np.full(len(boxes), 99)))
@@ -38,7 +43,7 @@ def test_the_slope_of_a_line_is_that_of_least_squares_and_its_precision_the_inve
     offsets, height
 ):
     lefts = np.array([0, 31, 55, 90, 121, 152])[: len(offsets)]
-    slope, precision = module._fitted(np.array(boxes_along(lefts, offsets)), height)
+    slope, precision = module._fitted([centres_of(boxes_along(lefts, offsets))], height)
     x, y = lefts - lefts.mean(), np.array(offsets, float) - np.mean(offsets)
     expected = (x @ y) / (x @ x)
     variance = ((y - expected * x) ** 2).sum() / (len(x) - 2) + (0.05 * height) ** 2
@@ -47,13 +52,12 @@ def test_the_slope_of_a_line_is_that_of_least_squares_and_its_precision_the_inve
 
 
 def test_the_centres_of_boxes_of_any_size_determine_the_slope():
-    boxes = np.array([(0, 10, 4, 14), (20, 7, 28, 19), (49, 15, 51, 15), (70, 14, 78, 20)])
+    boxes = [(0, 5, 4, 19), (20, 4, 28, 22), (44, 9, 56, 21), (70, 8, 78, 26)]
     x, y = [2, 24, 50, 74], [12, 13, 15, 17]
-    assert module._fitted(boxes, HEIGHT)[0] == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert skew_of_lines(page_of(boxes), HEIGHT) == pytest.approx(degrees(np.polyfit(x, y, 1)[0]))
 
 
 def test_strokes_above_each_other_have_no_slope():
-    assert module._fitted(np.array([(5, 10 * n, 9, 10 * n + 8) for n in range(4)]), HEIGHT) == (0, 0)
     assert skew_of_lines(page_of([(5, 25 * n, 25, 25 * n + 20) for n in range(5)]), HEIGHT) == 0
 
 
@@ -62,6 +66,31 @@ def test_strokes_above_each_other_have_no_slope():
 def test_a_line_has_at_least_four_strokes(lefts, step, found, sign):
     boxes = boxes_along(lefts, sign * step * np.arange(len(lefts)))
     assert skew_of_lines(page_of(boxes), HEIGHT) == pytest.approx(sign * degrees(step / 60) * found)
+
+
+def test_shorter_lines_have_a_common_slope_and_each_its_own_height():
+    """It is that of least squares with an intercept for each line."""
+    lines = [[(100, 7), (150, 15)], [(10, 90), (40, 91), (90, 99)], [(300, 5)], [(40, 150), (90, 151)]]
+    x, y = np.concatenate(lines).T
+    unknowns = np.column_stack([x, np.repeat(np.eye(4), [2, 3, 1, 2], axis=0)])
+    (expected, *_), residuals, *_ = np.linalg.lstsq(unknowns, y)
+    slope, precision = module._fitted([np.array(line, float) for line in lines], HEIGHT)
+    variance = residuals[0] / (8 - 5) + 1
+    assert slope == pytest.approx(expected)
+    assert precision == pytest.approx(1 / (variance * np.linalg.inv(unknowns.T @ unknowns)[0, 0]))
+
+
+@pytest.mark.parametrize(("count", "found"), [(2, False), (3, True)])
+def test_a_page_of_three_short_lines_has_a_slope(count, found):
+    boxes = [box for n in range(count) for box in boxes_along([0, 60], [0, 6], 100 + 200 * n)]
+    assert skew_of_lines(page_of(boxes), HEIGHT) == pytest.approx(degrees(0.1) * found)
+
+
+@pytest.mark.parametrize(("distance", "found"), [(10, False), (11, True)])
+def test_the_parts_of_digits_that_are_half_a_height_apart_have_no_slope(distance, found):
+    """A 4 may have two parts, of which the right one is lower."""
+    boxes = [box for n in range(5) for box in boxes_along([0, distance], [0, 2], 100 * n + 100, 20, 8)]
+    assert (skew_of_lines(page_of(boxes), HEIGHT) != 0) is found
 
 
 @pytest.mark.parametrize(("count", "step", "errors"), [(4, 1, 2.24), (5, 1, 3.16), (4, 2, 4.47)])

@@ -9,8 +9,8 @@ from lenet.reading.strokes import INK
 
 _MAX_ANGLE = 15.0  # degrees
 _ANGLES = np.arange(-_MAX_ANGLE, _MAX_ANGLE + 0.25, 0.5)
-_MIN_STROKES = 4  # of a line whose angle counts
-_MIN_SCATTER = 0.05  # heights of the writing
+_MIN_STROKES = 4  # of a line whose angle counts; shorter lines have a common angle
+_MIN_DISTANCE, _MIN_SCATTER = 0.5, 0.05  # heights of the writing: between the ends of a line; of strokes around it
 _SIGNIFICANT = 3.0  # standard errors of the slope
 _MAX_PIXELS = 30_000  # of ink, sampled
 
@@ -20,8 +20,12 @@ def skew_of_lines(page: Page, height: float) -> float:
     strokes = page.strokes
     members = strokes.writing(height)
     lines = grouped(strokes, members[strokes.heights[members] > 0.5 * height], height)
-    fits = np.array([_fitted(strokes.boxes[line], height) for line in lines if len(line) >= _MIN_STROKES])
-    total = sum(fits[:, 1]) if len(fits) else 0.0
+    centres = [(strokes.boxes[line, :2] + strokes.boxes[line, 2:]) / 2 for line in lines]
+    centres = [line for line in centres if np.ptp(line[:, 0]) > _MIN_DISTANCE * height]  # not the parts of one digit
+    long = [[line] for line in centres if len(line) >= _MIN_STROKES]
+    short = [line for line in centres if len(line) < _MIN_STROKES]
+    fits = np.array([_fitted(parallel, height) for parallel in [*long, short]])
+    total = sum(fits[:, 1])
     if not total:
         return 0.0
     slopes, precisions = fits[np.argsort(fits[:, 0])].T
@@ -31,14 +35,16 @@ def skew_of_lines(page: Page, height: float) -> float:
     return float(np.clip(np.degrees(np.arctan(slope)), -_MAX_ANGLE, _MAX_ANGLE))
 
 
-def _fitted(boxes: NDArray[np.int64], height: float) -> tuple[float, float]:
-    """Return the slope of a line through the centres of boxes, and the precision of the slope."""
-    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    if not np.ptp(x):  # one above the other
+def _fitted(lines: list[NDArray[np.float64]], height: float) -> tuple[float, float]:
+    """Return the slope of parallel lines through the centres of strokes, and the precision of the slope."""
+    freedom = sum(map(len, lines)) - len(lines) - 1
+    if freedom < _MIN_STROKES - 2:
         return 0.0, 0.0
-    slope, start = np.polyfit(x, y, 1)
-    scatter = float(((y - slope * x - start) ** 2).sum()) / (len(boxes) - 2) + (_MIN_SCATTER * height) ** 2
-    return float(slope), float(((x - x.mean()) ** 2).sum()) / scatter
+    x, y = np.concatenate([line - line.mean(axis=0) for line in lines]).T
+    spread = float(x @ x)
+    slope = float(x @ y) / spread
+    scatter = float(((y - slope * x) ** 2).sum()) / freedom + (_MIN_SCATTER * height) ** 2
+    return slope, spread / scatter
 
 
 def skew_of_rules(page: Page) -> float:
