@@ -93,6 +93,13 @@ def test_the_parts_of_digits_that_are_half_a_height_apart_have_no_slope(distance
     assert (skew_of_lines(page_of(boxes), HEIGHT) != 0) is found
 
 
+@pytest.mark.parametrize(("height", "found"), [(12, False), (13, True)])
+def test_exponents_do_not_raise_short_lines(height, found):
+    boxes = [box for n in range(5) for box in boxes_along([0, 20], [0, 0], 100 * n)]
+    boxes += [(40, 100 * n - 4, 50, 100 * n - 4 + height) for n in range(5)]
+    assert (skew_of_lines(page_of(boxes), HEIGHT) != 0) is found
+
+
 @pytest.mark.parametrize(("count", "step", "errors"), [(4, 1, 2.24), (5, 1, 3.16), (4, 2, 4.47)])
 def test_falls_of_less_than_three_standard_errors_are_not_significant(count, step, errors):
     """The strokes fall by exactly some pixels each; the error is a twentieth of the height, which is one pixel."""

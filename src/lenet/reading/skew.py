@@ -11,6 +11,7 @@ _MAX_ANGLE = 15.0  # degrees
 _ANGLES = np.arange(-_MAX_ANGLE, _MAX_ANGLE + 0.25, 0.5)
 _MIN_STROKES = 4  # of a line whose angle counts; shorter lines have a common angle
 _MIN_DISTANCE, _MIN_SCATTER = 0.5, 0.05  # heights of the writing: between the ends of a line; of strokes around it
+_EXPONENT = 0.6  # heights of the writing
 _SIGNIFICANT = 3.0  # standard errors of the slope
 _MAX_PIXELS = 30_000  # of ink, sampled
 
@@ -20,6 +21,9 @@ def skew_of_lines(page: Page, height: float) -> float:
     strokes = page.strokes
     members = strokes.writing(height)
     lines = grouped(strokes, members[strokes.heights[members] > 0.5 * height], height)
+    is_low = strokes.heights <= _EXPONENT * height  # exponents would raise the ends of all short lines
+    lines = [line if len(line) >= _MIN_STROKES else line[~is_low[line]] for line in lines]
+    lines = [line for line in lines if len(line)]
     centres = [(strokes.boxes[line, :2] + strokes.boxes[line, 2:]) / 2 for line in lines]
     centres = [line for line in centres if np.ptp(line[:, 0]) > _MIN_DISTANCE * height]  # not the parts of one digit
     long = [[line] for line in centres if len(line) >= _MIN_STROKES]
