@@ -27,8 +27,9 @@ def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     >>> signs_of(image).tolist()
     ['+']
     """
-    sums = images.reshape(-1, SIDE * SIDE).astype(np.float32) @ _HARMONICS.view(np.float32)
-    total, first, second, fourth = sums.view(np.complex64).T
+    pixels = images.reshape(-1, SIDE * SIDE).astype(np.float32)
+    sums = np.einsum("np,ph->nh", pixels, _HARMONICS.view(np.float32))  # `@` would start threads
+    total, first, second, fourth = np.ascontiguousarray(sums).view(np.complex64).T
     total = np.maximum(total.real, 1)
     is_sign = abs(fourth) > _MIN_FOURTH * total
     is_sign &= np.maximum(abs(first), abs(second)) < _MAX_OTHERS * total
