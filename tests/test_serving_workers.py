@@ -136,12 +136,21 @@ def test_a_worker_leaves_connections_that_arrive_at_once_to_the_others(monkeypat
         return counts
 
     lengths, listen = [], socket.socket.listen
+    blocking, startup = [], uvicorn.Server.startup
+
+    async def recorded(self, sockets):
+        blocking.append(os.get_blocking(listening.fileno()))
+        await startup(self, sockets)
+
+    monkeypatch.setattr(uvicorn.Server, "startup", recorded)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         monkeypatch.setattr(
             socket.socket, "listen", lambda self, length: lengths.append(length) or listen(self, length)
         )
+        os.set_blocking(listening.fileno(), False)  # as the workers that have started do
         counts = asyncio.run(asyncio.wait_for(connections(), 20))
     assert max(after - before for before, after in itertools.pairwise(counts)) == 4
+    assert blocking == [False]  # another worker, which is accepting, would wait for the next client
     assert lengths == []  # a shorter queue would refuse clients of the others
 
 

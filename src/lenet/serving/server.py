@@ -366,7 +366,8 @@ class _WorkerServer(_DrainingServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.backlog = _ACCEPTED_AT_ONCE
         if os.name == "posix":  # Windows ignores a second length of the queue
-            sockets = [_SharedSocket(fileno=each.dup().detach()) for each in sockets or []]
+            # `socket.dup` would make the socket blocking, also for the workers that are accepting.
+            sockets = [_SharedSocket(fileno=os.dup(each.fileno())) for each in sockets or []]
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
