@@ -126,11 +126,9 @@ def load_data(
 
 
 def warn_if_changed(model: "LeNet5", name: str, data: "Dataset", *, quiet: bool) -> None:
-    """Print a warning if the test set of the data that a model was last trained on, of this name, has changed."""
-    if model.metadata.get("data") == name and model.metadata.get("test_sha256") not in (
-        None,
-        data.sha256(test_only=True),
-    ):
+    """Print a warning if a model was last trained on data of this name with another test set."""
+    known = model.metadata.get("test_sha256") if model.metadata.get("data") == name else None
+    if known not in (None, data.sha256(test_only=True)):
         text = f"The test set of {name} has changed since the model was trained, so it may contain training images."
         note(f"{text} Train from other weights; if it is another data set, rename it.", quiet=quiet, kind="warning")
 

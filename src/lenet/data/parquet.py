@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -250,4 +249,4 @@ def _class_label(path: Path) -> tuple[str, ...] | None:
         names = features[columns[label]]["names"]
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
-    return tuple(normalize("NFC", str(name)) for name in names) if isinstance(names, list) else None
+    return tuple(map(str, names)) if isinstance(names, list) else None
