@@ -45,7 +45,7 @@ def test_a_sheet_is_seen_from_above_with_the_mean_lengths_of_its_sides(monkeypat
     grey = np.interp(grey, (grey.min(), grey.max()), (0, 255)).astype(np.uint8).repeat(down, 0).repeat(across, 1)
     coarse = np.zeros((120, 160), np.uint8)
     monkeypatch.setattr(forms, "coarsened", lambda picture: coarse if picture is grey else None)
-    monkeypatch.setattr(forms, "find_sheet", lambda picture: "sheet" if picture is coarse else None)
+    monkeypatch.setattr(forms, "find_sheets", lambda picture: "sheet" if picture is coarse else None)
     monkeypatch.setattr(forms, "corners_of", lambda sheet: np.array(corners, float) if sheet == "sheet" else None)
     found = forms.straightened(grey)
     edges = [(x + dx, y + dy) for (x, y), (dx, dy) in zip(corners, [(0, 0), (1, 0), (1, 1), (0, 1)], strict=True)]
@@ -62,7 +62,7 @@ def test_a_sheet_is_seen_from_above_with_the_mean_lengths_of_its_sides(monkeypat
 
 def test_a_picture_without_a_sheet_is_returned_itself(monkeypatch):
     grey = np.full((50, 70), 200, np.uint8)
-    monkeypatch.setattr(forms, "find_sheet", lambda _: None)
+    monkeypatch.setattr(forms, "find_sheets", lambda _: None)
     assert forms.straightened(grey) is grey
 
 

@@ -545,7 +545,7 @@ def test_ink_outside_the_sheet_does_not_count():
     grey = np.kron(coarse, np.ones((2, 2), np.uint8))
     grey[100:110, 30:60], grey[20:30, 200:240] = 0, 150
     coarse = coarsened(grey)
-    sheet = module.find_sheet(coarse)
+    sheet = module.find_sheets(coarse)
     extended = np.where(sheet, coarse, module.continued(module.without_ink(coarse, sheet), sheet))
     enlarged = module.cv2.resize(extended, grey.shape[::-1], interpolation=module.cv2.INTER_LINEAR)
     on_sheet = np.kron(sheet, np.ones((2, 2), bool))

@@ -5,7 +5,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from lenet.reading import sheet as module
-from lenet.reading.sheet import corners_of, find_sheet, without_ink
+from lenet.reading.sheet import corners_of, find_sheets, without_ink
 
 cv2 = pytest.importorskip("cv2")
 LIGHT, GROUND = 200, 40
@@ -37,11 +37,22 @@ def picture_of(shape, top, left, height, width, ground=GROUND, ink=8):
 def test_the_sheet_is_returned_without_a_rim_of_4_pixels(shape, place):
     top, left, height, width = place
     expected = rectangle(shape, top + 4, left + 4, height - 8, width - 8)
-    np.testing.assert_array_equal(find_sheet(picture_of(shape, *place)), expected)
+    np.testing.assert_array_equal(find_sheets(picture_of(shape, *place)), expected)
+
+
+def test_all_written_sheets_are_found():
+    """The largest one is blank, and the lower right one is too small."""
+    picture = picture_of((180, 240), 20, 30, 60, 70)
+    picture[100:150, 30:90] = picture_of((50, 60), 0, 0, 50, 60)
+    picture[20:90, 140:220] = LIGHT
+    picture[110:140, 150:200] = picture_of((30, 50), 0, 0, 30, 50)
+    expected = rectangle(picture.shape, 24, 34, 52, 62) | rectangle(picture.shape, 104, 34, 42, 52)
+    np.testing.assert_array_equal(find_sheets(picture), expected)
+    np.testing.assert_allclose(corners_of(expected), [[30, 20], [100, 20], [100, 80], [30, 80]], atol=1.5)
 
 
 def test_a_sheet_that_the_border_cuts_has_no_rim_there():
-    found = find_sheet(picture_of((110, 140), 0, 30, 60, 70))
+    found = find_sheets(picture_of((110, 140), 0, 30, 60, 70))
     np.testing.assert_array_equal(found[2:50, 34:96], True)
     np.testing.assert_array_equal(found[:2, 36:94], True)
     np.testing.assert_array_equal(found[56:], False)
@@ -51,43 +62,73 @@ def test_a_sheet_that_the_border_cuts_has_no_rim_there():
 @pytest.mark.parametrize(
     ("shape", "size", "found"),
     [
-        ((100, 120), (33, 44), True),  # 1,440 pixels without the corners, which are 0.12 of the picture
-        ((100, 120), (33, 43), False),
+        ((100, 120), (22, 23), True),  # 494 pixels without the corners; 0.04 of the picture are 480
+        ((100, 120), (21, 23), False),
         ((100, 99), (50, 50), False),  # too small a picture
         ((300, 300), (292, 292), True),  # 0.947
         ((300, 300), (294, 294), False),  # 0.960
         ((198, 200), (192, 196), True),  # 0.950 exactly
     ],
 )
-def test_a_sheet_covers_0_12_to_0_95_of_the_picture(shape, size, found):
+def test_a_sheet_covers_0_04_to_0_95_of_the_picture(shape, size, found):
     top, left = (np.subtract(shape, size) // 2).tolist()
-    assert (find_sheet(picture_of(shape, top, left, *size, ink=3)) is not None) == found
+    assert (find_sheets(picture_of(shape, top, left, *size, ink=3)) is not None) == found
 
 
 @pytest.mark.parametrize(("ground", "found"), [(120, True), (121, False)])
 def test_the_ground_has_at_most_0_6_of_the_level_of_a_sheet(ground, found):
-    assert (find_sheet(picture_of((100, 140), 20, 30, 50, 70, ground)) is not None) == found
+    assert (find_sheets(picture_of((100, 140), 20, 30, 50, 70, ground)) is not None) == found
 
 
 @pytest.mark.parametrize(("extra", "found"), [(0, True), (1, False)])
 def test_ink_covers_at_most_a_quarter_of_a_sheet(extra, found):
     picture = np.full((110, 140), GROUND, np.uint8)
     picture[rectangle(picture.shape, 20, 30, 48, 72, rounded=False)] = LIGHT
-    inside = rectangle(picture.shape, 24, 34, 40, 64)
-    y, x = np.nonzero(inside & (np.arange(140) % 4 == 0))
-    count = int(inside.sum()) // 4
+    sheet = rectangle(picture.shape, 20, 30, 48, 72)
+    y, x = np.nonzero(rectangle(picture.shape, 26, 36, 36, 60) & (np.arange(140) % 2 == 0))
+    count = int(sheet.sum()) // 4
     picture[y[:count], x[:count]] = 60
-    picture[50, 43 : 43 + extra] = 60
-    assert 4 * count == inside.sum()
-    assert (picture[inside] == 60).sum() == count + extra
-    assert (find_sheet(picture) is not None) == found
+    picture[60, 43 : 43 + extra] = 60
+    assert 4 * count == sheet.sum()
+    assert (picture[sheet] == 60).sum() == count + extra
+    assert (find_sheets(picture) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        ([(20, 40, 20, 22)], True),  # a thin stroke of 3x21 pixels
+        ([(20, 40, 20, 24)], False),  # 5 pixels are more than a tenth of the side of 45 pixels
+        ([(20, 40, 20, 24), (5, 39, 30, 32)], True),  # half of the ink is thin
+        ([(20, 40, 20, 24), (5, 38, 30, 32)], False),
+        ([(0, 40, 20, 22)], False),  # at the edge
+        ([(0, 40, 20, 22), (20, 22, 30, 30)], True),
+        ([(0, 40, 20, 22), (20, 21, 30, 30)], False),  # two pixels
+    ],
+)
+def test_writing_is_thin_ink_away_from_the_edge(boxes, expected):
+    ink, sheet = np.zeros((2, 47, 47), np.uint8)
+    sheet[1:-1, 1:-1] = 1
+    for top, bottom, left, right in boxes:
+        ink[top + 1 : bottom + 2, left + 1 : right + 2] = 1
+    assert module._is_written(ink, sheet) is expected
+
+
+@pytest.mark.parametrize("side", [60, 120])
+def test_a_light_0_on_a_dark_ground_is_not_a_sheet(side):
+    picture = np.full((180, 240), GROUND, np.uint8)
+    picture[30 : 30 + side, 60 : 60 + 2 * side // 3] = LIGHT
+    hole = np.s_[30 + side // 5 : 30 + side - side // 5, 60 + side // 5 : 60 + 2 * side // 3 - side // 5]
+    picture[hole] = GROUND
+    assert 0.15 < (picture[hole].size) / (2 * side**2 / 3) < 0.25
+    assert find_sheets(picture) is None
 
 
 @pytest.mark.parametrize(("level", "found"), [(139, True), (140, False)])
 def test_ink_has_less_than_0_7_of_the_level_around_it(level, found):
     picture = picture_of((100, 140), 20, 30, 50, 70, ink=2)
     picture[60, 50] = level  # the third pixel
-    assert (find_sheet(picture) is not None) == found
+    assert (find_sheets(picture) is not None) == found
 
 
 @pytest.mark.parametrize(
@@ -106,7 +147,7 @@ def test_a_lit_part_has_a_border_ink_around_it_and_a_shadow(monkeypatch, at_bord
     spots = [(y, x) for y in (8, 12, 16) for x in range(10, 130, 4)]
     for y, x in spots[:outside]:
         picture[y, x] = 20
-    assert (find_sheet(picture) is not None) == found
+    assert (find_sheets(picture) is not None) == found
 
 
 @pytest.mark.parametrize(
@@ -121,12 +162,11 @@ def test_a_lit_part_has_a_border_ink_around_it_and_a_shadow(monkeypatch, at_bord
     ],
 )
 def test_light_parts_are_joined_across_gaps_of_up_to_a_twelfth(shape, parts, gap, joined):
-    """If they are apart, the outline is that of the larger one."""
     picture = np.full(shape, GROUND, np.uint8)
     picture[8:-8, 5 : 5 + parts[0]] = picture[8:-8, 5 + parts[0] + gap : 5 + sum(parts) + gap] = LIGHT
-    outline = next(module._outlines_of_light(picture))
-    width = sum(parts) + gap if joined else max(parts)
-    assert np.ptp(outline[:, 0], axis=0).tolist() == [width - 1, shape[0] - 17]
+    outlines = next(iter(module._outlines_of_light(picture)))
+    sizes = [np.ptp(outline[:, 0], axis=0).tolist() for outline in outlines]
+    assert sorted(sizes) == [[width - 1, shape[0] - 17] for width in ([sum(parts) + gap] if joined else sorted(parts))]
 
 
 # Shape
@@ -136,7 +176,7 @@ def test_an_object_near_a_sheet_is_not_part_of_it():
     """The gap of 10 pixels is narrower than a twelfth of the picture, and the coin than twice as wide a square."""
     picture = picture_of((180, 240), 40, 30, 100, 130)
     cv2.circle(picture, (184, 52), 14, LIGHT, cv2.FILLED)
-    np.testing.assert_array_equal(find_sheet(picture), rectangle(picture.shape, 44, 34, 92, 122))
+    np.testing.assert_array_equal(find_sheets(picture), rectangle(picture.shape, 44, 34, 92, 122))
 
 
 @pytest.mark.parametrize("angle", [0, 15, 30, 40])
@@ -146,7 +186,7 @@ def test_a_tilted_sheet_and_a_strip_keep_their_sizes(angle):
         corners = cv2.boxPoints(((120, 120), (width, height), angle)).round().astype(np.int32)
         picture = cv2.fillPoly(np.full((240, 240), GROUND, np.uint8), [corners], LIGHT)
         cv2.line(picture, (110, 120), (125, 120), 60, 2)
-        found = find_sheet(picture)
+        found = find_sheets(picture)
         assert found.sum() == pytest.approx((height - 8) * (width - 8), rel=0.12)
 
 
@@ -201,9 +241,9 @@ def test_a_sheet_fills_0_93_of_its_hull(area, expected):
 )
 def test_0_6_of_the_difference_in_level_occurs_at_the_edge(within, around, rim, beyond, expected):
     levels = [within] * 7 + [rim] * 4 + [beyond] * 4 + [around] * 9
-    inside, sheet, outside = (np.arange(24)[np.newaxis] < stop for stop in (7, 11, 15))
+    inside, sheet, grown = (np.arange(24)[np.newaxis] < stop for stop in (7, 11, 15))
     coarse = np.array([levels], np.uint8)
-    assert module._stands_out(coarse, sheet, inside, ~outside) is expected
+    assert module._stands_out(coarse, sheet, sheet & ~inside, grown & ~sheet, ~sheet) is expected
 
 
 @pytest.mark.parametrize(("shape", "size"), [((15, 18), 3), ((33, 35), 5), ((40, 47), 5)])

@@ -22,7 +22,7 @@ from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, checked_model, cut_and_classify
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
-from lenet.reading.sheet import corners_of, find_sheet
+from lenet.reading.sheet import corners_of, find_sheets
 from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
 
@@ -112,12 +112,12 @@ def check_checksums(fields: Sequence[Field], model: LeNet5) -> None:
 
 
 def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the sheet of paper in a picture, seen from above; the picture if there is no sheet."""
+    """Return the largest sheet of paper in a picture, seen from above; the picture if there is no sheet."""
     coarse = coarsened(grey)
-    sheet = find_sheet(coarse)
-    if sheet is None:
+    sheets = find_sheets(coarse)
+    if sheets is None:
         return grey
-    edges = corners_of(sheet) + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # beyond the last pixels
+    edges = corners_of(sheets) + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # beyond the last pixels
     corners = edges * np.array(grey.shape[::-1]) / coarse.shape[::-1]
     sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)  # top, right, bottom, left
     width, height = round((sides[0] + sides[2]) / 2), round((sides[1] + sides[3]) / 2)

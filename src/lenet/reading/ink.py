@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import reduced, resized
-from lenet.reading.sheet import border_of, find_sheet, levels_of, without_ink
+from lenet.reading.sheet import border_of, find_sheets, levels_of, without_ink
 from lenet.reading.strokes import components_of, mask_of
 
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
@@ -39,9 +39,9 @@ def find_darkness(
     """Return how much darker each pixel is than light paper, or lighter than dark paper, from 0 to 255.
 
     If `dark_on_light` is None, the function detects whether the ink is dark. Ink is measured relative to the paper
-    around it, which removes shadows. If the paper is a light sheet on a darker ground, only the sheet counts. If the
-    picture shows one digit and may be `cropped` to its ink, strokes at the border are not treated as shadows, and the
-    paper is estimated in a picture with a shorter side of at most 64 instead of 256 pixels, which saves time.
+    around it, which removes shadows. If there are light sheets on a darker ground, only they count. If the picture
+    shows one digit and may be `cropped` to its ink, strokes at the border are not treated as shadows, and the paper is
+    estimated in a picture with a shorter side of at most 64 instead of 256 pixels, which saves time.
 
     Examples
     --------
@@ -53,14 +53,14 @@ def find_darkness(
     """
     coarse = coarsened(grey)
     darkest, lightest = levels_of(border_of(coarse))
-    sheet = find_sheet(coarse) if dark_on_light is not False else None
-    if sheet is not None:
-        coarse = np.where(sheet, coarse, continued(without_ink(coarse, sheet), sheet))
-        grey = with_outside(grey, coarse, sheet)
+    sheets = find_sheets(coarse) if dark_on_light is not False else None
+    if sheets is not None:
+        coarse = np.where(sheets, coarse, continued(without_ink(coarse, sheets), sheets))
+        grey = with_outside(grey, coarse, sheets)
     factor = min(1.0, (_COARSE_SHORTER if cropped else _COARSE_LONGER) / min(coarse.shape))
     needs_averages = factor < 0.5 or darkest != lightest  # because of noise
     coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
-    if sheet is None and not (is_dark_on_light(coarse, cropped) if dark_on_light is None else dark_on_light):
+    if sheets is None and not (is_dark_on_light(coarse, cropped) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
     return _darkness(grey, _paper(coarse, grey.shape, cropped))
 

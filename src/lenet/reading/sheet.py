@@ -1,6 +1,7 @@
-"""Find a light sheet of paper on a darker ground."""
+"""Find light sheets of paper on a darker ground."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from lenet._extras import cv2
 
 _MIN_SIDE = 100  # pixels of the picture
 # Fractions of the picture's area.
-_MIN_AREA, _MAX_AREA = 0.12, 0.95
+_MIN_AREA, _MAX_TOTAL = 0.04, 0.95  # of each sheet; of all of them
 # Fractions of the sheet's outline. The outline of a shadow runs along the picture's border more than that of a sheet.
 _MAX_AT_BORDER = 0.4
 _CORNER = 0.035
@@ -19,15 +20,17 @@ _MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
 _MIN_STEP = 0.6  # fraction of the difference in level that occurs near the edge: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
+_MAX_THICKNESS = 0.1  # of most ink, as a fraction of the sheet's side
 # Fractions of the ink, of the outline and of the sheet's level: if all are exceeded, the "sheet" may be the lit part of
 # a page. The grain of a table looks like ink, too, but paper in a shadow is seldom this dark: 0.35 of the level is a
 # tenth of the light.
 _MAX_INK_OUTSIDE, _MIN_AT_BORDER, _MIN_SHADOW = 0.5, 0.05, 0.35
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
+_KERNEL = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
 
 
-def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Return the pixels of a written sheet, or None if there is none or paper fills the picture.
+def find_sheets(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Return the pixels of the written sheets, or None if there are none or paper fills the picture.
 
     A sheet is a light region with four corners and something dark on it. A light digit on a dark ground is not a sheet.
     The picture is coarse: a few hundred pixels a side.
@@ -36,22 +39,41 @@ def find_sheet(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
         return None
     if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
         return None
-    outline = next((each for each in _outlines_of_light(coarse) if _may_be_sheet(each, coarse.shape)), None)
-    if outline is None:
+    found = ([each for each in stage if _may_be_sheet(each, coarse.shape)] for stage in _outlines_of_light(coarse))
+    outlines = max(found, key=lambda stage: sum(map(cv2.contourArea, stage)))
+    ground = _filled(outlines, coarse.shape) == 0
+    outlines = [each for each in outlines if _is_written_sheet(coarse, _filled([each], coarse.shape), ground)]
+    sheets = _filled(outlines, coarse.shape)
+    if not outlines or sheets.mean() > _MAX_TOTAL:
         return None
-    sheet = cv2.drawContours(np.zeros_like(coarse), [outline], 0, 1, cv2.FILLED)
-    kernel = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
-    inside, outside = cv2.erode(sheet, kernel) == 1, cv2.dilate(sheet, kernel) == 0
-    if not _stands_out(coarse, sheet == 1, inside, outside):
-        return None
-    written = _ink(coarse, inside)
-    if not _MIN_INK <= written <= _MAX_INK * inside.sum():
-        return None
-    has_ink_outside = _ink(coarse, outside) > _MAX_INK_OUTSIDE * written
-    is_lit_part = (
-        has_ink_outside and _at_border(outline, sheet.shape) >= _MIN_AT_BORDER and _is_shadow(coarse, sheet == 0)
-    )
+    inside, outside = cv2.erode(sheets, _KERNEL) == 1, cv2.dilate(sheets, _KERNEL) == 0
+    has_ink_outside = _ink(coarse, outside).sum() > _MAX_INK_OUTSIDE * _ink(coarse, inside).sum()
+    at_border = _at_border(np.concatenate(outlines), coarse.shape)
+    is_lit_part = has_ink_outside and at_border >= _MIN_AT_BORDER and _is_shadow(coarse, sheets == 0)
     return None if is_lit_part else np.asarray(inside)
+
+
+def _is_written_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.uint8], ground: NDArray[np.bool_]) -> bool:
+    """Return whether a light region stands out from the ground, and has writing on it."""
+    rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & ground
+    return _stands_out(coarse, sheet == 1, rim, near, ground) and _is_written(_ink(coarse, sheet == 1), sheet)
+
+
+def _is_written(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
+    """Return whether the ink on a sheet is writing: away from its edge, and mostly thin.
+
+    The holes of a light digit are thick, and its notches reach the edge.
+    """
+    _, labels = cv2.connectedComponents(ink)
+    edge = sheet - cv2.erode(sheet, np.ones((3, 3), np.uint8)) == 1
+    ink = (~np.isin(labels, labels[edge]) & (labels > 0)).view(np.uint8)
+    thickness = max(2, round(_MAX_THICKNESS * math.sqrt(sheet.sum())))
+    thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((thickness, thickness), np.uint8))
+    return bool(_MIN_INK <= ink.sum() <= _MAX_INK * sheet.sum() and 2 * thick.sum() <= ink.sum())
+
+
+def _filled(outlines: Sequence[NDArray[np.int32]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.drawContours(np.zeros(shape, np.uint8), outlines, -1, 1, cv2.FILLED), np.uint8)
 
 
 def _is_shadow(coarse: NDArray[np.uint8], ground: NDArray[np.bool_]) -> bool:
@@ -71,7 +93,7 @@ def levels_of(grey: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the corners of a sheet, shape (4, 2): x and y, clockwise from the upper left.
+    """Return the corners of the largest sheet, shape (4, 2): x and y, clockwise from the upper left.
 
     Examples
     --------
@@ -80,7 +102,7 @@ def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
     >>> corners_of(sheet).round().tolist()
     [[6.0, 16.0], [74.0, 16.0], [74.0, 64.0], [6.0, 64.0]]
     """
-    whole = cv2.dilate(sheet.astype(np.uint8), np.ones((2 * _EDGE + 1,) * 2, np.uint8))
+    whole = cv2.dilate(sheet.astype(np.uint8), _KERNEL)
     outlines, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(outlines, key=cv2.contourArea)
     hull = cv2.convexHull(outline)
@@ -109,8 +131,8 @@ def _side(outline: NDArray[np.int32], start: NDArray[np.float64], stop: NDArray[
     return np.array([*normal, -normal @ start])
 
 
-def _outlines_of_light(coarse: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]:
-    """Yield the outline of the largest light region, shape (n, 1, 2), with objects near it, and then without them."""
+def _outlines_of_light(coarse: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32]]]:
+    """Yield the outlines of light regions, each of shape (n, 1, 2), with objects near them, and then without them."""
     _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     margin = max(3, min(coarse.shape) // 12) | 1  # odd: OpenCV would shift the region by a pixel
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)
@@ -118,15 +140,12 @@ def _outlines_of_light(coarse: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]
     for size in (1, 2 * margin + 1):
         region = cv2.morphologyEx(region, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
         within = region[margin:-margin, margin:-margin]
-        outlines, _ = cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        if outlines:
-            yield np.asarray(max(outlines, key=cv2.contourArea))
+        yield cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
 
 
 def _may_be_sheet(outline: NDArray[np.int32], shape: tuple[int, ...]) -> bool:
     area = cv2.contourArea(outline) + len(outline) / 2 + 1  # in pixels, by Pick's theorem
-    has_size = _MIN_AREA <= area / (shape[0] * shape[1]) <= _MAX_AREA
-    return has_size and _has_shape_of_sheet(outline, area, shape)
+    return area >= _MIN_AREA * shape[0] * shape[1] and _has_shape_of_sheet(outline, area, shape)
 
 
 def _has_shape_of_sheet(outline: NDArray[np.int32], area: float, shape: tuple[int, ...]) -> bool:
@@ -142,12 +161,15 @@ def _simplified(hull: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _stands_out(
-    coarse: NDArray[np.uint8], sheet: NDArray[np.bool_], inside: NDArray[np.bool_], outside: NDArray[np.bool_]
+    coarse: NDArray[np.uint8],
+    sheet: NDArray[np.bool_],
+    rim: NDArray[np.bool_],
+    near: NDArray[np.bool_],
+    ground: NDArray[np.bool_],
 ) -> bool:
-    """Return whether a sheet is lighter than the picture around it, with a sharp edge."""
-    within, around = float(np.median(coarse[sheet])), float(np.median(coarse[~sheet]))
-    rim, beyond = coarse[sheet & ~inside], coarse[~sheet & ~outside]
-    step = float(np.median(rim)) - float(np.median(beyond))
+    """Return whether a sheet is lighter than the ground, with a sharp edge between its rim and the ground near it."""
+    within, around = float(np.median(coarse[sheet])), float(np.median(coarse[ground]))
+    step = float(np.median(coarse[rim])) - float(np.median(coarse[near]))
     return around <= _MAX_AROUND * within and step >= _MIN_STEP * (within - around)
 
 
@@ -157,9 +179,9 @@ def _at_border(outline: NDArray[np.int32], shape: tuple[int, ...]) -> float:
     return float(((x < 2) | (y < 2) | (x >= shape[1] - 2) | (y >= shape[0] - 2)).mean())
 
 
-def _ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> int:
-    """Return the number of pixels in a region that are much darker than those around them in the region."""
-    return int((coarse < _INK * without_ink(coarse, region))[region].sum())
+def _ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the pixels in a region that are much darker than those around them in the region, as 1."""
+    return ((coarse < _INK * without_ink(coarse, region)) & region).view(np.uint8)
 
 
 def without_ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
