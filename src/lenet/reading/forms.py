@@ -11,6 +11,7 @@ from lenet._extras import cv2
 from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
 from lenet.model import LeNet5
+from lenet.reading.boxes import without_boxes
 from lenet.reading.fields import Field, FieldValue, checked_fields
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import joined
@@ -89,7 +90,7 @@ def read_form(
     check_below = _checks.fraction(check_below, "check_below")
     rotate = _checks.boolean(rotate, "rotate")
     resolve_n_jobs(n_jobs)
-    page, cells = without_grids(page_of(straightened(as_grey(image))), isolate=False)
+    page, cells = without_grids(without_boxes(page_of(straightened(as_grey(image)))), isolate=False)
     page = without_frames(page)
     best = _values(page, cells, fields, model, check_below, n_jobs)
     least = _summed_confidence(best) + min(_LEAD, len(fields) / 2)

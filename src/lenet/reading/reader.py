@@ -13,6 +13,7 @@ from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
 from lenet.loading import load_pretrained
 from lenet.model import LeNet5
+from lenet.reading.boxes import without_boxes
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
@@ -125,7 +126,7 @@ def _shows_more(whole: Reading, photographs: Reading) -> bool:
 def _read_picture(read_page: Callable[..., Reading], page: Page, rotate: bool) -> Reading:
     """Read a page, and the cells of its grids."""
     page.reject_texture()
-    page, cells = without_grids(page)
+    page, cells = without_grids(without_boxes(page))
     page = without_frames(page)
     reading = read_upright(read_page, page) if rotate else read_page(page)
     lines = tuple(separated(line, cells) for line in reading.lines)

@@ -117,14 +117,19 @@ class Strokes:
 
 
 def hollow(
-    widths: NDArray[Any], heights: NDArray[Any], areas: NDArray[Any], min_side: int, page_size: int
+    widths: NDArray[Any],
+    heights: NDArray[Any],
+    areas: NDArray[Any],
+    min_side: int,
+    page_size: int,
+    max_filled: float = _MAX_FILLED,
 ) -> NDArray[np.int64]:
     """Return the indices of components whose ink covers little of their boxes, such as frames, largest first.
 
     The boxes may be nested. Together, the boxes have at most three times the area of the page.
     """
     boxes = widths * heights
-    is_hollow = (areas < _MAX_FILLED * boxes) & (np.minimum(widths, heights) > min_side)
+    is_hollow = (areas < max_filled * boxes) & (np.minimum(widths, heights) > min_side)
     largest = np.argsort(-areas)
     largest = largest[is_hollow[largest]]
     return np.asarray(largest[boxes[largest].cumsum() <= _MAX_BOXES * page_size])

@@ -1,0 +1,106 @@
+"""Rows of printed boxes and closed combs are erased, and the digits that touch their lines stay whole."""
+
+import numpy as np
+import pytest
+
+import lenet
+from lenet.reading import Field, read, read_form
+from lenet.reading.boxes import lines_of_boxes, without_boxes
+from lenet.reading.page import Page
+
+cv2 = pytest.importorskip("cv2")
+
+
+def row(count=6, width=44, height=56, line=2, tooth=None):
+    """Boxes with lines of 2 pixels that begin at multiples of the width; teeth stand on the lower rule."""
+    drawn = np.zeros((height + line, count * width + line), np.uint8)
+    drawn[:line] = drawn[-line:] = 1
+    drawn[:, :line] = drawn[:, -line:] = 1
+    for n in range(1, count):
+        drawn[0 if tooth is None else -line - tooth :, n * width : n * width + line] = 1
+    return drawn
+
+
+def found(stroke):
+    rules, uprights = lines_of_boxes(stroke)
+    return np.asarray(rules | uprights)
+
+
+@pytest.mark.parametrize("tooth", [None, 20])
+@pytest.mark.parametrize("count", [2, 3, 8, 40])
+def test_all_lines_of_a_row_of_boxes_are_found(count, tooth):
+    drawn = row(count, tooth=tooth)
+    np.testing.assert_array_equal(found(drawn), drawn)
+
+
+@pytest.mark.parametrize(
+    ("stroke", "expected"),
+    [
+        (row(3, width=29), True),  # half of 57
+        (row(3, width=28), False),
+        (row(width=72), True),  # 1.29
+        (row(width=76), False),  # a table
+        (row(width=20, height=20), True),
+        (row(width=18, height=18), False),
+        (row(height=56, line=6), True),  # 0.107 of the height
+        (row(height=56, line=8), False),  # 0.14: strokes, such as 00
+        (row(tooth=15), True),  # with the rule, more than a quarter
+        (row(tooth=10), False),
+        (row(41), False),
+        (np.vstack([row(), row()]), False),  # two rows: a grid
+        (np.delete(row(), np.s_[88:90], axis=1), False),  # a box of which the right side is missing
+        (np.pad(row(1), 1), False),
+    ],
+)  # fmt: skip
+def test_boxes_have_usual_sizes_and_all_their_lines(stroke, expected):
+    assert found(stroke).any() == expected
+
+
+def test_a_line_that_is_not_in_its_place_stays():
+    """The stem of a 1 in the middle of a box, from rule to rule."""
+    drawn = row()
+    with_stem = drawn.copy()
+    with_stem[:, 66:68] = 1
+    np.testing.assert_array_equal(found(with_stem)[3:-3], drawn[3:-3])
+
+
+def test_shorter_teeth_are_erased_although_digits_extend_some_of_them():
+    drawn = row(8, tooth=20)
+    touched = drawn.copy()
+    touched[10:40, 88:90] = touched[10:40, 176:178] = 1  # stems on two teeth, up to 18 pixels below the upper rule
+    np.testing.assert_array_equal(found(touched), drawn)
+
+
+def test_strokes_that_cross_the_lines_stay_whole():
+    ink = np.pad(255 * row(), 20)
+    ink[40:46, 50:80] = 255  # a bar across the line between the first two boxes
+    bar = np.zeros_like(ink)
+    bar[40:46, 50:80] = 255
+    cleared = without_boxes(Page(ink, ink.shape)).ink
+    np.testing.assert_array_equal(cleared, bar)
+
+
+@pytest.fixture(scope="module")
+def form():
+    """Eight digits of scikit-learn in boxes with teeth or whole lines, each moved until it touches the line before."""
+    digits = lenet.data.load_digits()
+    chosen = np.flatnonzero(np.isin(digits.y_test, [2, 3, 5, 6, 8]))[:8]
+    pages = {}
+    for tooth in (None, 20):
+        page = np.pad(255 * row(8, tooth=tooth), 40)
+        for n, k in enumerate(chosen):
+            digit = cv2.resize(digits.X_test[k], (64, 64), interpolation=cv2.INTER_CUBIC)
+            left, top, width, height = cv2.boundingRect((digit > 128).view(np.uint8))
+            cut = digit[top : top + height, left : left + width]
+            place = np.s_[40 + 52 - height : 40 + 52, 41 + 44 * n : 41 + 44 * n + width]
+            page[place] = np.maximum(page[place], cut)
+        pages[tooth] = 255 - page
+    return pages, "".join(map(str, digits.y_test[chosen]))
+
+
+@pytest.mark.parametrize("tooth", [None, 20])
+def test_digits_that_touch_boxes_are_read(form, tooth):
+    pages, numbers = form
+    assert read(pages[tooth]).text == numbers
+    [value] = read_form(pages[tooth], [Field("number", box=(0, 0, 1, 1), digits=8)])
+    assert value.value == numbers
