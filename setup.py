@@ -1,4 +1,4 @@
-"""Build the extensions, the loops of the layers and the fused network once for each CPU level, and the page.
+"""Build the extension, with the kernels of the fused network once for each CPU level, and the page.
 
 Everything else about the package is in pyproject.toml. LENET_BOUNDSCHECK=1 builds with bounds checks. On Windows,
 CC=gcc (mingw-w64) or CC=clang builds with vector instructions; MSVC, which has no vector types, builds plain loops.
@@ -28,9 +28,6 @@ if sysconfig.get_platform().endswith("universal2"):  # python.org's Python for m
     os.environ["_PYTHON_HOST_PLATFORM"] = sysconfig.get_platform().replace("universal2", platform.machine())
 MACHINE = sysconfig.get_platform().rpartition("-")[2].replace("arm64", "aarch64")
 SOURCES = [str(path) for path in Path("src/lenet").rglob("*") if path.suffix in {".pyx", ".pxd", ".pxi", ".h"}]
-SHARED = "_cython"  # Cython's memoryviews and helpers, which every extension would otherwise contain
-FUSED, KERNELS = "_fused.lenet5", "_fused.kernels"  # the first contains the second, compiled once for each CPU
-OPTIMIZED_FOR_SIZE = {SHARED, "_conv", FUSED}  # the loops of the layers are to be read; their speed matters little
 X86_64 = MACHINE in ("x86_64", "amd64")
 # The stable ABI of Python 3.11: one wheel serves it and every later version, except free-threaded ones and PyPy.
 STABLE_ABI = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -40,10 +37,11 @@ if sys.platform == "win32" and "CC" in os.environ:
 
 # Disable inlining, cloning and automatic vectors, except where the source requests them: each copy enlarges the wheel.
 # Padding and a second scheduling of instructions enlarge it too, and do not make the kernels faster.
-SMALL = ["-Os", "-g0", "-fno-plt", "-fno-inline", "-fno-asynchronous-unwind-tables", "-fno-schedule-insns2"]
+SMALL = ["-O2", "-g0", "-fno-plt", "-fno-inline", "-fno-asynchronous-unwind-tables", "-fno-schedule-insns2"]
+SMALL += ["-fno-tree-vectorize", *(f"-falign-{each}=1" for each in ("functions", "loops", "jumps", "labels"))]
+SMALL += ["-Wno-ignored-optimization-argument"]  # clang ignores some of these
 SMALL += ["-fno-math-errno"]  # a root is one instruction, and needs no libm
-FAST = [*SMALL, "-O3", "-fno-ipa-cp", "-fno-tree-vectorize", "-falign-functions=1", "-falign-loops=1"]
-FAST += ["-falign-jumps=1", "-Wno-ignored-optimization-argument"]  # clang ignores some of these
+FAST = [*SMALL, "-O3", "-fno-ipa-cp"]
 # gcc would split loops, repeat them for special cases, and replace them by calls of memset.
 GCC_FAST = ["-fno-split-loops", "-fno-unswitch-loops", "-fno-version-loops-for-strides", "-fno-tree-loop-distribution"]
 GCC_FAST += ["-fno-tree-loop-distribute-patterns"]
@@ -61,7 +59,7 @@ DIRECTIVES = {
     "initializedcheck": CHECKED,
     "cdivision": True,
     "freethreading_compatible": True,
-    "binding": False,  # the functions need no signatures of their own, which would be an eighth of the extensions
+    "binding": False,  # the functions need no signatures of their own, which would be an eighth of the extension
 }
 
 
@@ -98,7 +96,7 @@ def extension(name: str) -> Extension:
     plain = [("CYTHON_COMPRESS_STRINGS", "0")]  # the wheel as a whole is compressed, and better
     return Extension(
         f"lenet.{name}",
-        [f"src/lenet/{name.replace('.', '/')}{'.c' if name == SHARED else '.pyx'}"],
+        [f"src/lenet/{name.replace('.', '/')}.pyx"],
         include_dirs=["src/lenet/_fused"],
         depends=SOURCES,
         define_macros=[*stable, *plain],
@@ -107,29 +105,18 @@ def extension(name: str) -> Extension:
 
 
 def extensions() -> list[Extension]:
-    return [
-        extension(SHARED),
-        extension("_conv"),
-        extension("training.augment._distort"),
-        extension(FUSED),
-        extension(KERNELS),
-    ]
+    """List the extension and the kernels, which are compiled once for each CPU and linked into it."""
+    return [extension("_compiled"), extension("_fused.kernels")]
 
 
 def compiled_to_c() -> list[Extension]:
-    """Write the C code of all extensions with Cython every time, so that no checked build leaks into the next.
+    """Write the C code with Cython every time, so that no checked build leaks into the next.
 
     simd.h forces inline functions to be inlined. Cython declares its helpers inline too; they become plain functions
-    here, as their copies would be a sixth of the extensions. The kernels need no Python module: the compiler drops the
+    here, as their copies would be a sixth of the extension. The kernels need no Python module: the compiler drops the
     one that Cython adds, since nothing uses it.
     """
-    found = cythonize(
-        extensions(),
-        compiler_directives=DIRECTIVES,
-        force=True,
-        shared_utility_qualified_name=f"lenet.{SHARED}",
-        shared_utility_features_enabled=["DEFAULTS", "MemoryView"],  # the others are for Python classes
-    )
+    found = cythonize(extensions(), compiler_directives=DIRECTIVES, force=True)
     for path in (Path(each.sources[0]) for each in found):
         code = path.read_text("utf-8")
         code = re.sub("^(extern )?int (?=__pyx_module_is_main)", "static int ", code, flags=re.MULTILINE)
@@ -145,6 +132,7 @@ class BuildExt(build_ext):
 
     def build_extensions(self) -> None:
         self.builds = builds()
+        compiled, kernels = self.extensions
         if self.compiler.compiler_type == "msvc":
             self.builds = [Build(self.builds[0].cpu, 1)]
             for each in self.extensions:  # simd.h sets LANES to 1
@@ -154,22 +142,18 @@ class BuildExt(build_ext):
                 self.compiler.define_macro("MS_WIN64")  # which Python's headers define for MSVC only
             is_gcc = self.is_gcc()
             moves = [UNALIGNED] if is_gcc and X86_64 and sys.platform == "win32" else []
-            fast = FAST + GCC_FAST if is_gcc else FAST
-            for each in self.extensions:
-                flags = SMALL if each.name.removeprefix("lenet.") in OPTIMIZED_FOR_SIZE else fast
-                each.extra_compile_args[:0] = flags + moves
+            compiled.extra_compile_args[:0] = SMALL + moves
+            kernels.extra_compile_args[:0] = (FAST + GCC_FAST if is_gcc else FAST) + moves
         self.check_headers()
-        extensions = {each.name.removeprefix("lenet."): each for each in self.extensions}
-        if kernels := extensions.pop(KERNELS, None):
-            self.add_kernels(kernels, extensions[FUSED])
-        self.extensions = list(extensions.values())
+        self.add_kernels(kernels, compiled)
+        self.extensions = [compiled]
         super().build_extensions()
 
-    def add_kernels(self, kernels: Extension, fused: Extension) -> None:
-        """Compile the builds of the kernels in parallel, and link them into `fused`."""
+    def add_kernels(self, kernels: Extension, compiled: Extension) -> None:
+        """Compile the builds of the kernels in parallel, and link them into `compiled`."""
         with ThreadPoolExecutor() as pool:
-            fused.extra_objects += pool.map(functools.partial(self.compile, kernels), self.builds)
-        fused.define_macros.append(("FILL_KERNELS", ",".join(each.function for each in self.builds)))
+            compiled.extra_objects += pool.map(functools.partial(self.compile, kernels), self.builds)
+        compiled.define_macros.append(("FILL_KERNELS", ",".join(each.function for each in self.builds)))
 
     def compile(self, kernels: Extension, build: Build) -> str:
         """Compile the kernels for a CPU, and return the object."""

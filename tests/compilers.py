@@ -32,8 +32,8 @@ STRING_H = "void *memcpy(void *, const void *, size_t);\n"  # of all of the C li
 
 
 def test(root: Path, compiler: str) -> None:
-    """Test the extensions in the copy, and that this compiler built them: its name and its lanes."""
-    show = "from lenet._fused import lenet5; facts = [*lenet5.BUILDS.values()][0].build()"
+    """Test the extension in the copy, and that this compiler built them: its name and its lanes."""
+    show = "from lenet._compiled import BUILDS; facts = [*BUILDS.values()][0].build()"
     show += "; print(facts['compiler'].split()[0], facts['lanes'], end='')"
     found = subprocess.run(
         [sys.executable, "-c", show], cwd=root, env=environment(root), check=True, capture_output=True, text=True

@@ -18,9 +18,8 @@ PACKAGE = Path(lenet.__file__).parent
 # counts as one package, and a part of a package may have a place of its own.
 ORDER = [
     ["errors", "_pyinstaller"],
-    ["_bar, _checks, _extras, _files, _flat, _lazy, _mnist_form"],
+    ["_bar, _checks, _extras, _files, _flat, _lazy, _mnist_form", "_compiled"],
     [
-        "_conv",
         "init, losses",
         "_fused",
         "reading.pictures, reading.pixels, reading.ink, reading.sheet, reading.strokes, reading.single_digit",

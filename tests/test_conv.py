@@ -5,7 +5,7 @@ import pytest
 import reference
 from guarded import Arrays
 
-from lenet import _conv
+from lenet import _compiled
 
 # N, C, H, W, KH, KW
 PATCHES = [
@@ -46,14 +46,14 @@ def columns_shape(N, C, H, W, KH, KW):
 @pytest.mark.parametrize("shape", PATCHES, ids=str)
 def test_im2col(arrays, shape):
     x, out = arrays.input(*shape[:4]), arrays.output(*columns_shape(*shape))
-    _conv.im2col(x, *shape[4:], out)
+    _compiled.im2col(x, *shape[4:], out)
     np.testing.assert_array_equal(out, reference.im2col(x, *shape[4:]))
 
 
 @pytest.mark.parametrize("shape", PATCHES, ids=str)
 def test_col2im_adds(arrays, shape):
     columns, out = arrays.input(*columns_shape(*shape)), arrays.output(*shape[:4], value=7)
-    _conv.col2im(columns, *shape[4:], out)
+    _compiled.col2im(columns, *shape[4:], out)
     arrays.assert_close(out, 7 + reference.col2im(columns.astype(np.float64), shape[:4], *shape[4:]))
 
 
@@ -62,7 +62,7 @@ def test_avg_pool2d_forward(arrays, shape):
     x = arrays.input(*shape[:4])
     expected = reference.avg_pool2d(x.astype(np.float64), *shape[4:])
     out = arrays.output(*expected.shape)
-    _conv.avg_pool2d_forward(x, *shape[4:], out)
+    _compiled.avg_pool2d_forward(x, *shape[4:], out)
     arrays.assert_close(out, expected)
 
 
@@ -70,5 +70,5 @@ def test_avg_pool2d_forward(arrays, shape):
 def test_avg_pool2d_backward_adds(arrays, shape):
     dy = arrays.input(*reference.avg_pool2d(np.zeros(shape[:4]), *shape[4:]).shape)
     dx = arrays.output(*shape[:4], value=7)
-    _conv.avg_pool2d_backward(dy, *shape[4:], dx)
+    _compiled.avg_pool2d_backward(dy, *shape[4:], dx)
     arrays.assert_close(dx, 7 + reference.avg_pool2d_backward(dy.astype(np.float64), shape[:4], *shape[4:]))

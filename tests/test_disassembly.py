@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from toolchain import makes_programs_for_this_machine
 
-from lenet._fused import lenet5
+from lenet import _compiled
 from lenet._fused.dispatch import available, kernels
 
 COMPILER = kernels().build()["compiler"]
@@ -89,7 +89,7 @@ def widest(instructions):
 @pytest.fixture(scope="module", params=[name for name in available() if name in TILES])
 def compiled(request):
     """A build and its functions, which have the names of those of the other builds, but other registers."""
-    found = functions(lenet5.__file__)
+    found = functions(_compiled.__file__)
     if not found:
         pytest.skip("the extension is stripped of its names")
     registers = {"x86-64-v2": "xmm", "x86-64-v3": "ymm", "x86-64-v4": "zmm"}.get(request.param, "")
@@ -145,8 +145,8 @@ def neon(tmp_path_factory):
         "CC": f"{CROSS}gcc", "LDSHARED": f"{CROSS}gcc -shared", "_PYTHON_HOST_PLATFORM": "linux-aarch64",
         "CFLAGS": f"-isystem {folder / 'include'}",
     }  # fmt: skip
-    build(root, "_fused.lenet5", "_fused.kernels", env=environment)
-    return functions(next(root.glob("src/lenet/_fused/lenet5.*so")), CROSS)
+    build(root, env=environment)
+    return functions(next(root.glob("src/lenet/_compiled.*so")), CROSS)
 
 
 @pytest.mark.release

@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
-    if not each.name.rpartition(".")[2].startswith(("_conv", "_distort", "lenet5", "__main__", "hook-"))
+    if not each.name.rpartition(".")[2].startswith(("_compiled", "__main__", "hook-"))
 ]
 
 

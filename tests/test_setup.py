@@ -1,4 +1,4 @@
-"""setup.py chooses the extensions, the compiler and the ABI of each platform; nothing is compiled here."""
+"""setup.py chooses the builds, the compiler and the ABI of each platform; nothing is compiled here."""
 
 import os
 import platform
@@ -100,8 +100,8 @@ def command(setup, compiler):
 
 
 def fused(made):
-    """Return the objects that are linked into the network's extension, and the functions that fill in its tables."""
-    (found,) = (each for each in made.extensions if each.name.startswith("lenet._fused."))
+    """Return the objects that are linked into the extension, and the functions that fill in its tables."""
+    (found,) = made.extensions
     return found.extra_objects, dict(found.define_macros)["FILL_KERNELS"]
 
 

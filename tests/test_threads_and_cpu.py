@@ -81,7 +81,7 @@ def level(monkeypatch):
     """Pretend that this CPU is of another x86-64 level."""
 
     def pretend(level):
-        monkeypatch.setattr(dispatch.lenet5, "BUILDS", {f"x86-64-v{n}": None for n in range(2, level + 1)})
+        monkeypatch.setattr(dispatch._compiled, "BUILDS", {f"x86-64-v{n}": None for n in range(2, level + 1)})
 
     return pretend
 
@@ -117,7 +117,7 @@ def test_the_level_of_this_cpu_is_the_one_that_the_kernel_reports():
     level = 1
     while level < 4 and LEVELS[level + 1] <= flags:
         level += 1
-    assert list(dispatch.lenet5.BUILDS) == [f"x86-64-v{n}" for n in range(2, level + 1)]
+    assert list(dispatch._compiled.BUILDS) == [f"x86-64-v{n}" for n in range(2, level + 1)]
 
 
 def test_a_cpu_below_the_minimum_is_an_error(level):
@@ -127,7 +127,7 @@ def test_a_cpu_below_the_minimum_is_an_error(level):
 
 
 def test_another_architecture_has_its_one_build(monkeypatch):
-    monkeypatch.setattr(dispatch.lenet5, "BUILDS", {"aarch64": None})
+    monkeypatch.setattr(dispatch._compiled, "BUILDS", {"aarch64": None})
     monkeypatch.delenv("LENET_CPU", raising=False)
     assert dispatch.chosen() == "aarch64"
     monkeypatch.setenv("LENET_CPU", "x86-64-v3")
@@ -440,11 +440,9 @@ def test_importing_and_predicting_start_no_thread_and_import_no_extra():
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
-def test_the_extensions_leave_the_gil_off():
+def test_the_extension_leaves_the_gil_off():
     """A module that does not declare itself for it turns it on, and warns."""
-    names = ["_cython", "_conv", "training.augment._distort", "_fused.lenet5"]
-    imports = "".join(f"import lenet.{name}\n" for name in names)
-    done = run(f"{imports}import sys; print(sys._is_gil_enabled())", PYTHON_GIL="")
+    done = run("import lenet._compiled, sys; print(sys._is_gil_enabled())", PYTHON_GIL="")
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 

@@ -8,14 +8,11 @@ Axes: N images, C channels, H x W input pixels, OH x OW output pixels, KH x KW k
 A `d` before a name is the gradient of the loss with respect to it.
 """
 
-ctypedef fused real:
-    float
-    double
-
+from cython cimport floating     # float and double
 
 # Not noexcept: in a build with bounds checks (see setup.py), these functions raise IndexError.
 
-cdef void _im2col(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, real[:, :, ::1] out):
+cdef void _im2col(const floating[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, floating[:, :, ::1] out):
     """out[N, C KH KW, OH OW]: row d = (c, i, j) holds the pixel under weight (c, i, j) for every output pixel."""
     cdef Py_ssize_t N = x.shape[0], C = x.shape[1], H = x.shape[2], W = x.shape[3]
     cdef Py_ssize_t OH = H - KH + 1, OW = W - KW + 1
@@ -31,7 +28,7 @@ cdef void _im2col(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, real
                                 out[n, d, r * OW + s] = x[n, c, r + i, s + j]
 
 
-cdef void _col2im(const real[:, :, ::1] columns, Py_ssize_t KH, Py_ssize_t KW, real[:, :, :, ::1] out):
+cdef void _col2im(const floating[:, :, ::1] columns, Py_ssize_t KH, Py_ssize_t KW, floating[:, :, :, ::1] out):
     """The transpose of im2col: add each element of `columns` to the pixel of out[N, C, H, W] it came from."""
     cdef Py_ssize_t N = out.shape[0], C = out.shape[1], H = out.shape[2], W = out.shape[3]
     cdef Py_ssize_t OH = H - KH + 1, OW = W - KW + 1
@@ -47,12 +44,12 @@ cdef void _col2im(const real[:, :, ::1] columns, Py_ssize_t KH, Py_ssize_t KW, r
                                 out[n, c, r + i, s + j] += columns[n, d, r * OW + s]
 
 
-cdef void _avg_pool2d_forward(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW,
-                              real[:, :, :, ::1] out):
+cdef void _avg_pool2d_forward(const floating[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH,
+                              Py_ssize_t SW, floating[:, :, :, ::1] out):
     """out[N, C, OH, OW]: the mean of each window of x[N, C, H, W]."""
     cdef Py_ssize_t N = out.shape[0], C = out.shape[1], OH = out.shape[2], OW = out.shape[3]
     cdef Py_ssize_t n, c, i, j, r, s
-    cdef real total
+    cdef floating total
     with nogil:
         for n in range(N):
             for c in range(C):
@@ -65,8 +62,8 @@ cdef void _avg_pool2d_forward(const real[:, :, :, ::1] x, Py_ssize_t KH, Py_ssiz
                         out[n, c, r, s] = total / (KH * KW)
 
 
-cdef void _avg_pool2d_backward(const real[:, :, :, ::1] dy, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW,
-                               real[:, :, :, ::1] dx):
+cdef void _avg_pool2d_backward(const floating[:, :, :, ::1] dy, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH,
+                               Py_ssize_t SW, floating[:, :, :, ::1] dx):
     """Add to every pixel of a window of dx[N, C, H, W] its equal share of dy[N, C, OH, OW]."""
     cdef Py_ssize_t N = dy.shape[0], C = dy.shape[1], OH = dy.shape[2], OW = dy.shape[3]
     cdef Py_ssize_t n, c, i, j, r, s

@@ -31,7 +31,7 @@ def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLi
 
 
 class LayerwiseKernels:
-    """The layers of a network in place of a build of the fused kernels, whose functions lenet5.pyi lists.
+    """The layers of a network in place of a build of the fused kernels, whose functions _compiled.pyi lists.
 
     They serve LeNet5 in float64, which is for checking gradients, and LeNet1998. The layers share their
     parameters with the flat vector, so the methods ignore `parameters`. They ignore `work` as well, and add in the

@@ -3,9 +3,9 @@
 Mutants are made so, and the faults that prove that a sanitizer sees them:
 
     copy = copy_tree(tmp_path / "copy")
-    build(copy)                                              # each extension, as setup.py builds it
+    build(copy)                                              # the extension, as setup.py builds it
     with changed(copy, Change("_conv.pyx", "total / (KH * KW)", "total")):
-        build(copy, "_conv", flags=["-O1"])                      # that one anew
+        build(copy, flags=["-O1"])
     subprocess.run([...], cwd=copy, env=environment(copy))   # imports lenet from the copy
 """
 
@@ -22,8 +22,8 @@ from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".nox", ".*_cache", ".hypothesis", ".coverage*", "__pycache__", "*.so", "_*.c", "lenet5.c",
-    "kernels.c", "*.egg-info", "build", "dist", "runs", "findings",
+    ".git", ".venv", ".nox", ".*_cache", ".hypothesis", ".coverage*", "__pycache__", "*.so", "_*.c", "kernels.c",
+    "*.egg-info", "build", "dist", "runs", "findings",
 )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def copy_tree(target: Path) -> Path:
 
 @contextmanager
 def changed(root: Path, change: Change) -> Iterator[None]:
-    """Make the change in the copy for a while; the extensions do not change until `build`."""
+    """Make the change in the copy for a while; the extension does not change until `build`."""
     path = root / "src" / "lenet" / change.file
     text = path.read_text("utf-8")
     path.write_text(change.apply(text), "utf-8")
@@ -67,13 +67,13 @@ def environment(root: Path, **more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1"} | more
 
 
-def build(root: Path, *names: str, flags: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
-    """Build the named extensions (`_conv`; by default all of them) in place. `_fused.lenet5` contains `_fused.kernels`.
+def build(root: Path, flags: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
+    """Build the extension in place.
 
     The compiler and the linker get the flags after those of setup.py, so that `-O1` replaces its `-O3`; setup.py
     itself gets the variables of `env`, such as LENET_BOUNDSCHECK or CC. Raises BuildError.
     """
-    command = [sys.executable, __file__, ",".join(names), *flags]
+    command = [sys.executable, __file__, *flags]
     done = subprocess.run(
         command, cwd=root, env=environment(root, **(env or {})), capture_output=True, text=True, check=False
     )
@@ -81,19 +81,17 @@ def build(root: Path, *names: str, flags: Sequence[str] = (), env: Mapping[str, 
         raise BuildError(done.stdout + done.stderr)
 
 
-def _run_setup(names: str, *flags: str) -> None:
-    """Run the setup.py of the current folder, with nothing but the named extensions (all, if "") and more flags."""
+def _run_setup(*flags: str) -> None:
+    """Run the setup.py of the current folder, with more flags."""
     from Cython.Build import cythonize
 
-    def some(extensions, **options):
-        known = {each.name.removeprefix("lenet."): each for each in extensions}
-        chosen = [known[name] for name in names.split(",")] if names else extensions
-        for each in chosen:
+    def flagged(extensions, **options):
+        for each in extensions:
             each.extra_compile_args += flags
             each.extra_link_args += flags
-        return cythonize(chosen, **options)
+        return cythonize(extensions, **options)
 
-    with mock.patch("Cython.Build.cythonize", some), mock.patch("sys.argv", ["setup.py", "build_ext", "--inplace"]):
+    with mock.patch("Cython.Build.cythonize", flagged), mock.patch("sys.argv", ["setup.py", "build_ext", "--inplace"]):
         runpy.run_path("setup.py", run_name="__main__")
 
 

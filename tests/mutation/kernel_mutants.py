@@ -10,15 +10,10 @@ from tests.mutation.building import Change
 
 
 class Mutant(NamedTuple):
-    """A change, and what is tested with it: the fused network on a CPU, or another extension."""
+    """A change, and what is tested with it: the fused network on a CPU, the layers, or the distortions."""
 
     change: Change
     tested: str
-
-    @property
-    def extensions(self) -> tuple[str, ...]:
-        """The extensions that are built with the change."""
-        return ("_fused.kernels", "_fused.lenet5") if self.tested.startswith("x86-64") else (self.tested,)
 
 
 def _of(file: str, *mutants: tuple[str, str, str], tested: str = "x86-64-v3") -> dict[str, Mutant]:
@@ -40,7 +35,7 @@ LAYERS = _of(
      "total += x[n, c, r * SW + i, s * SH + j]"),
     ("pool-dx-without-share", "dy[n, c, r, s] / (KH * KW)", "dy[n, c, r, s]"),
     ("pool-dx-assigned", "dx[n, c, r * SH + i, s * SW + j] += dy", "dx[n, c, r * SH + i, s * SW + j] = dy"),
-    tested="_conv",
+    tested="layers",
 )  # fmt: skip
 PRODUCTS = _of(
     "_fused/products.pxi",
@@ -185,6 +180,6 @@ DISTORTIONS = _of(
     ("ground-slopes-the-other-way", "+ pens[n, 5] * (y - 13.5)", "- pens[n, 5] * (y - 13.5)"),
     ("ink-on-top-of-the-ground", "(pens[n, 2] - ground / 255)", "pens[n, 2]"),
     ("black-turns-white", "min(max(<float> 0, level), <float> 255)", "min(level, <float> 255)"),
-    tested="training.augment._distort",
+    tested="distortions",
 )  # fmt: skip
 MUTANTS = LAYERS | SHAPE | PRODUCTS | STAGES | GRADIENTS | NETWORK | VECTORS | DISTORTIONS

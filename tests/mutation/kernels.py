@@ -19,11 +19,11 @@ from tests.mutation.kernel_mutants import MUTANTS, Mutant
 FLAGS = ["-O1"]  # is compiled in half the time, and computes the same
 KERNELS = ["tests/test_network.py", "-k"]
 TESTS = {
-    "_conv": ["tests/test_conv.py"],
+    "layers": ["tests/test_conv.py"],
     "x86-64-v2": [*KERNELS, "x86-64-v2 and not mnist"],
     "x86-64-v3": [*KERNELS, "x86-64-v3 and not mnist"],
     "x86-64-v4": [*KERNELS, "x86-64-v4 and not mnist"],
-    "training.augment._distort": ["tests/test_distortions.py"],
+    "distortions": ["tests/test_distortions.py"],
 }
 
 
@@ -46,7 +46,7 @@ def verdicts_of(tested: str, mutants: dict[str, Mutant]) -> dict[str, str]:
             sys.exit(f"The tests fail for {tested} as it is: {by}")
         for name, mutant in mutants.items():
             with changed(copy, mutant.change):
-                build(copy, *mutant.extensions, flags=FLAGS)
+                build(copy, flags=FLAGS)
             verdicts[name] = verdict(copy, tested)
             running.report(name, verdicts[name])
     return verdicts

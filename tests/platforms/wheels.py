@@ -3,7 +3,7 @@
     python -m tests.platforms.wheels dist                     # into that folder, by gcc's and zig's cross compilers
     python -m tests.platforms.wheels dist macosx-11.0-arm64   # that one only
 
-Each wheel is opened: every extension has to export its initialisation only, to need no library but those named here,
+Each wheel is opened: the extension has to export its initialisation only, to need no library but those named here,
 and to use only the stable ABI of Python 3.11 (abi3audit). On Linux, the C library has to be as old as manylinux2014's.
 Windows' wheel comes from `python -m tests.platforms.windows`, which leaves it in dist/cross.
 """
@@ -29,7 +29,7 @@ OTHERS = r"__Pyx_\w+|_init|_fini|_mh_dylib_header|__dso_handle"
 
 
 class Target(NamedTuple):
-    """A platform: its compiler, the libraries that its extensions may need, and the builds for its CPU."""
+    """A platform: its compiler, the libraries that the extension may need, and the builds for its CPU."""
 
     compiler: str
     libraries: str
@@ -78,27 +78,22 @@ def output(*command: str | Path) -> str:
 
 
 def check(wheel: Path, target: Target, folder: Path) -> str:
-    """Check the extensions of a wheel; return a line about it."""
+    """Check the extension of a wheel; return a line about it."""
     with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if name.endswith((".so", ".pyd"))]
-        archive.extractall(folder, names)
-    assert len(names) == 4, names
-    (fused,) = (folder / name for name in names if "/lenet5." in name)
-    assert len(set(re.findall(BUILD, fused.read_bytes()))) == target.builds
-    libraries: set[str] = set()
-    for name in names:
-        path = folder / name
-        needed = output("llvm-readobj", "--needed-libs", path).partition("NeededLibraries [")[2]
-        lines = {line.strip() for line in needed.splitlines()} - {"", "]"}
-        libraries |= {line for line in lines if not line.endswith(path.name)}  # Apple's linker lists the extension too
-        exported, initialisation = exports(path), f"PyInit_{path.name.partition('.')[0]}"
-        assert initialisation in exported, f"{name} does not export its initialisation"
-        more = exported - {initialisation}
-        assert all(re.fullmatch(OTHERS, each) for each in more), more
-        if path.suffix == ".pyd":  # gcc's stack may be less aligned than these moves require
-            aligned = re.search(r"\bvmov(aps|apd|dqa\w*)\b.*%[yz]mm", output("llvm-objdump", "-d", path))
-            assert aligned is None, f"{name} has an aligned move: {aligned[0]}"
-        assert newest_libc(path) <= (2, 17), f"{name} needs libc {newest_libc(path)}"
+        (name,) = (name for name in archive.namelist() if name.endswith((".so", ".pyd")))
+        path = Path(archive.extract(name, folder))
+    assert len(set(re.findall(BUILD, path.read_bytes()))) == target.builds
+    needed = output("llvm-readobj", "--needed-libs", path).partition("NeededLibraries [")[2]
+    lines = {line.strip() for line in needed.splitlines()} - {"", "]"}
+    libraries = {line for line in lines if not line.endswith(path.name)}  # Apple's linker lists the extension too
+    exported = exports(path)
+    assert "PyInit__compiled" in exported, f"{name} does not export its initialisation"
+    more = exported - {"PyInit__compiled"}
+    assert all(re.fullmatch(OTHERS, each) for each in more), more
+    if path.suffix == ".pyd":  # gcc's stack may be less aligned than these moves require
+        aligned = re.search(r"\bvmov(aps|apd|dqa\w*)\b.*%[yz]mm", output("llvm-objdump", "-d", path))
+        assert aligned is None, f"{name} has an aligned move: {aligned[0]}"
+    assert newest_libc(path) <= (2, 17), f"{name} needs libc {newest_libc(path)}"
     assert all(re.fullmatch(target.libraries, each) for each in libraries), libraries
     output("abi3audit", "--strict", wheel)
     return f"{wheel.name}: {wheel.stat().st_size:,} bytes, needs {', '.join(sorted(libraries)) or 'nothing'}"

@@ -103,12 +103,12 @@ def plant(root: Path, watch: Watch) -> None:
     """Plant each fault in the copy; exit with an error if it is not found."""
     for fault, report in watch.faults.items():
         with changed(root, fault):
-            build(root, "training.augment._distort", flags=watch.flags, env=watch.building)
+            build(root, flags=watch.flags, env=watch.building)
             found = run(root, watch, ["-x", "-s", "-p", "no:cacheprovider", "tests/test_distortions.py"])
         if not found.failed or report not in found.output + found.reports:
             raise SystemExit(f"The planted fault was not found: {fault}\n{found.output}{found.reports}")
         print(f"The planted fault was found: {report}.", flush=True)
-    build(root, "training.augment._distort", flags=watch.flags, env=watch.building)
+    build(root, flags=watch.flags, env=watch.building)
 
 
 class Outcome(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet._compiled import Build
 from lenet._flat import FlatDict
 from lenet._fused.dispatch import kernels
-from lenet._fused.lenet5 import Build
 from lenet._fused.threads import check_n_jobs, resolve_n_jobs, run_chunks
 from lenet.errors import InputError
 

@@ -7,14 +7,13 @@ import sys
 
 import numpy as np
 
-from lenet import __version__
-from lenet._fused import lenet5
+from lenet import __version__, _compiled
 from lenet.errors import ConfigurationError
 
 
-def available() -> dict[str, lenet5.Build]:
+def available() -> dict[str, _compiled.Build]:
     """Return the builds that this CPU can run, best first: {name for LENET_CPU: build}."""
-    builds = dict(reversed(lenet5.BUILDS.items()))
+    builds = dict(reversed(_compiled.BUILDS.items()))
     if not builds:
         raise ConfigurationError(
             "This CPU lacks x86-64-v2 (SSE4.2, since 2009), which lenet and NumPy require. Use a newer CPU."
@@ -37,7 +36,7 @@ def chosen() -> str:
 
 
 @functools.cache
-def kernels() -> lenet5.Build:
+def kernels() -> _compiled.Build:
     """Return the kernels for this CPU, which compute in float32."""
     return available()[chosen()]
 

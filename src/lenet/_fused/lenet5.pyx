@@ -5,12 +5,10 @@
 Every method takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates:
 `lenet._fused.batches` does both, and passes `work`, scratch memory of the length that `learn_work` returns.
 
-The computation is in kernels.pyx, which setup.py compiles once for each CPU level and links to this module.
+The computation is in kernels.pyx, which setup.py compiles once for each CPU level and links to `lenet._compiled`.
 `lenet._fused.dispatch` chooses a build. In float64, `lenet._layerwise` takes the place of a build.
 """
 from lenet._fused.kernels cimport Images, Kernels, real
-
-include "shape.pxi"
 
 cdef extern from "cpu.h":
     int lenet_x86_64_level()

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet import _conv
+from lenet import _compiled
 from lenet._checks import generator_or_new, size, tensor
 from lenet.errors import InputError
 from lenet.layers.base import Array, Backward, Layer
@@ -58,11 +58,11 @@ class AvgPool2d(Layer):
     def forward(self, x: Array) -> tuple[Array, Backward]:
         x = tensor(x, self.dtype, (None,) * 4)
         y = np.empty((len(x), *self.output_shape(x.shape[1:])), self.dtype)
-        _conv.avg_pool2d_forward(x, *self.kernel_size, *self.stride, y)
+        _compiled.avg_pool2d_forward(x, *self.kernel_size, *self.stride, y)
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             dx = np.zeros_like(x)
-            _conv.avg_pool2d_backward(tensor(dy, self.dtype, y.shape, "dy"), *self.kernel_size, *self.stride, dx)
+            _compiled.avg_pool2d_backward(tensor(dy, self.dtype, y.shape, "dy"), *self.kernel_size, *self.stride, dx)
             return dx, {}
 
         return y, backward

@@ -12,7 +12,6 @@ ctypedef fused level:       # not float: a third copy of the loop would enlarge 
     double
 
 cdef enum:
-    SIDE = 28
     KNOTS = 4       # a bend is defined at 4 x 4 points
 
 

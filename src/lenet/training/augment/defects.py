@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet import _checks
+from lenet import _checks, _compiled
 from lenet._checks import SIDE
 from lenet.errors import InputError, InputTypeError
-from lenet.training.augment import _distort
 
 Image = NDArray[np.float32]  # (28, 28), in [0, 1]
 Random = np.random.Generator
@@ -232,7 +231,7 @@ def _misplacement(image: Image, rng: Random) -> NDArray[Any]:
     maps = np.array([[[cos, slant * cos - sin, shift[0]], [sin, slant * sin + cos, shift[1]]]])
     images = image[np.newaxis].astype(np.float64)
     out = np.empty_like(images)
-    _distort.affine(images, maps, out)
+    _compiled.affine(images, maps, out)
     return np.asarray(out[0], np.float32)
 
 

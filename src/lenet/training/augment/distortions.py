@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet import _checks
+from lenet import _checks, _compiled
 from lenet._fused.batches import Distortions
 from lenet.errors import InputError
-from lenet.training.augment import _distort
 from lenet.training.augment.defects import checked_seeds, random_defects, spoil
 
 # Within these limits, a digit keeps its class: degrees, factors, horizontal shear, pixels.
@@ -147,7 +146,7 @@ class AffineMaps:
         maps = _checks.tensor(self.maps, np.float64, (len(given), 2, 3), "maps")
         kernel_dtype = np.uint8 if dtype == np.uint8 else np.float64
         out = np.empty(given.shape, kernel_dtype)
-        _distort.affine(_checks.plain(given, kernel_dtype), maps, out)
+        _compiled.affine(_checks.plain(given, kernel_dtype), maps, out)
         return out.astype(dtype, copy=False)
 
 
@@ -243,7 +242,7 @@ class Variations:
             raise InputError("pens contains NaN or infinite values; expected finite numbers.")
         seeds = checked_seeds(self.seeds, n).astype(np.uint64)
         out = np.empty_like(pixels)
-        _distort.vary(pixels, maps, bends, pens, seeds, out)
+        _compiled.vary(pixels, maps, bends, pens, seeds, out)
         return out
 
 

@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -33,3 +34,18 @@ class Build:
     ) -> None: ...
 
 BUILDS: dict[str, Build]
+
+def im2col(x: Array, KH: int, KW: int, out: Array, /) -> None: ...
+def col2im(columns: Array, KH: int, KW: int, out: Array, /) -> None: ...
+def avg_pool2d_forward(x: Array, KH: int, KW: int, SH: int, SW: int, out: Array, /) -> None: ...
+def avg_pool2d_backward(dy: Array, KH: int, KW: int, SH: int, SW: int, dx: Array, /) -> None: ...
+def affine(images: NDArray[Any], maps: NDArray[np.float64], out: NDArray[Any], /) -> None: ...
+def vary(
+    images: NDArray[np.uint8],
+    maps: NDArray[np.float64],
+    bends: NDArray[np.float32],
+    pens: NDArray[np.float32],
+    seeds: NDArray[np.uint64],
+    out: NDArray[np.uint8],
+    /,
+) -> None: ...
