@@ -24,31 +24,31 @@ def pad(x, padding):
     return padded
 
 
-def im2col(x, KH, KW, padding=0):
-    """columns[N, C KH KW, OH OW]: the pixel that each weight meets, for each output pixel."""
+def im2col(x, K, padding=0):
+    """columns[N, C K K, OH OW]: the pixel that each weight meets, for each output pixel."""
     padded = pad(x, padding)
     N, C, H, W = padded.shape
-    OH, OW = H - KH + 1, W - KW + 1
-    columns = np.zeros((N, C * KH * KW, OH * OW))
+    OH, OW = H - K + 1, W - K + 1
+    columns = np.zeros((N, C * K * K, OH * OW))
     for n in range(N):
         for c in range(C):
-            for i in range(KH):
-                for j in range(KW):
+            for i in range(K):
+                for j in range(K):
                     for row in range(OH):
                         for column in range(OW):
-                            weight, pixel = (c * KH + i) * KW + j, row * OW + column
+                            weight, pixel = (c * K + i) * K + j, row * OW + column
                             columns[n, weight, pixel] = padded[n, c, row + i, column + j]
     return columns
 
 
-def col2im(columns, shape, KH, KW, padding=0):
-    """x[N, C, H, W]: every element of columns[N, C KH KW, OH OW] added to the pixel that im2col took it from."""
+def col2im(columns, shape, K, padding=0):
+    """x[N, C, H, W]: every element of columns[N, C K K, OH OW] added to the pixel that im2col took it from."""
     N, C, H, W = shape
     padded = np.zeros((N, C, H + 2 * padding, W + 2 * padding))
-    OH, OW = H + 2 * padding - KH + 1, W + 2 * padding - KW + 1
-    parts = columns.reshape(N, C, KH, KW, OH, OW)
-    for i in range(KH):
-        for j in range(KW):
+    OH, OW = H + 2 * padding - K + 1, W + 2 * padding - K + 1
+    parts = columns.reshape(N, C, K, K, OH, OW)
+    for i in range(K):
+        for j in range(K):
             for row in range(OH):
                 for column in range(OW):
                     padded[:, :, row + i, column + j] += parts[:, :, i, j, row, column]

@@ -7,17 +7,17 @@ from guarded import Arrays
 
 from lenet import _compiled
 
-# N, C, H, W, KH, KW
+# N, C, H, W, K
 PATCHES = [
-    (1, 1, 1, 1, 1, 1),
-    (1, 1, 5, 7, 5, 5),
-    (3, 3, 7, 6, 3, 3),
-    (1, 4, 6, 5, 3, 5),
-    (2, 4, 5, 6, 5, 3),
-    (1, 1, 32, 32, 5, 5),  # C1, padded
-    (2, 6, 14, 14, 5, 5),  # C3
-    (3, 16, 5, 5, 5, 5),  # C5
-    (0, 2, 6, 6, 3, 3),
+    (1, 1, 1, 1, 1),
+    (1, 1, 5, 7, 5),
+    (3, 3, 7, 6, 3),
+    (1, 4, 6, 5, 5),
+    (2, 4, 5, 6, 2),
+    (1, 1, 32, 32, 5),  # C1, padded
+    (2, 6, 14, 14, 5),  # C3
+    (3, 16, 5, 5, 5),  # C5
+    (0, 2, 6, 6, 3),
 ]
 # N, C, H, W, KH, KW, SH, SW
 POOLINGS = [
@@ -39,8 +39,8 @@ def arrays(request):
     made.check_guards()
 
 
-def columns_shape(N, C, H, W, KH, KW):
-    return N, C * KH * KW, (H - KH + 1) * (W - KW + 1)
+def columns_shape(N, C, H, W, K):
+    return N, C * K * K, (H - K + 1) * (W - K + 1)
 
 
 @pytest.mark.parametrize("shape", PATCHES, ids=str)

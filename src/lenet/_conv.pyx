@@ -3,8 +3,8 @@
 `lenet.layers` validates, allocates and pads; these kernels fill the output and release the GIL.
 They check neither shapes nor bounds, and write beyond an output that is too small: call them through `lenet.layers`.
 
-Axes: N images, C channels, H x W input pixels, OH x OW output pixels, KH x KW kernel or window, SH x SW stride. Weight
-(i, j) of a kernel multiplies the input pixel (r + i, s + j) for the output pixel (r, s).
+Axes: N images, C channels, H x W input pixels, OH x OW output pixels, K x K kernel, KH x KW window, SH x SW stride.
+Weight (i, j) of a kernel multiplies the input pixel (r + i, s + j) for the output pixel (r, s).
 A `d` before a name is the gradient of the loss with respect to it.
 """
 
@@ -12,33 +12,33 @@ from cython cimport floating     # float and double
 
 # Not noexcept: in a build with bounds checks (see setup.py), these functions raise IndexError.
 
-cdef void _im2col(const floating[:, :, :, ::1] x, Py_ssize_t KH, Py_ssize_t KW, floating[:, :, ::1] out):
-    """out[N, C KH KW, OH OW]: row d = (c, i, j) holds the pixel under weight (c, i, j) for every output pixel."""
+cdef void _im2col(const floating[:, :, :, ::1] x, Py_ssize_t K, floating[:, :, ::1] out):
+    """out[N, C K K, OH OW]: row d = (c, i, j) holds the pixel under weight (c, i, j) for every output pixel."""
     cdef Py_ssize_t N = x.shape[0], C = x.shape[1], H = x.shape[2], W = x.shape[3]
-    cdef Py_ssize_t OH = H - KH + 1, OW = W - KW + 1
+    cdef Py_ssize_t OH = H - K + 1, OW = W - K + 1
     cdef Py_ssize_t n, c, d, i, j, r, s
     with nogil:
         for n in range(N):
             for c in range(C):
-                for i in range(KH):
-                    for j in range(KW):
-                        d = (c * KH + i) * KW + j
+                for i in range(K):
+                    for j in range(K):
+                        d = (c * K + i) * K + j
                         for r in range(OH):
                             for s in range(OW):
                                 out[n, d, r * OW + s] = x[n, c, r + i, s + j]
 
 
-cdef void _col2im(const floating[:, :, ::1] columns, Py_ssize_t KH, Py_ssize_t KW, floating[:, :, :, ::1] out):
+cdef void _col2im(const floating[:, :, ::1] columns, Py_ssize_t K, floating[:, :, :, ::1] out):
     """The transpose of im2col: add each element of `columns` to the pixel of out[N, C, H, W] it came from."""
     cdef Py_ssize_t N = out.shape[0], C = out.shape[1], H = out.shape[2], W = out.shape[3]
-    cdef Py_ssize_t OH = H - KH + 1, OW = W - KW + 1
+    cdef Py_ssize_t OH = H - K + 1, OW = W - K + 1
     cdef Py_ssize_t n, c, d, i, j, r, s
     with nogil:
         for n in range(N):
             for c in range(C):
-                for i in range(KH):
-                    for j in range(KW):
-                        d = (c * KH + i) * KW + j
+                for i in range(K):
+                    for j in range(K):
+                        d = (c * K + i) * K + j
                         for r in range(OH):
                             for s in range(OW):
                                 out[n, c, r + i, s + j] += columns[n, d, r * OW + s]
@@ -79,18 +79,18 @@ cdef void _avg_pool2d_backward(const floating[:, :, :, ::1] dy, Py_ssize_t KH, P
 
 # ---- for Python: the kernel for the type of the output. Fused `def` functions would enlarge the wheel by 8 KB. ----
 
-def im2col(x, Py_ssize_t KH, Py_ssize_t KW, out, /):
+def im2col(x, Py_ssize_t K, out, /):
     if out.itemsize == sizeof(float):
-        _im2col[float](x, KH, KW, out)
+        _im2col[float](x, K, out)
     else:
-        _im2col[double](x, KH, KW, out)
+        _im2col[double](x, K, out)
 
 
-def col2im(columns, Py_ssize_t KH, Py_ssize_t KW, out, /):
+def col2im(columns, Py_ssize_t K, out, /):
     if out.itemsize == sizeof(float):
-        _col2im[float](columns, KH, KW, out)
+        _col2im[float](columns, K, out)
     else:
-        _col2im[double](columns, KH, KW, out)
+        _col2im[double](columns, K, out)
 
 
 def avg_pool2d_forward(x, Py_ssize_t KH, Py_ssize_t KW, Py_ssize_t SH, Py_ssize_t SW, out, /):

@@ -95,7 +95,7 @@ def conv2d(random, rng, dtype, inputs):
 def conv2d_backward(random, rng, dtype, inputs):
     layer, shape = _conv(random, rng, dtype)
     x = rng.normal(size=(inputs, *shape)).astype(dtype)
-    weight, sizes = np.float64(layer.parameters["weight"]), (*(layer.kernel_size,) * 2, layer.padding)
+    weight, sizes = np.float64(layer.parameters["weight"]), (layer.kernel_size, layer.padding)
 
     def backward(dy):
         patches = np.einsum("rnohw,ocij->rncijhw", dy, weight, optimize=True)
@@ -196,7 +196,7 @@ def patches_added(random, rng, dtype, inputs):
     _, height, width = layer.output_shape(shape[1:])
 
     def images(columns):
-        return (_folded(lambda x: reference.col2im(x, (len(x), *shape[1:]), size, size, padding), columns),)
+        return (_folded(lambda x: reference.col2im(x, (len(x), *shape[1:]), size, padding), columns),)
 
     inner = (shape[0], shape[1] * size**2, height * width)
     return Operation(inner, lambda x, _: (col2im(x, shape, size, padding, dtype),), images)

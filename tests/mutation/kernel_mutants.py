@@ -23,10 +23,7 @@ def _of(file: str, *mutants: tuple[str, str, str], tested: str = "x86-64-v3") ->
 LAYERS = _of(
     "_conv.pyx",
     ("im2col-row-and-column-swapped", "x[n, c, r + i, s + j]\n", "x[n, c, r + j, s + i]\n"),
-    ("im2col-rows-by-the-height", "d = (c * KH + i) * KW + j\n                        for r in range(OH):\n"
-     "                            for s in range(OW):\n                                out[n, d",
-     "d = (c * KW + i) * KH + j\n                        for r in range(OH):\n"
-     "                            for s in range(OW):\n                                out[n, d"),
+    ("im2col-pixels-by-the-height", "out[n, d, r * OW + s]", "out[n, d, r * OH + s]"),
     ("col2im-assigned", "out[n, c, r + i, s + j] += columns", "out[n, c, r + i, s + j] = columns"),
     ("col2im-first-image-only", "columns[n, d, r * OW + s]", "columns[0, d, r * OW + s]"),
     ("pool-without-share", "total / (KH * KW)", "total"),

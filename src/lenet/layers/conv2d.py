@@ -283,7 +283,7 @@ def _columns(x: Array, size: int, padding: int) -> Array:
         x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     n, channels, height, width = x.shape
     columns = np.empty((n, channels * size**2, (height - size + 1) * (width - size + 1)), x.dtype)
-    _compiled.im2col(x, size, size, columns)
+    _compiled.im2col(x, size, columns)
     return columns
 
 
@@ -291,5 +291,5 @@ def _pixels(columns: Array, shape: tuple[int, ...], size: int, padding: int) -> 
     """Add validated columns to the pixels of images of `shape`."""
     n, channels, height, width = shape
     out = np.zeros((n, channels, height + 2 * padding, width + 2 * padding), columns.dtype)
-    _compiled.col2im(columns, size, size, out)
+    _compiled.col2im(columns, size, out)
     return out[:, :, padding : padding + height, padding : padding + width]
