@@ -402,6 +402,38 @@ def test_a_forked_child_predicts_with_threads_and_so_does_its_parent():
     assert output(FORK) == "fine\n"
 
 
+SMALL_STACKS = """
+import threading
+import numpy as np
+import lenet
+from fingerprint import draw_images, fingerprint, make_model
+images, model = draw_images(), make_model()
+recipe = lenet.training.RECIPES["wild"].with_changes(epochs=1)
+
+
+def results():
+    trained = lenet.LeNet5(seed=0)
+    lenet.train(trained, images, np.arange(len(images)) % 10, recipe, seed=0, n_jobs=2)
+    floats = fingerprint(model, images / np.float32(255), n_jobs=2)
+    found.append((fingerprint(model, images, n_jobs=2), floats, trained.parameters.flat.tobytes()))
+
+
+found = []
+threading.stack_size(65536)     # also that of the pool
+thread = threading.Thread(target=results)
+thread.start()
+thread.join()
+results()       # in the main thread
+print(found[0] == found[1])
+"""
+
+
+@pytest.mark.landing
+@pytest.mark.skipif(sys.platform != "linux", reason="64 KB of stack are measured on Linux")
+def test_threads_with_64_kb_of_stack_predict_and_train():
+    assert output(SMALL_STACKS) == "True\n"
+
+
 INTERRUPTED = """
 import _thread, signal, threading, time
 import numpy as np

@@ -73,6 +73,7 @@ cdef void FILL_KERNELS(Kernels* kernels) noexcept nogil:
     kernels.cpu, kernels.lanes, kernels.compiler = BUILD, LANES, COMPILED_BY
     kernels.multiply_adds = multiply_adds
     kernels.sigmoids = sigmoids
+    kernels.forward_bytes = sizeof(Scratch)
     kernels.forward = forward
     kernels.softmax = softmax
     kernels.learn_work = learn_work

@@ -2,12 +2,15 @@
 
 `lenet.layers` computes the same numbers layer by layer and is easier to read; a test compares the two.
 
-Every method takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates:
-`lenet._fused.batches` does both, and passes `work`, scratch memory of the length that `learn_work` returns.
+Every method takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates,
+except for the scratch memory of `logits`, which the stack of a small thread cannot hold. `lenet._fused.batches` does
+both, and passes `work`, scratch memory of the length that `learn_work` returns.
 
 The computation is in kernels.pyx, which setup.py compiles once for each CPU level and links to `lenet._compiled`.
 `lenet._fused.dispatch` chooses a build. In float64, `lenet._layerwise` takes the place of a build.
 """
+from libc.stdlib cimport free, malloc
+
 from lenet._fused.kernels cimport Images, Kernels, real
 
 cdef extern from "cpu.h":
@@ -73,10 +76,16 @@ cdef class Build:
     def logits(self, const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, real[:, ::1] out, /):
         """out[N, classes] = the logits of N images; x, mean and std are as for images_of."""
         cdef Images images
-        if x.shape[0]:
-            images = images_of(x, mean, std)
-            with nogil:
-                self.kernels.forward(&parameters[0], &images, x.shape[0], out.shape[1], &out[0, 0])
+        cdef real* work
+        if x.shape[0] == 0:
+            return
+        images = images_of(x, mean, std)
+        work = <real*> malloc(self.kernels.forward_bytes)
+        if not work:
+            raise MemoryError
+        with nogil:
+            self.kernels.forward(&parameters[0], &images, x.shape[0], out.shape[1], &out[0, 0], work)
+        free(work)
 
     def softmax(self, real[:, ::1] x, /):
         """x[N, classes] = the softmax of each row."""

@@ -45,7 +45,7 @@ cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes,
 # ---- logits --------------------------------------------------------------------------------------------
 
 cdef struct Scratch:
-    # The scratch memory of forward: 57 KB of stack.
+    # The scratch memory of forward.
     real image[IMAGE_SIZE]
     real c3_weight[C3_WEIGHTS]      # (tap, map)
     real sums[C1_MAPS * PLACES * MAX_LANES]     # of a band of C1, and then of a pair of rows of C3
@@ -57,10 +57,9 @@ cdef struct Scratch:
 
 
 cdef void forward(const real* parameters, const Images* x, Py_ssize_t N, Py_ssize_t classes,
-                  real* out) noexcept nogil:
+                  real* out, real* work) noexcept nogil:
     """out[N, classes] = the logits."""
-    cdef Scratch memory
-    cdef Scratch* w = <Scratch*> aligned(memory.image)
+    cdef Scratch* w = <Scratch*> aligned(work)
     cdef Py_ssize_t group, start, n, count
     memset(w.image, 0, IMAGE_SIZE * sizeof(real))
     transpose(True, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, w.c3_weight, C3_MAPS)
