@@ -158,6 +158,28 @@ def test_a_copy_learns(duplicate, model):
     np.testing.assert_array_equal(twin.logits(x), model.logits(x))
 
 
+class Named(LeNet5):
+    def __init__(self, name, **settings):
+        super().__init__(**settings)
+        self.name = name
+
+
+def test_a_copy_of_a_subclass_keeps_its_attributes(duplicate):
+    model = Named("first", seed=0)
+    model.name, model.note = "second", [1]
+    twin = duplicate(model)
+    assert (type(twin), twin.name, twin.note) == (Named, "second", [1])
+    np.testing.assert_array_equal(twin.parameters.flat, model.parameters.flat)
+
+
+def test_a_pickle_of_an_earlier_version_has_no_attributes(model):
+    state = model.__getstate__()
+    del state["attributes"]
+    twin = LeNet5.__new__(LeNet5)
+    twin.__setstate__(state)
+    np.testing.assert_array_equal(twin.parameters.flat, model.parameters.flat)
+
+
 def test_copies_of_the_parameters_stay_views_of_a_flat_vector(duplicate, model):
     twin = duplicate(model.parameters)
     twin.flat[...] = 3

@@ -203,6 +203,7 @@ class LeNet5:
         return f"{type(self).__name__}(dtype={self.dtype.name}, num_classes={self.num_classes})"
 
     def __getstate__(self) -> dict[str, Any]:
+        own = vars(LeNet5())  # the other attributes are the user's
         return {
             "lenet": __version__,
             "dtype": self.dtype.name,
@@ -211,11 +212,12 @@ class LeNet5:
             "mean": self.mean,
             "std": self.std,
             "metadata": dict(self.metadata),
+            "attributes": {name: value for name, value in vars(self).items() if name not in own},
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _checks.not_newer(state["lenet"], "LeNet5")
-        type(self).__init__(self, dtype=state["dtype"], num_classes=state["num_classes"])
+        LeNet5.__init__(self, dtype=state["dtype"], num_classes=state["num_classes"])
         parameters, flat = state["parameters"], self.parameters.flat
         if not isinstance(parameters, np.ndarray) or (parameters.shape, parameters.dtype) != (flat.shape, flat.dtype):
             raise WeightsError(
@@ -223,6 +225,7 @@ class LeNet5:
             )
         flat[...] = parameters
         self.mean, self.std, self.metadata = state["mean"], state["std"], dict(state["metadata"])
+        vars(self).update(state.get("attributes", {}))  # which earlier versions did not pickle
 
     def _layers(self) -> Iterable[tuple[str, Layer]]:
         return ((name, layer) for name, layers in self.stages for layer in layers)
