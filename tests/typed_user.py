@@ -4,6 +4,7 @@ from typing import Any, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 import lenet
 from lenet.data import Dataset
@@ -32,6 +33,7 @@ def read(path: str) -> str:
     except (DataError, OSError):
         return ""
     assert_type(lenet.reading.prepare(picture), NDArray[np.uint8])
+    assert_type(lenet.reading.prepare(Image.fromarray(picture)), NDArray[np.uint8])
     reading = assert_type(lenet.reading.read(picture), lenet.reading.Reading)
     for line in reading.lines:
         assert_type(line.confidence, float)

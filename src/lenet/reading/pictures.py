@@ -2,12 +2,13 @@
 
 import io
 import math
+import mmap
 import os
 import re
 import struct
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +18,6 @@ from lenet._extras import require
 from lenet.errors import DataError, InputError, InputTypeError
 from lenet.reading.pixels import grey_of_array, is_on_its_side, pixels_of
 
-PictureLike = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | ArrayLike  # or a Pillow image
 PixelsAndShape = tuple[NDArray[np.uint8], tuple[int, ...]]  # the shape is that of the whole picture
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
@@ -29,8 +29,19 @@ MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is c
 _MAX_COSTLY = {"WEBP": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
 
 
+class PillowImage(Protocol):
+    """A PIL.Image.Image, without importing Pillow."""
+
+    def getbands(self) -> tuple[str, ...]:
+        """Return the names of the channels."""
+
+
+PictureFile = str | os.PathLike[str] | os.PathLike[bytes] | bytes | bytearray | memoryview | mmap.mmap | BinaryIO
+PictureLike = PictureFile | PillowImage | ArrayLike
+
+
 def read_picture(
-    file: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+    file: PictureFile,
     *,
     colour: bool = False,
     largest: int = MAX_PIXELS,
@@ -42,7 +53,7 @@ def read_picture(
 
     Parameters
     ----------
-    file : str, path-like, bytes or seekable binary file
+    file : str, path-like, bytes, mmap or seekable binary file
         A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, or its content.
     colour : bool, default False
         Whether to return red, green and blue instead of grey levels.
@@ -62,8 +73,8 @@ def read_picture(
         than 100 times as long as the other, is a TIFF of several pages, or is a JPEG of more than 100
         scans; if a URL is given.
     InputError, InputTypeError
-        If an argument has another type, `largest` is not at least 1, or a path has a null character or more than 4,096
-        characters.
+        If an argument has another type, `largest` is not at least 1, a file is closed, or a path has more than 4,096
+        characters, or characters that no path can have.
     OSError
         If the file cannot be opened.
     MissingExtraError
@@ -81,12 +92,14 @@ def read_picture(
 def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX_PIXELS) -> PixelsAndShape:
     """Return the pixels of a file, as `read_picture`; a JPEG of more than `min_pixels` pixels is reduced."""
     is_path = isinstance(file, str | os.PathLike)
-    if isinstance(file, bytes | bytearray | memoryview):
+    if getattr(file, "closed", False):
+        raise InputError("The file is closed; expected an open file. Open it again.")
+    if isinstance(file, bytes | bytearray | memoryview | mmap.mmap):
         file = io.BytesIO(file)
     if not is_path and (isinstance(file, io.TextIOBase) or not hasattr(file, "seekable")):
         raise InputTypeError(f"file is of type {type(file).__name__}; expected a path, bytes or a binary file.")
     image_module = require("PIL.Image", "vision")
-    name = os.fspath(file) if is_path else "The file"
+    name = os.fsdecode(file) if is_path else "The file"
     if "\0" in name or len(name) > _MAX_PATH:
         raise InputError(
             f"The path starts with {name[:20]!r} and has {len(name):,} characters; expected that of a file. Pass the "
@@ -94,19 +107,22 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
         )
     try:
         # Pillow leaves open what it cannot read, such as a pipe.
-        with Path(file).open("rb", 2**16) if is_path else nullcontext(file) as opened:
+        with Path(name).open("rb", 2**16) if is_path else nullcontext(file) as opened:
             return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise
     except InputError:
         raise DataError(
-            f"{name} has floating-point pixels out of range, or NaN; expected [0, 1] or [0, 255]. Save it again."
+            f"{name} has pixels out of range, or NaN; expected floats in [0, 1] or [0, 255], or integers up to 65,535. "
+            "Save it again."
         ) from None
+    except UnicodeEncodeError:
+        raise InputError(f"The path {name!r} cannot be encoded; expected that of a file. Rename the file.") from None
     except image_module.DecompressionBombError:
         most = min(largest, 2 * image_module.MAX_IMAGE_PIXELS) / 1e6
         raise DataError(f"{name} has too many pixels; expected at most {most:g} million. Scale it down.") from None
     except image_module.UnidentifiedImageError:
-        size = Path(file).stat().st_size if is_path else file.seek(0, os.SEEK_END)
+        size = Path(name).stat().st_size if is_path else file.seek(0, os.SEEK_END)
         if not size:
             raise DataError(f"{name} is empty; expected a picture. Save it again.") from None
         raise DataError(

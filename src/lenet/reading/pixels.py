@@ -68,14 +68,19 @@ def pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
     if 0 in picture.size:
         raise InputError("The image has no pixels; expected at least one.")
     picture.load()
+    if picture.mode == "La":  # which Pillow converts to LA only
+        picture = picture.convert("LA")
     if picture.mode == "F":  # levels up to 1 or 255, which Pillow would not scale, but clip
         white = 255 if picture.getextrema()[1] > 1 else 1
         pixels = _in_strips(picture, lambda strip: _as_bytes(np.asarray(strip) / np.float32(white)))
     elif picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
         # Pillow has no extrema of big-endian pixels.
-        white = 65535 if max(np.asarray(strip).max() for strip in _strips(picture)) > 255 else 255
+        highest = max(np.asarray(strip).max() for strip in _strips(picture))
+        if highest > 65535:
+            raise InputError(f"The image has pixels up to {highest:,}; expected integers up to 65,535. Divide them.")
+        white = 65535 if highest > 255 else 255
         pixels = _in_strips(picture, lambda strip: np.round(np.asarray(strip).clip(0, white) * (255 / white)))
-    elif picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+    elif picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         page = "black" if _is_light_on_transparent(picture) else "white"
         pixels = _in_strips(picture, lambda strip: _on_page(strip, mode, page))
     elif picture.mode == mode:
