@@ -176,6 +176,11 @@ def test_errors_are_counted_exactly_where_rounding_could_go_wrong():
         assert f"({100 - right} errors in 100 images)" in text
 
 
+def test_reports_are_compared_by_identity():
+    one, other = (classification_report(np.eye(2), [0, 1]) for _ in range(2))
+    assert one != other
+
+
 def test_as_dict_goes_through_json_unchanged():
     outcome = classification_report(logits_for(PREDICTED, 3).astype(np.float32), TRUE)
     known = outcome.as_dict()

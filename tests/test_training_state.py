@@ -46,7 +46,9 @@ def test_a_new_state_is_before_the_first_step():
         "mean": 0.0, "std": 1.0, "step": 0, "images": 0, "loss_sum": 0.0, "correct": 0, "seconds": 0.0,
         "images_per_second": 0.0, "best_epoch": 0, "history": [],
     }  # fmt: skip
-    assert new.history is not State(PARAMETERS, PARAMETERS, PARAMETERS, 0.0, 1.0).history
+    other = State(PARAMETERS, PARAMETERS, PARAMETERS, 0.0, 1.0)
+    assert new.history is not other.history
+    assert new != other
 
 
 def test_the_saved_fields_are_all_except_the_arrays():

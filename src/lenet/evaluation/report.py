@@ -18,7 +18,7 @@ MAX_CLASSES = 5_000  # of a report, whose confusion matrix then takes 200 MB
 _RATE = 0.001  # of errors among accepted answers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """The loss, accuracy and scores of each class on a test set.
 

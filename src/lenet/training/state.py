@@ -73,7 +73,7 @@ class Epoch:
         return self.val_loss < other.val_loss
 
 
-@dataclass
+@dataclass(eq=False)
 class State:
     """The state of a training run between two steps: everything needed to resume it with bit-identical results.
 
