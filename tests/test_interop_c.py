@@ -189,6 +189,12 @@ def test_the_metadata_is_in_the_header_and_cannot_leave_its_comment():
     assert header.isascii()
 
 
+def test_the_header_has_no_trigraphs():
+    model = lenet.LeNet5(seed=0)
+    model.metadata = {"note": "???/"}
+    assert "note: ? ? ?/" in to_c(model)[1]
+
+
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_no_metadata_causes_a_compiler_warning(compiler, tmp_path):
     model = lenet.LeNet5(seed=0)

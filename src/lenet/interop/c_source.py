@@ -109,7 +109,8 @@ def _sizes(model: LeNet5) -> dict[str, int]:
 def _comment(text: str) -> str:
     """Return text as one line of ASCII that cannot end a C comment."""
     text = text.encode("unicode_escape").decode()
-    return text.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")  # ?? can begin a trigraph
+    text = text.replace("*/", "* /").replace("/*", "/ *")
+    return re.sub(r"\?(?=\?)", "? ", text)  # ?? can begin a trigraph
 
 
 def _string(text: str) -> str:
