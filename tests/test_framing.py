@@ -271,6 +271,11 @@ def test_the_scale_of_fractions(values, is_accepted):
     assert accepted(Framing(1, 2, 0, 250), values) == is_accepted
 
 
+@np.errstate(under="raise")
+def test_pixels_too_small_for_single_precision_are_background():
+    assert not Framing(28, 28, 0, 1).images(np.full((1, 784), 1e-300)).any()
+
+
 def test_the_shape_of_images_is_checked():
     framing = Framing(3, 5, 0, 1)
     framing.check(None)

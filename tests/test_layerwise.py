@@ -136,6 +136,16 @@ def test_a_diverged_training_run_ends_without_a_warning(model):
     assert np.isfinite(model.parameters.flat).all()
 
 
+@np.errstate(under="raise")
+def test_large_weights_underflow_without_an_error(model):
+    X, y = batch(2)
+    model.parameters.flat[...] *= 300
+    with np.errstate(under="ignore"):
+        expected, _ = reference.lenet_loss_and_gradients(model.parameters, X[:, None] / 255, y)
+    assert model.loss_and_gradients(X, y)[0] == pytest.approx(expected)
+    assert model.layerwise_loss_and_gradients(X, y)[0] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bytes_become_floats_within_a_border_of_zeros(dtype):
     chunk = np.arange(2 * 784).reshape(2, 28, 28).astype(np.uint8)

@@ -78,6 +78,12 @@ def test_huge_logits_neither_overflow_nor_warn(function, dtype):
     assert np.isfinite(out).all()
 
 
+@np.errstate(under="raise")
+def test_probabilities_that_underflow_are_zero():
+    assert softmax([[0.0, -1000.0]]).tolist() == [[1, 0]]
+    assert [part.tolist() for part in cross_entropy([[0.0, -1000.0]], [1])] == [[1000], [[1, -1]]]
+
+
 def test_logits_that_overflow_give_no_warning():
     """There is no warning, although an infinite logit has no softmax, and 6e38 is infinite in single precision."""
     assert np.isnan(log_softmax(np.array([[np.inf, 0.0]]))).all()

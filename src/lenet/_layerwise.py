@@ -71,7 +71,7 @@ class LayerwiseKernels:
         x[...] = softmax(x)
 
     def logits(self, parameters: Array, x: Array, mean: float | None, std: float | None, out: Array) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):  # as the kernels do
+        with np.errstate(all="ignore"):  # as the kernels do
             out[...] = self.forward(self._standardised(x, mean, std))[0]
 
     def learn_work(self, classes: int) -> int:
@@ -81,7 +81,7 @@ class LayerwiseKernels:
         self, parameters: Array, x: Array, mean: float | None, std: float | None, y: Array, shares: Array,
         logits: Array, totals: Array, margins: Array, gradient: Array, work: Array,
     ) -> None:  # fmt: skip
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             logits[...], gradients_of = self.forward(self._standardised(x, mean, std))
             losses, dlogits = self._loss(logits, y)
             totals[...], margins[...] = 1, -losses  # the loss is log(totals) - margins
@@ -92,7 +92,7 @@ class LayerwiseKernels:
     def sgd_step(
         self, parameters: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
     ) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             velocity *= momentum
             velocity += gradient + weight_decay * parameters
             parameters -= lr * velocity

@@ -32,7 +32,7 @@ def log_softmax(logits: ArrayLike) -> NDArray[Any]:
     array([[    0., -1000.]])
     """
     values = _checks.rows(logits, "logits")
-    with np.errstate(over="ignore", invalid="ignore"):  # infinite logits give a result that is not finite
+    with np.errstate(all="ignore"):  # infinite logits give a result that is not finite
         shifted = values - values.max(axis=1, keepdims=True)
         log_probabilities: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return log_probabilities
@@ -61,7 +61,7 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
     array([[0.5, 0.5]])
     """
     values = _checks.rows(logits, "logits")
-    with np.errstate(over="ignore", invalid="ignore"):  # the difference may overflow to -inf, whose power is 0
+    with np.errstate(all="ignore"):  # the difference may overflow to -inf, whose power is 0
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         probabilities: NDArray[Any] = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
@@ -100,7 +100,8 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     log_probabilities = log_softmax(logits)
     targets = _target_table(y, log_probabilities)
     terms = np.multiply(targets, log_probabilities, out=np.zeros_like(targets), where=targets > 0)
-    return -terms.sum(axis=1), np.exp(log_probabilities) - targets
+    with np.errstate(under="ignore"):
+        return -terms.sum(axis=1), np.exp(log_probabilities) - targets
 
 
 def squared_distance(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -60,7 +60,8 @@ class Framing:
     def _framed(self, X: NDArray[Any]) -> NDArray[np.float32]:
         scaled = (X.astype(np.float64) - self.low) / (self.high - self.low)
         rows = np.zeros((len(X), self.height * self.width), np.float32)
-        np.clip(scaled, 0, 1, out=rows[:, : X.shape[1]], casting="same_kind")
+        with np.errstate(under="ignore"):
+            np.clip(scaled, 0, 1, out=rows[:, : X.shape[1]], casting="same_kind")
         pixels = rows.reshape(len(X), self.height, self.width)
         if (self.height, self.width) == (SIDE, SIDE):
             return pixels
