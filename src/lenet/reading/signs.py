@@ -10,7 +10,8 @@ _MIN_RADIUS = 5.0  # pixels: nearer to the crossing, the arms are not separate
 _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
 _Y, _X = np.mgrid[:SIDE, :SIDE].reshape(2, -1) - MIDDLE
 _ANGLES = np.arctan2(_Y, _X)
-_HARMONICS = np.stack([np.exp(1j * n * _ANGLES) for n in (0, 1, 2, 4)], axis=1).astype(np.complex64)
+_PHASES = np.outer(_ANGLES, (0, 1, 2, 4))
+_HARMONICS = np.hstack([np.cos(_PHASES), np.sin(_PHASES)]).astype(np.float32)
 _HARMONICS[np.hypot(_X, _Y) < _MIN_RADIUS] = 0
 
 
@@ -28,9 +29,10 @@ def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     ['+']
     """
     pixels = images.reshape(-1, SIDE * SIDE).astype(np.float32)
-    sums = np.einsum("np,ph->nh", pixels, _HARMONICS.view(np.float32))  # `@` would start threads
-    total, first, second, fourth = np.ascontiguousarray(sums).view(np.complex64).T
-    total = np.maximum(total.real, 1)
-    is_sign = abs(fourth) > _MIN_FOURTH * total
-    is_sign &= np.maximum(abs(first), abs(second)) < _MAX_OTHERS * total
-    return np.where(is_sign, np.where(fourth.real > 0, "+", "x"), "")
+    sums = np.einsum("np,ph->nh", pixels, _HARMONICS)  # `@` would start threads
+    real, imaginary = sums.reshape(-1, 2, 4).transpose(1, 2, 0)
+    total = np.maximum(real[0], 1)
+    _, first, second, fourth = np.hypot(real, imaginary)
+    is_sign = fourth > _MIN_FOURTH * total
+    is_sign &= np.maximum(first, second) < _MAX_OTHERS * total
+    return np.where(is_sign, np.where(real[3] > 0, "+", "x"), "")
