@@ -5,13 +5,14 @@ import sys
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import PureWindowsPath
 
 import cv2
 import numpy as np
 import pytest
 
 import lenet
-from lenet.data import load, load_image_folder, pictures
+from lenet.data import image_folder, load, load_image_folder, pictures
 from lenet.errors import DataError
 from lenet.reading import prepare
 
@@ -110,14 +111,21 @@ def test_raw_pictures_only_change_their_colours(tmp_path):
 
 
 def test_files_that_are_not_pictures_are_counted_and_logged(tmp_path, caplog):
-    """Hidden files are not."""
+    """Those that are hidden, or that the file managers of macOS and Windows add, are not."""
     write(tmp_path)
-    for name in ("circle/c.HEIC", "circle/a.HEIC", "line/b.txt", "line/d.pdf", "line/.DS_Store"):
+    names = "circle/c.HEIC", "circle/a.HEIC", "line/b.txt", "line/d.pdf"
+    for name in (*names, "line/.DS_Store", "circle/Thumbs.db", "line/desktop.ini"):
         (tmp_path / name).touch()
     with caplog.at_level(logging.INFO, "lenet.data"):
         assert len(load_image_folder(tmp_path).X_train) == 8
     said = f"skipped files of {tmp_path} that are not pictures: a.HEIC, c.HEIC, b.txt and 1 more"
     assert [each.getMessage() for each in caplog.records if "skipped" in each.getMessage()] == [said]
+
+
+def test_the_order_of_files_is_the_same_on_windows():
+    """In ASCII, capitals come before small letters."""
+    paths = [PureWindowsPath("circle", name) for name in ("x0.png", "Y1.png", "x2.png")]
+    assert [path.name for path in image_folder.in_order(paths)] == ["Y1.png", "x0.png", "x2.png"]
 
 
 def test_damaged_and_blank_pictures_are_skipped_and_listed(tmp_path, caplog):

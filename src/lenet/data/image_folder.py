@@ -3,8 +3,9 @@
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from unicodedata import normalize
 
@@ -19,7 +20,7 @@ SUFFIXES = (
 )  # fmt: skip
 MAX_CLASSES = 1_000
 _SPLIT = re.compile(r"(train|test)(ing)?([-_ ]?(set|data|images))?", re.IGNORECASE)
-_SYSTEM = ("@eadir", "$recycle.bin", "system volume information")  # thumbnails of a NAS; folders of Windows
+_SYSTEM = ("@eadir", "$recycle.bin", "system volume information", "desktop.ini", "thumbs.db")  # of a NAS; of Windows
 _MAX_DEPTH = 16  # folders within a class
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,11 @@ def holds_classes(folder: Path) -> bool:
     return any(_subfolders(folder))
 
 
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Sort the paths of a folder by name, in the same order on Windows, where paths are compared without case."""
+    return sorted(paths, key=attrgetter("name"))
+
+
 def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
     """Return the folders of "train" and "test", or that of "all" if the pictures are not split."""
     parts = list(filter(_split_of, _subfolders(folder)))
@@ -172,7 +178,7 @@ def _split_of(folder: Path) -> str:
 def _subfolders(folder: Path) -> Iterator[Path]:
     return (
         path
-        for path in sorted(folder.iterdir())
+        for path in in_order(folder.iterdir())
         if path.is_dir() and not (_is_hidden(path) or path.name.startswith("__"))
     )
 
@@ -242,7 +248,7 @@ def _files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
         yield Unreadable(folder, "links back to a folder that contains it, or is nested too deeply. Remove it.")
         return
     try:
-        paths = sorted(folder.iterdir())
+        paths = in_order(folder.iterdir())
     except OSError as error:
         yield Unreadable(folder, f"cannot be read ({error.strerror or error}). Change its permissions.")
         return

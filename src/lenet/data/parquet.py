@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import require
 from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
-from lenet.data.image_folder import labelled_pictures
+from lenet.data.image_folder import in_order, labelled_pictures
 from lenet.data.pictures import Picture, Progress, check_options
 from lenet.data.table import LABELS, PIXELS, images_of_rows, label_column, numbered, pixel_columns
 from lenet.errors import DataError
@@ -141,7 +141,7 @@ def _files(path: Path) -> list[tuple[str, Path]]:
         return [("all", path)]
     if not path.is_dir():
         raise DataError(f"{path} is neither a file nor a folder; expected a Parquet file, or a folder of them.")
-    found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+    found = in_order(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"{path} has no Parquet files; expected at least one.")
     splits = [("test" if each.name.lower().startswith("test") else "train", each) for each in found]
