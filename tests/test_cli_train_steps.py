@@ -1,5 +1,6 @@
 """The steps of `lenet train`: what it passes to the training, what it saves and prints; nothing is trained."""
 
+import errno
 import json
 import math
 import os
@@ -192,7 +193,7 @@ def test_data_of_a_run_that_were_moved_are_those_of_the_run(training, capsys):
     Path("mine.npz").rename("moved.npz")
     error = fails(capsys, "train", "--resume", "runs/train-1")
     assert error.startswith(f"lenet: error: {Path('mine.npz').resolve()} cannot be read")
-    assert f" The path is that of {Path('runs/train-1')}. Restore the data, or start a new run.\n" in error
+    assert " The path is that of runs/train-1. Restore the data, or start a new run.\n" in error
 
 
 def test_a_run_without_the_build_of_its_kernels_is_resumed_without_a_note(training, capsys):
@@ -298,13 +299,20 @@ def test_data_of_one_class_or_too_many():
         command.classes_of(dataset([0, MAX_CLASSES]), arguments)
 
 
-def test_a_full_disk_is_reported_with_the_command_that_resumes(training, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "If the disk is full, free space."),
+        (errno.EACCES, "Make it writable, or close the program that has it open."),
+    ],
+)
+def test_a_failure_to_save_is_reported_with_the_command_that_resumes(training, monkeypatch, capsys, code, advice):
     def save_checkpoint(folder, state):
-        raise SaveError("It could not be written (No space left on device); it was not changed.")
+        raise SaveError("It could not be written; it was not changed.") from OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Run, "save_checkpoint", save_checkpoint)
     assert fails(capsys, "train", "mine.npz", "-q").endswith(
-        f". If the disk is full, free space. Resume with: lenet train --resume {Path('runs/train-1')}\n"
+        f"; it was not changed. {advice} Resume with: lenet train --resume {Path('runs/train-1')}\n"
     )
 
 

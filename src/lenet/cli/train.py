@@ -101,8 +101,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             try:
                 return train_and_report(folder, data, arguments, comm)
             except SaveError as error:
-                advice = f"If the disk is full, free space. Resume with: {resume_command(folder)}"
-                raise SaveError(f"{error} {advice}") from error
+                advice = "If the disk is full, free space."
+                if isinstance(error.__cause__, PermissionError):  # on Windows, also while Excel shows results.csv
+                    advice = "Make it writable, or close the program that has it open."
+                resume = f"Resume with: {resume_command(folder)}"
+                raise SaveError(f"{error} {advice} {resume}") from error
             except OSError:  # such as a full disk behind standard output, or `head`, which has closed it
                 note(f"Resume with: {resume_command(folder)}", quiet=False)
                 raise
