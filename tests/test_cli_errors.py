@@ -24,7 +24,7 @@ for needed in ("sklearn", "matplotlib"):
 
 pytest_plugins = ["cli_fixture"]
 
-FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+FULL = pytest.mark.skipif(os.name != "posix" or not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
 @pytest.fixture(params=["", "1"])
