@@ -20,7 +20,7 @@ BANNED = re.compile(
 WITHOUT_ADVICE = re.compile(
     r"\(\{.*error.*\}\)|could not be written|could not be synced|disconnected|Internal server error|, which no model"
     r"|is not LeNet-5"
-    r"|, row \{|exited and was replaced|was reloaded|failed\.$|keeps its current weights"
+    r"|, row \{|was reloaded|failed\.$|keeps its current weights"
     r"|No such path|cannot be loaded: "
 )
 ADVICE = re.compile(
@@ -82,7 +82,7 @@ def test_the_collector_finds_every_kind():
         "error": "{name} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].",
         "usage": "--model is {option or 'empty'}; expected FILE or NAME=FILE.",
         "warning": "Training was interrupted; the estimator keeps its current weights.",
-        "log": "Worker %s exited and was replaced.",
+        "log": "Worker %s %s and was replaced.",
         "help": "number of images per step",
         "about": "The token is missing or wrong.",
         "output": "Open {output} in a browser.",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import multiprocessing
 import os
 import signal
 import socket
@@ -87,7 +88,7 @@ def test_a_worker_ends_with_its_parent(monkeypatch, parent, own, ends):
     process = parent and SimpleNamespace(is_alive=lambda: parent == "alive")
     monkeypatch.setattr(uvicorn.Server, "on_tick", on_tick)
     monkeypatch.setattr(module.multiprocessing, "parent_process", lambda: process)
-    server = module._WorkerServer(uvicorn.Config(None, log_config=None))
+    server = module._WorkerServer(uvicorn.Config(None, log_config=None), None)
     assert bool(asyncio.run(server.on_tick(1))) == ends
 
 
@@ -108,7 +109,7 @@ def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch,
     monkeypatch.setattr(Process, "target", target)
     monkeypatch.setattr(module, "exit_if_working", lambda: events.append(("exit", folder.exists())))
     worker = module._Worker.__new__(module._Worker)
-    worker.config, worker._server = uvicorn.Config(None, log_config=None), None
+    worker.config, worker.child_conn = uvicorn.Config(None, log_config=None), None
     assert isinstance(worker.server, module._WorkerServer)
     assert worker.server is worker.server
     with pytest.raises(KeyError) if fails else contextlib.nullcontext():
@@ -121,10 +122,12 @@ def test_a_worker_leaves_connections_that_arrive_at_once_to_the_others(monkeypat
     async def connections():
         """Return the number of connections of one worker, before and after each iteration of its event loop."""
         config = uvicorn.Config(None, lifespan="off", log_config=None, backlog=16)
-        server = module._WorkerServer(config)
+        parent, child = multiprocessing.Pipe()
+        server = module._WorkerServer(config, child)
         config.load()
         server.lifespan = config.lifespan_class(config)
         await server.startup([listening])
+        assert parent.poll()  # it has reported that it listens
         clients = [socket.create_connection(listening.getsockname(), timeout=2) for _ in range(18)]  # all wait
         counts = [0]
         while counts[-1] < len(clients):
@@ -158,18 +161,18 @@ class Started:
     """A worker process that runs, or has ended with an exit code."""
 
     def __init__(self, pid, events, exitcode=None):
-        self.pid, self.exitcode, self._events, self.ready = pid, exitcode, events, True
+        self.pid, self.exitcode, self._events = pid, exitcode, events
+        self.starts = self.answers = True
 
-    def is_ready(self, timeout):
-        assert timeout == 5
-        return self.ready
+    def has_started(self):
+        return self.starts
 
     def is_alive(self, timeout):
         self._events.append((self.pid, "asked", timeout))
-        return self.exitcode is None
+        return self.exitcode is None and self.answers
 
     def __getattr__(self, name):
-        return lambda: self._events.append((self.pid, name))
+        return lambda *arguments: self._events.append((self.pid, name, *arguments))
 
 
 @pytest.fixture
@@ -219,7 +222,7 @@ def test_a_hangup_is_passed_on_to_the_workers(workers, monkeypatch):
     monkeypatch.setattr(module.os, "kill", kill)
     monkeypatch.setattr(module.signal, "SIGHUP", 1, raising=False)
     workers.processes = [Started(None, []), *workers.processes, Started(3, [])]
-    workers.processes[3].ready = False  # it is starting, and the signal would end it
+    workers.processes[3].starts = False  # it is starting, and the signal would end it
     workers.handle_hup()
     assert kills == [(1, 1), (2, 1)]
 
@@ -262,6 +265,14 @@ def test_a_worker_that_has_ended_is_replaced(workers, caplog):
     assert [record.getMessage() for record in caplog.records] == ["Worker 1 exited and was replaced."]
 
 
+def test_a_worker_that_does_not_answer_is_replaced(workers, caplog):
+    workers, _ = workers
+    workers.processes[1].answers = False
+    workers.keep_subprocess_alive()
+    assert [process.pid for process in workers.processes] == [1, 3]
+    assert [record.getMessage() for record in caplog.records] == ["Worker 2 did not answer and was replaced."]
+
+
 def test_a_worker_that_cannot_start_stops_the_server(workers, caplog):
     workers, events = workers
     workers.processes[0].exitcode = 3
@@ -284,16 +295,16 @@ def test_repeated_failures_at_startup_stop_the_server(workers, monkeypatch, capl
     assert texts[:-1] == [f"Worker {pid} exited and was replaced." for pid in (3, 4, 5, 6)]
 
 
-def test_a_worker_that_lives_but_is_never_ready_does_not_reset_the_count(workers):
+def test_a_worker_that_lives_but_never_starts_does_not_reset_the_count(workers):
     workers, _ = workers
-    workers.processes[1].ready = False
+    workers.processes[1].starts = False
     for _ in range(9):
         workers.processes[0].exitcode = -9
         workers.keep_subprocess_alive()
     assert workers.should_exit.is_set()
 
 
-def test_a_worker_that_is_ready_resets_the_count_of_failures(workers):
+def test_a_worker_that_has_started_resets_the_count_of_failures(workers):
     workers, _ = workers
     for _ in range(9):
         workers.processes[0].exitcode = -9
@@ -307,6 +318,30 @@ def test_no_worker_is_replaced_while_the_server_stops(workers):
     workers.processes[0].exitcode = -9
     workers.keep_subprocess_alive()
     assert events == []
+
+
+@pytest.fixture
+def worker():
+    """A worker whose process runs, without starting it."""
+    worker = module._Worker.__new__(module._Worker)
+    worker.parent_conn, worker.child_conn = multiprocessing.Pipe()
+    worker.process = SimpleNamespace(is_alive=lambda: True, exitcode=None, pid=0)
+    return worker
+
+
+def test_a_worker_answers_only_once_it_has_started(worker):
+    """It may take minutes to import the script; afterwards, it runs only if it answers."""
+    assert worker.is_alive(0)
+    assert not worker.has_started()
+    assert not worker.child_conn.poll()  # no question, of which a pipe holds a limited number
+    worker.child_conn.send(True)
+    assert worker.has_started()
+    assert not worker.is_alive(0)
+    worker.child_conn.send(True)
+    assert worker.is_alive(0)
+    worker.process.is_alive = lambda: False
+    worker.child_conn.send(True)
+    assert not worker.is_alive(0)
 
 
 def test_models_that_change_are_kept_for_further_workers(workers):

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import uvicorn
@@ -90,11 +91,9 @@ def serve(
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
         workers or without a token.
     """
-    in_loop = True
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        in_loop = False
+    in_loop = False
+    with contextlib.suppress(RuntimeError):
+        in_loop = bool(asyncio.get_running_loop())
     if in_loop or threading.current_thread() is not threading.main_thread():
         raise ConfigurationError(
             "serve was called in another thread or an event loop; expected the main thread, which handles signals. "
@@ -363,12 +362,17 @@ class _SharedSocket(socket.socket):
 class _WorkerServer(_DrainingServer):
     """The server of a worker process, which leaves connections to the others, and stops if its parent has died."""
 
+    def __init__(self, config: uvicorn.Config, parent: Connection):
+        super().__init__(config)
+        self._parent = parent
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.backlog = _ACCEPTED_AT_ONCE
         if os.name == "posix":  # Windows ignores a second length of the queue
             # `socket.dup` would make the socket blocking, also for the workers that are accepting.
             sockets = [_SharedSocket(fileno=os.dup(each.fileno())) for each in sockets or []]
         await super().startup(sockets)
+        self._parent.send(self.started)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or _is_orphaned()
@@ -377,9 +381,22 @@ class _WorkerServer(_DrainingServer):
 class _Worker(Process):
     """A worker process with a draining server."""
 
+    _has_started = False
+
     @cached_property
     def server(self) -> uvicorn.Server:
-        return _WorkerServer(self.config)
+        return _WorkerServer(self.config, self.child_conn)
+
+    def has_started(self) -> bool:
+        """Return whether its server has started; before that, it may import modules for a long time."""
+        self._has_started = self._has_started or (self.parent_conn.poll() and self.parent_conn.recv())
+        return self._has_started
+
+    def is_alive(self, timeout: float = 5) -> bool:
+        return self.process.is_alive() and (not self.has_started() or self.ping(timeout))
+
+    def join(self, timeout: float = 5) -> None:
+        self.process.join(timeout)
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -393,6 +410,8 @@ class _Worker(Process):
 class _Workers(Multiprocess):
     """uvicorn's worker processes, which reload their models on SIGHUP instead of being replaced."""
 
+    processes: list[_Worker]  # type: ignore[assignment]
+
     def __init__(self, config: uvicorn.Config, models: Models, listening: socket.socket):
         super().__init__(config, [listening])
         self._models = models
@@ -405,7 +424,7 @@ class _Workers(Multiprocess):
     def handle_hup(self) -> None:
         for process in self.processes:
             # The signal would end a worker that is still starting; it loads the current files anyway.
-            if process.pid is not None and process.is_ready(self.config.timeout_worker_healthcheck):
+            if process.pid is not None and process.has_started():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGHUP)
 
@@ -425,13 +444,13 @@ class _Workers(Multiprocess):
                 self._models.reload(name)
                 self._models.keep(os.environ[METRICS_FOLDER])
         for k, process in enumerate(self.processes):
-            seconds = self.config.timeout_worker_healthcheck
-            if self.should_exit.is_set() or process.is_alive(timeout=seconds):
-                if self._failures and process.is_ready(timeout=seconds):
+            if self.should_exit.is_set() or process.is_alive(self.config.timeout_worker_healthcheck):
+                if process.has_started():
                     self._failures = 0
                 continue
             self._failures += 1
-            process.kill()  # it may hang
+            problem = "did not answer" if process.exitcode is None else "exited"
+            process.kill()
             process.join()
             multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
             if process.exitcode == STARTUP_FAILURE or self._failures > 2 * len(self.processes):
@@ -439,7 +458,7 @@ class _Workers(Multiprocess):
                 self.has_failed = True
                 self.should_exit.set()
                 return
-            LOG.warning("Worker %s exited and was replaced.", process.pid)
+            LOG.warning("Worker %s %s and was replaced.", process.pid, problem)
             self.processes[k] = self._started()
 
     def _started(self) -> _Worker:
