@@ -202,14 +202,15 @@ def configured(monkeypatch):
 
 @pytest.mark.parametrize("level", ["info", "warning"])
 def test_the_configuration_of_one_process(configured, level):
-    limits, ready = Limits(receive_seconds=1.25, request_seconds=2.5, connections=77), print
+    limits = Limits(receive_seconds=1.25, request_seconds=2.5, drain_seconds=0.5, connections=77)
+    ready = print
     serve(MODELS, port=0, limits=limits, token="t", control_token="c", log_level=level, on_ready=ready)  # noqa: S106
     (config, (host, _), on_ready), ended = configured
     assert (host, on_ready, ended) == ("127.0.0.1", ready, "served")
     assert (config.workers, config.factory, config.http, config.ws) == (1, False, TimedProtocol, "none")
     assert (config.lifespan, config.loop, config.backlog) == ("on", "asyncio", 2048)
     assert (config.access_log, config.server_header, config.proxy_headers) == (False, False, False)
-    assert config.timeout_graceful_shutdown == 4  # 3.75 s, in whole seconds
+    assert config.timeout_graceful_shutdown == 5  # 4.25 s, in whole seconds
     assert (config.app.limits, config.app._tokens) == (limits, [b"t", b"c"])
     assert (config.app._on_request.func, config.app._on_request.keywords) == (write_request, {"lowest": level})
 

@@ -180,13 +180,13 @@ def workers(monkeypatch):
     """Two worker processes that run, with the events of both; further ones have the numbers 3 and 4."""
 
     def init(self, config, sockets):
-        self.config, self.sockets, self.should_exit = config, sockets, threading.Event()
+        self.config, self.sockets, self.should_exit, self.signal_queue = config, sockets, threading.Event(), []
 
     monkeypatch.setattr(Multiprocess, "__init__", init)
     events, numbers = [], itertools.count(3)
     models = SimpleNamespace(changed=list, reload=lambda name: events.append(("reload", name)),
                              keep=lambda folder: events.append(("keep", folder)))  # fmt: skip
-    config = SimpleNamespace(timeout_worker_healthcheck=5)
+    config = SimpleNamespace(timeout_worker_healthcheck=5, timeout_graceful_shutdown=40)
     workers = module._Workers(config, models, SimpleNamespace(close=lambda: events.append("closed")))
     monkeypatch.setattr(module, "_Worker", lambda config, sockets: Started(next(numbers), events))
     monkeypatch.setattr(module.multiprocess, "mark_process_dead", lambda pid: events.append((pid, "marked")))
@@ -320,6 +320,24 @@ def test_no_worker_is_replaced_while_the_server_stops(workers):
     assert events == []
 
 
+def test_no_worker_is_replaced_that_a_signal_has_also_ended(workers):
+    """As Ctrl-C, which the workers receive, too."""
+    workers, events = workers
+    workers.processes[0].exitcode = 0
+    workers.signal_queue.append(signal.SIGINT)
+    workers.keep_subprocess_alive()
+    assert events == [(1, "asked", 5)]
+
+
+def test_workers_that_do_not_stop_in_time_are_killed(workers, monkeypatch):
+    """All of them have 40 s to shut down, and 5 more."""
+    workers, events = workers
+    times = iter((100.0, 101.5, 146.0))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
+    workers.join_all()
+    assert events == [(1, "join", 43.5), (1, "kill"), (2, "join", 0), (2, "kill")]
+
+
 @pytest.fixture
 def worker():
     """A worker whose process runs, without starting it."""
@@ -342,6 +360,19 @@ def test_a_worker_answers_only_once_it_has_started(worker):
     worker.process.is_alive = lambda: False
     worker.child_conn.send(True)
     assert not worker.is_alive(0)
+
+
+def test_a_worker_is_ended_if_a_signal_cannot_be_sent(worker, monkeypatch):
+    """As on Windows without a console: OSError: [WinError 6] The handle is invalid."""
+
+    def fail(pid, number):
+        raise OSError(6, "The handle is invalid")
+
+    ended = []
+    worker.process.terminate = lambda: ended.append(True)
+    monkeypatch.setattr(os, "kill", fail)
+    worker.terminate()
+    assert ended == [True]
 
 
 def test_models_that_change_are_kept_for_further_workers(workers):

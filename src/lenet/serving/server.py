@@ -130,7 +130,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),
+        timeout_graceful_shutdown=math.ceil(limits.drain_seconds + limits.receive_seconds + limits.request_seconds),
     )
     with listening, contextlib.ExitStack() as on_exit:
         if uds is not None:
@@ -395,6 +395,12 @@ class _Worker(Process):
     def is_alive(self, timeout: float = 5) -> bool:
         return self.process.is_alive() and (not self.has_started() or self.ping(timeout))
 
+    def terminate(self) -> None:
+        try:
+            super().terminate()
+        except OSError:  # on Windows without a console, which would pass the signal on
+            self.process.terminate()
+
     def join(self, timeout: float = 5) -> None:
         self.process.join(timeout)
 
@@ -438,6 +444,13 @@ class _Workers(Multiprocess):
         super().terminate_all()
         self.sockets[0].close()  # connections are refused as soon as the workers stop accepting them
 
+    def join_all(self) -> None:
+        """Wait for the workers as long as a shutdown may take, and kill those that still run."""
+        end = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + self.config.timeout_worker_healthcheck
+        for process in self.processes:
+            process.join(max(0, end - time.monotonic()))
+            process.kill()
+
     def keep_subprocess_alive(self) -> None:
         for name in self._models.changed():
             with contextlib.suppress(Exception):  # the workers log it
@@ -448,6 +461,9 @@ class _Workers(Multiprocess):
                 if process.has_started():
                     self._failures = 0
                 continue
+            self.handle_signals()  # Ctrl-C also ends the workers
+            if self.should_exit.is_set():
+                return
             self._failures += 1
             problem = "did not answer" if process.exitcode is None else "exited"
             process.kill()
