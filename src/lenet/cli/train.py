@@ -184,13 +184,13 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
 def chosen_recipe(arguments: argparse.Namespace) -> "Recipe":
     """Return the recipe before the options that change it; raise InputError if it contradicts the other options."""
-    from lenet.training.recipes import FOOF, LEVENBERG_MARQUARDT, recipe_named
+    from lenet.training.recipes import recipe_named
 
     recipe = recipe_named(arguments.recipe or ("default" if arguments.network is None else "paper"))
-    if arguments.network is not None and recipe.optimizer == FOOF:
+    if arguments.network is not None and recipe.optimizer == "foof":
         raise InputError(f"recipe {recipe.name} does not suit --network 1998. Omit one of them.")
     if arguments.start is None:
-        if arguments.network is None and recipe.optimizer == LEVENBERG_MARQUARDT:
+        if arguments.network is None and recipe.optimizer == "levenberg_marquardt":
             raise InputError(f"recipe {recipe.name} requires --network 1998.")
         if recipe.name in ("transfer", "adapt"):
             raise InputError(f"recipe {recipe.name} requires --from.")

@@ -21,13 +21,13 @@ from lenet.errors import DivergedError, InputError, InputTypeError
 from lenet.evaluation.report import evaluate
 from lenet.model import LeNet5
 from lenet.model_1998 import MEAN, STD, LeNet1998
-from lenet.training import foof
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
 from lenet.training.curvature import DiagonalLevenbergMarquardt
+from lenet.training.foof import FOOF
 from lenet.training.optim import SCHEDULES, SGD
 from lenet.training.plateau import Plateau
-from lenet.training.recipes import FOOF, IMAGE, LEVENBERG_MARQUARDT, PAPER, Recipe, recipe_named
+from lenet.training.recipes import IMAGE, PAPER, Recipe, recipe_named
 from lenet.training.splits import standardisation
 from lenet.training.state import Epoch, State
 from lenet.training.training_set import TrainingSet
@@ -145,9 +145,9 @@ def train(
 
 def optimizer_of(recipe: Recipe, model: LeNet5) -> SGD:
     """Return the optimizer of a recipe for a model; raise InputError if it does not suit the model."""
-    if recipe.optimizer == LEVENBERG_MARQUARDT:
+    if recipe.optimizer == "levenberg_marquardt":
         return DiagonalLevenbergMarquardt(model, recipe.lr)
-    kind = foof.FOOF if recipe.optimizer == FOOF else SGD
+    kind = FOOF if recipe.optimizer == "foof" else SGD
     return kind(model, recipe.lr, recipe.momentum, recipe.weight_decay)
 
 
@@ -159,7 +159,7 @@ def _ends(callback: Callback, state: State) -> bool:
 
 def _rounding(optimizer: SGD) -> bytes:
     """Return a sample of FOOF's matrix product, whose last bits depend on the CPU and on NumPy."""
-    if not isinstance(optimizer, foof.FOOF):
+    if not isinstance(optimizer, FOOF):
         return b""
     a = np.random.default_rng(0).random((120, 401), np.float32)
     return bytes((a @ np.outer(a[0], a[1])).data)
@@ -270,8 +270,8 @@ class _Loop:
         distortions = random_distortions(
             len(order), rng, distort=recipe.distort, vary=recipe.vary, defects=recipe.defects
         )
-        if isinstance(self.optimizer, DiagonalLevenbergMarquardt | foof.FOOF) and not state.step:
-            self._estimate(self.optimizer, order[:SAMPLE], distortions and distortions[:SAMPLE])
+        if self.optimizer.preconditioner.size and not state.step:
+            self._estimate(order[:SAMPLE], distortions and distortions[:SAMPLE])
         began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)
@@ -285,13 +285,9 @@ class _Loop:
         self._close_epoch()
         return True
 
-    def _estimate(
-        self,
-        optimizer: DiagonalLevenbergMarquardt | foof.FOOF,
-        members: NDArray[np.int64],
-        distortions: Distortions | None,
-    ) -> None:
+    def _estimate(self, members: NDArray[np.int64], distortions: Distortions | None) -> None:
         """Let the first process estimate the preconditioner from the first images of an epoch."""
+        optimizer = self.optimizer
         if self.comm.rank == 0:
             images = self.data.batch(members)[0]
             optimizer.estimate(images if distortions is None else distortions.apply(images))

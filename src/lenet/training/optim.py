@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet._flat import FlatDict
@@ -74,6 +74,15 @@ class SGD:
                 f"velocity has dtype {velocity.dtype} and shape {velocity.shape}; expected {parameters.dtype} and "
                 f"{parameters.shape}, like the parameters."
             )
+
+    def estimate(self, x: ArrayLike) -> None:
+        """Estimate `preconditioner` from images; SGD has none and does nothing.
+
+        Parameters
+        ----------
+        x : array_like
+            As for `LeNet5.logits`.
+        """
 
     def step(self, gradients: Mapping[str, NDArray[Any]]) -> None:
         """Update the parameters once.

@@ -12,8 +12,7 @@ from lenet.errors import InputError, InputTypeError
 from lenet.training.optim import SCHEDULES
 
 IMAGE, PAPER = "image", "paper"  # besides True and False
-FOOF, LEVENBERG_MARQUARDT = "foof", "levenberg_marquardt"
-OPTIMIZERS = ("sgd", FOOF, LEVENBERG_MARQUARDT)
+OPTIMIZERS = ("sgd", "foof", "levenberg_marquardt")
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 
 
@@ -147,10 +146,10 @@ class Recipe:
                 check(getattr(self, name), name)
         if self.patience is not None and not self.validation:
             raise InputError("patience requires held-out images. Set validation, for example to 0.1.")
-        if self.optimizer == LEVENBERG_MARQUARDT and (self.momentum or self.weight_decay):
+        if self.optimizer == "levenberg_marquardt" and (self.momentum or self.weight_decay):
             raise InputError(
                 f"momentum is {self.momentum} and weight_decay is {self.weight_decay}; expected 0 with the optimizer "
-                f"{LEVENBERG_MARQUARDT}."
+                "levenberg_marquardt."
             )
 
     @property
@@ -197,7 +196,7 @@ _SMALL = Recipe(
 )
 _WILD = Recipe(
     "wild", epochs=60, batch_size=32, lr=0.02, momentum=0.9, schedule="one_cycle", standardise="image", distort=True,
-    vary=True, defects=0.15, non_digits=0.3, validation=1 / 12, optimizer=FOOF,
+    vary=True, defects=0.15, non_digits=0.3, validation=1 / 12, optimizer="foof",
 )  # fmt: skip
 RECIPES = {
     recipe.name: recipe
@@ -208,7 +207,7 @@ RECIPES = {
         replace(_WILD, name="drawn", drawn_digits=0.2),
         Recipe(  # the paper updates after every image, with a learning rate of 0.0005
             "paper", epochs=20, batch_size=16, lr=16 * 0.0005, schedule="paper_steps", standardise=PAPER,
-            optimizer=LEVENBERG_MARQUARDT,
+            optimizer="levenberg_marquardt",
         ),
         _SMALL,
         replace(_SMALL, name="transfer", lr=0.1),  # `python -m benchmarks.transfer` compares the rates
