@@ -72,8 +72,8 @@ def train(
         images at random; `RECIPES["default"].with_changes(distort=False)` does not.
     seed : int, default 0
         At least 0. It determines the order of the images, the distortions, the added images and the validation split.
-        The same seed gives bit-identical results for any number of threads, on the same build of the kernels (see
-        `show_config`) and, with the optimizer "foof", the same NumPy and CPU.
+        The same seed gives bit-identical results for any `n_jobs`, on the same build of the kernels (see `show_config`)
+        and, for the optimizer "foof", `LeNet1998` and float64, the same NumPy, CPU and number of BLAS threads.
     sample_weight : float or array_like of shape (n,), optional
         Weight of each image in the training and validation losses: finite, at least 0, and not all 0 in either split;
         equal by default.
@@ -158,10 +158,11 @@ def _ends(callback: Callback, state: State) -> bool:
 
 
 def _rounding(optimizer: SGD) -> bytes:
-    """Return a sample of FOOF's matrix product, whose last bits depend on the CPU and on NumPy."""
-    if not isinstance(optimizer, FOOF):
+    """Return a sample of NumPy's matrix products if training uses them; its last bits depend on BLAS and the CPU."""
+    model = optimizer.model
+    if model._kernels is not model._layerwise and not isinstance(optimizer, FOOF):
         return b""
-    a = np.random.default_rng(0).random((120, 401), np.float32)
+    a = np.random.default_rng(0).random((120, 401), model.dtype)
     return bytes((a @ np.outer(a[0], a[1])).data)
 
 
@@ -212,8 +213,8 @@ class _Loop:
         if self.comm.broadcast(task) != task:
             raise InputError(
                 "This process and the first one differ in the images, the network, the recipe, the seed, the build of "
-                "the kernels or, with the optimizer foof, the results of NumPy. Start all processes with the same "
-                "arguments, and set LENET_CPU and OPENBLAS_CORETYPE if their CPUs differ."
+                "the kernels or the results of NumPy. Start all processes with the same arguments and number of BLAS "
+                "threads, and set LENET_CPU and OPENBLAS_CORETYPE if their CPUs differ."
             )
         return self.comm.broadcast(state)
 
