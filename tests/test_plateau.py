@@ -50,6 +50,17 @@ def test_a_network_that_guesses_is_reported():
     assert "(guessing: 2.3)" in str(found.message)
 
 
+@pytest.mark.landing
+def test_following_the_advice_leaves_the_plateau():
+    (found,) = caught(lenet.training.RECIPES["seed"])
+    settings = "standardised pixels, momentum 0.9, batches of 32, a learning rate of 0.05, one_cycle"
+    assert f"more epochs with the settings of the recipe small: {settings} and no weight decay." in str(found.message)
+    recipe = lenet.training.Recipe("mine", 60, 32, 0.05, 0.9, schedule="one_cycle")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert lenet.train(lenet.LeNet5(seed=0), X, Y, recipe).history[-1].loss < 1
+
+
 def test_weights_count_in_the_loss_of_guessing():
     """With all weight on two classes, in equal parts, it is log 2."""
     counts = np.bincount(Y[:100])
