@@ -220,7 +220,7 @@ def test_a_model_that_was_not_calibrated_is_reported(capsys, held_out, said):
     folder = SimpleNamespace(folder=Path("run"), args={})
     data = SimpleNamespace(y_test=np.array([0, 1]))
     command.print_report(report, folder, data, SimpleNamespace(best_epoch=1), held_out, as_json=False)
-    text = "The model cannot reject images: calibration needs 100 validation images, and only 99 were held out.\n"
+    text = "The model cannot reject images: calibration requires at least 100 validation images; 99 were held out.\n"
     assert (text in capsys.readouterr().out) == said
 
 

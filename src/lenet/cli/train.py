@@ -429,7 +429,7 @@ def print_report(
         say(f"This is hardly better than guessing. {reason}")
     if held_out < MIN_IMAGES:
         say(
-            f"The model cannot reject images: calibration needs {MIN_IMAGES} validation images, and only "
+            f"The model cannot reject images: calibration requires at least {MIN_IMAGES} validation images; "
             f"{held_out} were held out."
         )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")

@@ -22,6 +22,8 @@ def exportable(model: LeNet5) -> dict[str, NDArray[np.float32]]:
     """
     if not isinstance(model, LeNet5) or model.network is not None:
         advice = " Pass its attribute model_, which does not scale X." if hasattr(model, "model_") else ""
+        if isinstance(model, LeNet5):
+            advice = " Train one, on the command line without --network 1998."
         raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5.{advice}")
     _checks.text_by_name(model.metadata, "metadata")
     numbers: dict[str, NDArray[Any]] = {**model.parameters}
