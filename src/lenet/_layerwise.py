@@ -14,7 +14,7 @@ EPSILON = 1e-5  # added to the variance of an image; stages.pxi has it too
 
 
 def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLike, padding: int = 0) -> Array:
-    """Return checked images as a new array of shape (n, 1, 28, 28), or larger if padded with 0, standardised."""
+    """Standardise validated images, after padding them with 0; return shape (n, 1, H, W)."""
     y = x[:, np.newaxis].astype(dtype, order="C")
     if padding:
         y = np.pad(y, ((0, 0), (0, 0), (padding, padding), (padding, padding)))

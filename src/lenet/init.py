@@ -45,7 +45,8 @@ def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[
     """
     shape, rng = _shape(shape), _checks.generator(rng)
     field = math.prod(shape[2:])
-    limit = np.sqrt(6 / (shape[1] * field + shape[0] * field))
+    fan_out, fan_in = shape[0] * field, shape[1] * field
+    limit = np.sqrt(6 / (fan_in + fan_out))
     return rng.uniform(-limit, limit, shape)
 
 
