@@ -16,7 +16,7 @@ from tests import reference
 
 OUT = Path(__file__).parent / "images" / "how_it_reads"
 DIGIT = 9  # of the test images
-MAP, ROW, COLUMN = 1, 22, 14  # the pixel of C1 that the first figure computes
+MAP, ROW, COLUMN = 4, 24, 12  # the pixel of C1 that the first figure computes
 # The first row and column, and the size, of the field of a unit near the middle, in the padded image.
 FIELDS = {"C1": (13, 5), "S2": (12, 6), "C3": (8, 14), "S4": (8, 16), "C5": (0, 32)}
 COLOURS = {"C1": "#c1272d", "S2": "#e08214", "C3": "#1a7f37", "S4": "#2166ac", "C5": "#762a83"}
