@@ -146,7 +146,7 @@ ax.set(xlabel="central difference of the loss", ylabel="gradient")
 # -----------
 # A network that gives the same answer to every image has a loss of about ln 10. Training starts on this plateau, as
 # step 6 shows: in F6, the images hardly differ. :doc:`/how_it_reads` explains why. The recipe ``small`` leaves the
-# plateau after about 1,800 steps. It uses standardised pixels, momentum, and a learning rate that rises and falls.
+# plateau after about 2,100 steps. It uses standardised pixels, momentum, and a learning rate that rises and falls.
 # The recipe ``seed`` is the notebook's: pixels in [0, 1], batches of 4, a learning rate of 0.01 and no momentum.
 # After 7,200 steps, it is still on the plateau, and ``train`` issues a warning.
 state = lenet.train(model, X_train, y_train, "small", seed=0)

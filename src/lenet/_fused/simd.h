@@ -54,7 +54,7 @@ typedef uint32_t bits;
 #if GNU_C && defined(LANES)
 typedef real vreal __attribute__((vector_size(LANES * sizeof(real))));
 typedef bits vbits __attribute__((vector_size(LANES * sizeof(real))));
-/* A vector in memory may begin at any number. (A value must be aligned: gcc for aarch64 fails otherwise.) */
+/* A vector in memory may be unaligned. (A value must be aligned: gcc for aarch64 fails otherwise.) */
 typedef real vmemory __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 #define VECTORS_IN_C 1
 #else

@@ -24,8 +24,8 @@ cdef enum:
     SUMS = 7                # of an image's pixels, each over every seventh vector: additions that do not wait
 
 
-# Where the pixel under tap (i, j) is: in the image, for the upper and for the lower row of the windows; and in S2, from
-# the one under tap (0, 0) on. A loop over a table, since gcc unrolls loops over i and j, and runs out of registers.
+# Offsets of the pixel under tap (i, j): in the image, for the upper and the lower row of a window; in S2, relative to
+# tap (0, 0). A loop over a table, since gcc unrolls loops over i and j, and runs out of registers.
 cdef Py_ssize_t[POOL * TAPS] image_taps
 cdef Py_ssize_t[TAPS] s2_taps
 

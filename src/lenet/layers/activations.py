@@ -42,8 +42,8 @@ class Sigmoid(Layer):
 class ScaledTanh(Layer):
     """The scaled hyperbolic tangent of each element: y = 1.7159 tanh(2 x / 3).
 
-    It maps -1 to -1 and 1 to 1, where its second derivative is largest in magnitude, so that units with these targets
-    do not saturate.
+    It maps -1 to -1 and 1 to 1, near which its second derivative is largest in magnitude, so that units with these
+    targets do not saturate.
 
     Parameters
     ----------

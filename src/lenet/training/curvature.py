@@ -104,7 +104,7 @@ def second_derivatives(layer: Layer, x: Array, ddy: Array) -> tuple[Array, dict[
 
     A layer with parameters is linear in its weights and in its inputs, so squared weights and squared inputs give the
     second derivatives. As in the paper, the connections that share a weight of a `Subsample2d` count separately: their
-    squared inputs are summed. In the other layers, each input affects one output.
+    squared inputs are summed. In a layer without parameters, each input affects one output, so its slope is squared.
     The derivatives with respect to the parameters, by name, are summed over the images.
 
     Examples
