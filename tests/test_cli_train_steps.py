@@ -326,21 +326,52 @@ class Recorder:
         return lambda *arguments: self.calls.append((name, arguments[-1].seconds))
 
 
+def after(seconds, epochs):
+    """The state after so many seconds and epochs."""
+    numbers, history = np.zeros(1), [epoch(number) for number in range(1, epochs + 1)]
+    return State(numbers, numbers, numbers, mean=0.0, std=1.0, seconds=seconds, history=history)
+
+
 def test_checkpoints_are_saved_each_epoch_and_each_30_seconds():
     folder, progress, table = Recorder(), Recorder(), Recorder()
     saver = command.Saver(folder, None, progress, table, 0.0)
     signals = SimpleNamespace(received=0)
     for seconds in (29.0, 30.0, 30.1, 60.0, 60.2):
-        assert saver.on_step(SimpleNamespace(seconds=seconds), signals) is False
+        assert saver.on_step(after(seconds, 0), signals) is False
     assert folder.calls == [("save_checkpoint", 30.1), ("save_checkpoint", 60.2)]
-    saver.on_epoch(SimpleNamespace(seconds=80.0))
+    saver.on_epoch(after(80.0, 1))
     assert folder.calls[2:] == [("save_epoch", 80.0)]
     assert table.calls == [("epoch", 80.0)]
     signals.received = signal.SIGTERM
-    assert saver.on_step(SimpleNamespace(seconds=110.0), signals) is True
-    assert saver.on_step(SimpleNamespace(seconds=110.1), signals) is True
+    assert saver.on_step(after(110.0, 1), signals) is True
+    assert saver.on_step(after(110.1, 1), signals) is True
     assert folder.calls[3:] == [("save_checkpoint", 110.1)]
     assert progress.calls[-3:] == [("epoch", 80.0), ("step", 110.0), ("step", 110.1)]
+
+
+def test_short_epochs_are_saved_once_a_second_and_at_the_end():
+    """Saving took 40 ms after each epoch of 6 ms. The first one is saved: it marks a run that has a checkpoint."""
+    folder, progress = Recorder(), Recorder()
+    saver = command.Saver(folder, None, progress, Recorder(), 0.0)
+    for number, seconds in enumerate((0.1, 0.2, 1.0, 1.1, 1.2, 2.3, 2.4), 1):
+        saver.on_epoch(after(seconds, number))
+    assert folder.calls == [("save_epoch", 0.1), ("save_epoch", 1.2), ("save_epoch", 2.3)]
+    assert len(progress.calls) == 7
+    saver.save()
+    saver.save()
+    assert folder.calls[3:] == [("save_epoch", 2.4)]
+
+
+def test_the_state_to_save_is_that_at_the_end_of_the_epoch():
+    saved = []
+    folder = SimpleNamespace(save_epoch=lambda _, state: saved.append(state))
+    state = after(0.1, 2)
+    saver = command.Saver(folder, None, Recorder(), Recorder(), 0.0)
+    saver.on_epoch(state)
+    state.parameters += 1  # in place, as training does
+    state.history.append(epoch(3))
+    saver.save()
+    assert (saved[0].parameters.tolist(), len(saved[0].history)) == ([0.0], 2)
 
 
 def test_the_remaining_time_is_in_minutes_and_seconds():

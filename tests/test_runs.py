@@ -425,7 +425,7 @@ def test_a_checkpoint_without_arguments_is_refused(tmp_path, stopped):
         run.load_checkpoint(model)
 
 
-def test_save_epoch_writes_the_best_only_when_it_is_the_best(tmp_path, images):
+def test_save_epoch_writes_the_weights_of_the_last_and_of_the_best_epoch(tmp_path, images):
     run = Run.create(tmp_path, ARGS)
     model = lenet.LeNet5(seed=0)
     recipe = RECIPES["small"].with_changes(epochs=1, validation=0.25)
@@ -437,7 +437,7 @@ def test_save_epoch_writes_the_best_only_when_it_is_the_best(tmp_path, images):
     assert first == (run.folder / "last.safetensors").read_bytes()
     state = run.load_checkpoint(model)
     state.history.append(Epoch(2, 0.1, 1.0, 0.5, 99.0, 0.1, 1.0, 1.0))  # a worse one
-    model.parameters.flat[...] = 0.25
+    state.parameters[...] = 0.25
     run.save_epoch(model, state)
     assert (run.folder / "best.safetensors").read_bytes() == first
     last = lenet.load(run.folder / "last.safetensors")

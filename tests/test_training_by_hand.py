@@ -119,7 +119,7 @@ def test_training_follows_its_definition(changes, weights):
 
 def test_the_state_after_each_step_has_the_sums_of_the_epoch(monkeypatch):
     """Four steps per epoch, of which the last has one image; each takes as many seconds as its number."""
-    clock = itertools.accumulate([10.0, 1, 2, 3, 4, 100, 5, 6, 7, 8])
+    clock = itertools.accumulate([10.0, 0, 1, 2, 3, 4, 50, 100, 5, 6, 7, 8, 9])  # validation: 50 and 9; `on_epoch`: 100
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     seen = []
 
@@ -128,15 +128,15 @@ def test_the_state_after_each_step_has_the_sums_of_the_epoch(monkeypatch):
 
     state = train(model_of(), X, Y, RECIPE, on_step=on_step)
     assert seen[:4] == [(1, 1, 5, 1.0, 5.0), (1, 2, 10, 3.0, 10 / 3), (1, 3, 15, 6.0, 2.5), (1, 4, 16, 10.0, 1.6)]
-    seconds = [15, 21, 28, 36]
+    seconds = [165, 171, 178, 186]
     images = [5, 10, 15, 16]
-    speeds = [n / (s - 10) for n, s in zip(images, seconds, strict=True)]
+    speeds = [n / (s - 160) for n, s in zip(images, seconds, strict=True)]
     assert seen[4:] == [(2, *each) for each in zip([1, 2, 3, 4], images, seconds, speeds, strict=True)]
-    assert [(row.seconds, row.images_per_second) for row in state.history] == [(10, 1.6), (36, 16 / 26)]
+    assert [(row.seconds, row.images_per_second) for row in state.history] == [(60, 1.6), (195, 16 / 26)]
 
 
 def test_the_time_of_a_resumed_epoch_continues_and_its_speed_is_that_after_the_break(monkeypatch):
-    clock = itertools.accumulate([10.0, 1, 2, 100, 3, 4])
+    clock = itertools.accumulate([10.0, 0, 1, 2, 100, 0, 3, 4, 0])
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     recipe, model = replace(RECIPE, epochs=1), model_of()
     state = train(model, X, Y, recipe, on_step=lambda state: state.step == 2)

@@ -34,7 +34,7 @@ def prepare() -> None:
             importlib.import_module(name)
         except ImportError:
             continue  # the test that needs it is skipped
-    train.CHECKPOINT_SECONDS = 0.0  # after each step
+    train.EPOCH_SECONDS = train.CHECKPOINT_SECONDS = 0.0  # after each epoch and step
     for name in ("learning_curves", "filters", "confusion_matrix", "worst", "architecture"):
         setattr(plots, name, lambda *facts: PNG_MARK + f"a figure of {facts!s:.100}".encode() + bytes(20_000))
     texts = {classes: interop.to_c(lenet.LeNet5(seed=classes, num_classes=classes), "digits") for classes in CLASSES}

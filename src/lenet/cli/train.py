@@ -9,7 +9,7 @@ import math
 import re
 import signal
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SMALL = 10_000
 NUM_DIGITS = 10
-CHECKPOINT_SECONDS = 30.0
+EPOCH_SECONDS, CHECKPOINT_SECONDS = 1.0, 30.0  # between saves: after an epoch, and within one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -330,6 +330,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
         finally:
             progress.stop()
             events.stop()
+            saver.save()
         if done == len(state.history) and not state.step:
             again = f"To train further, start a new run with --from {quoted(folder.folder)}."
             note(f"{folder.folder} was complete. {again}", quiet=arguments.quiet)
@@ -343,26 +344,37 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
 
 
 class Saver:
-    """Writes a checkpoint after each epoch, and at intervals within long epochs."""
+    """Saves the state after epochs, but not for each of many short ones, and at intervals within long ones."""
 
     def __init__(self, folder: "Run", model: "LeNet5", progress: "Progress", events: "Progress", saved_at: float):
         self.folder, self.model, self.progress, self.events = folder, model, progress, events
         self.saved_at = saved_at  # in seconds of training
+        self.unsaved: State | None = None  # after the last epoch
 
     def on_step(self, state: "State", signals: "StopSignals") -> bool:
         """Show the step; return whether to stop."""
         self.progress.step(state)
         if state.seconds - self.saved_at > CHECKPOINT_SECONDS:
+            self.save()
             self.folder.save_checkpoint(state)
             self.saved_at = state.seconds
         return bool(signals.received)
 
     def on_epoch(self, state: "State") -> None:
         """Save and show the epoch."""
-        self.folder.save_epoch(self.model, state)
-        self.saved_at = state.seconds
+        changing = state.parameters.copy(), state.velocity.copy()
+        self.unsaved = replace(state, parameters=changing[0], velocity=changing[1], history=[*state.history])
+        # The first one is saved in any case: later ones without a checkpoint mean that it was lost.
+        if len(state.history) == 1 or state.seconds - self.saved_at > EPOCH_SECONDS:
+            self.save()
         self.events.epoch(state)
         self.progress.epoch(state)
+
+    def save(self) -> None:
+        """Save the last epoch unless it is saved already."""
+        if self.unsaved is not None:
+            self.folder.save_epoch(self.model, self.unsaved)
+            self.saved_at, self.unsaved = self.unsaved.seconds, None
 
 
 def resume_command(folder: "Run") -> str:

@@ -235,7 +235,7 @@ class _Loop:
     def run(self, on_step: Callback | None, on_epoch: Callback | None) -> State:
         """Train to the end, or until a callback stops the training."""
         state, recipe = self.state, self.recipe
-        finished = True
+        self.began, finished = time.perf_counter() - state.seconds, True
         while finished and state.epoch <= recipe.epochs and not self._out_of_patience():
             finished = self._run_epoch(on_step)
             if finished and self.comm.broadcast(on_epoch is not None and _ends(on_epoch, state)):
@@ -273,13 +273,13 @@ class _Loop:
         )
         if self.optimizer.preconditioner.size and not state.step:
             self._estimate(order[:SAMPLE], distortions and distortions[:SAMPLE])
-        began, seconds_before, images_before = time.perf_counter(), state.seconds, state.images
+        began, images_before = time.perf_counter(), state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)
             agreed = self._step(order[batch], distortions and distortions[batch])
-            spent = time.perf_counter() - began
-            state.seconds = seconds_before + spent
-            state.images_per_second = (state.images - images_before) / max(1e-9, spent)
+            now = time.perf_counter()
+            state.seconds = now - self.began
+            state.images_per_second = (state.images - images_before) / max(1e-9, now - began)
             self.stop_requested = on_step is not None and _ends(on_step, state)
             if agreed or (self.stop_requested and self.comm.size == 1):
                 return False  # several processes agree with the next step's all-reduce
@@ -347,6 +347,7 @@ class _Loop:
         val_loss, val_accuracy = self._validate() if len(data.parts.validation) else (None, None)
         if not (np.isfinite(state.parameters).all() and (val_loss is None or math.isfinite(val_loss))):
             raise self._restore_after_divergence()
+        state.seconds = time.perf_counter() - self.began
         row = Epoch(
             epoch=state.epoch,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),

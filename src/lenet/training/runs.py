@@ -5,6 +5,7 @@ crash at any moment.
 """
 
 import contextlib
+import copy
 import csv
 import io
 import json
@@ -247,9 +248,9 @@ class Run:
         Parameters
         ----------
         model : LeNet5
-            The model after the epoch. Its metadata is replaced by that of `metadata`.
+            The model; it is not changed, and its weights may be others.
         state : State
-            The state after the epoch.
+            The state after the epoch, which has the weights.
 
         Raises
         ------
@@ -257,10 +258,14 @@ class Run:
             If a file cannot be written.
         """
         self.write("results.csv", _results_csv(state.history))
-        model.metadata = self.metadata(state.history[-1])
-        model.save(self.folder / "last.safetensors")
-        if state.best_epoch == len(state.history):
-            model.save(self.folder / BEST)
+        model = copy.deepcopy(model)
+        for name, parameters, epoch in (
+            ("last.safetensors", state.parameters, len(state.history)),
+            (BEST, state.best_parameters, state.best_epoch),
+        ):
+            model.parameters.flat[...] = parameters
+            model.metadata = self.metadata(state.history[epoch - 1])
+            model.save(self.folder / name)
         self.save_checkpoint(state)
 
     def metadata(self, epoch: Epoch) -> dict[str, str]:

@@ -32,7 +32,7 @@ class Epoch:
     images_per_second : float
         Training speed in this epoch, without validation.
     seconds : float
-        Duration of all steps since training began.
+        Wall time since training began, with validation and callbacks, and without breaks before it was resumed.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class State:
     correct : int, default 0
         Number of these images that were classified correctly.
     seconds : float, default 0
-        Duration of all steps since training began.
+        Wall time since training began, as for `Epoch`.
     images_per_second : float, default 0
         Training speed in the current epoch.
     best_epoch : int, default 0
