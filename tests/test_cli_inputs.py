@@ -6,6 +6,7 @@ import io
 import json
 import operator
 import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -465,8 +466,8 @@ def test_a_run_from_other_weights_resumes_without_them(tmp_path, monkeypatch, ca
 
 def digits_of(path, *classes):
     data = lenet.data.load_digits()
-    chosen = [n for k in classes for n in np.flatnonzero(data.y_train == k)[:14]]
-    np.savez(path, X=data.X_train[chosen], y=np.unique(data.y_train[chosen], return_inverse=True)[1])
+    chosen = np.array([np.flatnonzero(data.y_train == k)[:14] for k in classes])
+    np.savez(path, X=data.X_train[chosen.ravel()], y=np.repeat(np.arange(len(classes)), 14))
 
 
 @pytest.mark.parametrize(
@@ -474,6 +475,7 @@ def digits_of(path, *classes):
     [
         (range(10), [], "small"),
         (range(10), ["--from", "mnist"], "adapt"),
+        ([*range(1, 10), 0], ["--from", "mnist"], "transfer"),  # each label is another digit's
         ((3, 5), ["--from", "mnist"], "transfer"),
         ((3, 5), ["--from", "mnist", "--recipe", "small"], "small"),
     ],
@@ -481,10 +483,13 @@ def digits_of(path, *classes):
 def test_the_recipe_follows_from_the_model_to_start_from(tmp_path, monkeypatch, capsys, classes, options, recipe):
     monkeypatch.chdir(tmp_path)
     digits_of("mine.npz", *classes)
-    lines(capsys, "train", "mine.npz", "--epochs", "1", *options)
+    assert cli.main(["train", "mine.npz", "--epochs", "1", *options]) == 0
     settings = json.loads((tmp_path / "runs/train-1/args.json").read_text())["recipe"]
     assert settings["name"] == recipe
     assert settings["lr"] == {"small": 0.05, "transfer": 0.1, "adapt": 0.01}[recipe]
+    found = re.findall(r"mnist classifies (\d+)% .* so the recipe is (\w+)\.", capsys.readouterr().err)
+    assert [name for _, name in found] == ([recipe] if len(classes) == 10 and options else [])
+    assert all((int(percentage) > 90) == (name == "adapt") for percentage, name in found)
 
 
 def test_a_recipe_for_digits_refuses_other_classes_before_it_creates_a_run(tmp_path, monkeypatch, capsys):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SMALL = 10_000
 NUM_DIGITS = 10
+KNOWN = 0.5  # the least accuracy on images of the model's classes; MNIST's weights reach 0.13 on the letters A to J
 EPOCH_SECONDS, CHECKPOINT_SECONDS = 1.0, 30.0  # between saves: after an epoch, and within one
 
 
@@ -156,7 +157,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     classes = classes_of(data, arguments)
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
     if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
-        recipe = recipe_named("small" if old is None else "adapt" if old.classes == classes else "transfer")
+        recipe = recipe_named("small" if old is None else fine_tuning(old, classes, data, arguments))
         if arguments.validation is None:
             recipe = with_possible_validation(recipe, data.y_train, classes, arguments)
     recipe = recipe.with_changes(**changes)
@@ -211,6 +212,17 @@ def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...
     if arguments.network is not None and num_classes != NUM_DIGITS:
         raise DataError(f"{arguments.data} has {num_classes} classes; expected 10, the digits. Omit --network.")
     return data.classes or tuple(map(str, range(num_classes)))
+
+
+def fine_tuning(old: "LeNet5", classes: tuple[str, ...], data: "Dataset", arguments: argparse.Namespace) -> str:
+    """Return the name of the recipe; labels without names may be of other classes than those of the old model."""
+    if data.classes is not None or old.classes != classes:
+        return "adapt" if old.classes == classes else "transfer"
+    accuracy = (old.predict(data.X_train, n_jobs=arguments.n_jobs) == data.y_train).mean()
+    name = "adapt" if accuracy >= KNOWN else "transfer"
+    text = f"{arguments.start} classifies {accuracy:.0%} of the training images correctly, so the recipe is {name}."
+    note(f"{text} Pass --recipe to choose another.", quiet=arguments.quiet)
+    return name
 
 
 def with_possible_validation(
