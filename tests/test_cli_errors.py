@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_calls import POSIX, command, environment, events, one_error, tree
-from commands import fails, misused, succeeds
+from commands import fails, misused, run
 
 import lenet
 from lenet import cli, plots
@@ -133,8 +133,10 @@ def test_a_missing_digit_does_not_disable_validation(capsys, tmp_path, monkeypat
     digits = lenet.data.load_digits()
     some = np.flatnonzero(digits.y_train != 4)[:300]
     np.savez("mine.npz", X=digits.X_train[some], y=digits.y_train[some])
-    said = succeeds(capsys, "train", "mine.npz", "--epochs", 1)
+    code, said, warned = run(capsys, "train", "mine.npz", "--epochs", 1)
+    assert code == 0
     assert re.search(r"[1-9]\d* for validation", said)
+    assert warned.startswith("lenet: warning: mine.npz has no training images with the labels 4.")
 
 
 @pytest.mark.parametrize(

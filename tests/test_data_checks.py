@@ -31,8 +31,8 @@ def test_labels_are_digits_or_have_no_gaps(train, test):
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([-1, 0], [0], "mine has 2 different training labels, from -1 to 0; expected 0 to 9 without gaps."),
-        ([0, 10], [0], "mine has 2 different training labels, from 0 to 10; expected 0 to 9 without gaps."),
+        ([-1, 0], [0], "mine has 2 different training labels, from -1 to 0; expected 0 to 1 without gaps."),
+        ([0, 10], [0], "mine has 2 different training labels, from 0 to 10; expected 0 to 1 without gaps."),
         ([*range(10), 11], [0], "mine has 11 different training labels, from 0 to 11; expected 0 to 10 without gaps."),
         (range(1, 11), [1], "mine has 10 different training labels, from 1 to 10; expected 0 to 9 without gaps."),
         ([0, 3], [5, 10, 12], "mine has the test label 10, but its training labels end at 3."),
@@ -46,10 +46,13 @@ def test_labels_with_gaps_or_unknown_ones_are_rejected(train, test, message):
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize(("test", "unknown"), [([1, 3], None), ([7, 3, 2, 7], "2, 7")])
-def test_test_labels_without_training_images_are_logged(test, unknown, caplog):
-    checked(labelled([0, 1, 3], test), "mine")
-    message = f"mine has test images with the labels {unknown}, but no training images."
+@pytest.mark.parametrize(
+    ("train", "test", "unknown"),
+    [([0, 1, 2], [1, 2], None), ([0, 1, 3], [7, 3, 2, 7], "2, 7"), ([1, 2, 5], [1], "0, 3, 4"), ([1, 0], [2], "2")],
+)
+def test_labels_without_training_images_are_logged(train, test, unknown, caplog):
+    checked(labelled(train, test), "mine")
+    message = f"mine has no training images with the labels {unknown}. If your labels start at 1, subtract 1."
     assert caplog.messages == ([] if unknown is None else [message])
 
 

@@ -148,7 +148,7 @@ def test_a_folder_is_read_in_each_spelling(tmp_path, pack, dot):
         ({"train_images": IMAGES}, r"training images of shape \(1, 3\); expected 28x28"),
         ({"t10k_images": IMAGES}, r"test images of shape \(1, 3\)"),
         ({"train_images": ONE_IMAGE[:16] + bytes([0, 1]) * 392}, "integer pixels of 0 and 1 only"),
-        ({"train_labels": bytes.fromhex("00000801 00000001 0a")}, "expected 0 to 9"),
+        ({"train_labels": bytes.fromhex("00000801 00000001 0a")}, "from 10 to 10; expected 0 to 0 without gaps"),
         (
             {"t10k_labels": bytes.fromhex("00000801 00000001 0a")},
             r"test label 10, .*\. Number the classes of both parts from 0\.$",

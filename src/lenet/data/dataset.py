@@ -199,7 +199,7 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
     if low < 0 or (high > 9 and len(found) != high + 1):
         raise DataError(
             f"{source} has {len(found)} different training labels, from {low} to {high}; expected 0 to "
-            f"{max(len(found), 10) - 1} without gaps. Renumber them: np.unique(y, return_inverse=True)[1]."
+            f"{len(found) - 1} without gaps. Renumber them: np.unique(y, return_inverse=True)[1]."
         )
     unknown = y_test[(y_test < 0) | (y_test > max(high, 9))]
     if len(unknown):
@@ -207,10 +207,12 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
             f"{source} has the test label {unknown[0]}, but its training labels end at {high}. Number the classes of "
             "both parts from 0."
         )
-    unseen = np.setdiff1d(y_test, y_train)
+    unseen = np.setdiff1d(np.union1d(np.arange(high), y_test), found)
     if len(unseen):
         labels = ", ".join(map(str, unseen[:10]))
-        logger.warning("%s has test images with the labels %s, but no training images.", source, labels)
+        logger.warning(
+            "%s has no training images with the labels %s. If your labels start at 1, subtract 1.", source, labels
+        )
 
 
 def stratified_split(
