@@ -115,7 +115,7 @@ def test_damaged_data_is_a_one_line_error_and_starts_no_run(capsys, tmp_path, mo
 def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     X, y = np.zeros((2, 28, 28), np.uint8), np.arange(2)
-    np.savez("mine.npz", X_train=X, y_train=y, X_test=X, y_test=y)
+    np.savez("mine.npz", X_train=X, y_train=y, X_test=X + 9, y_test=y)
     before = tree(tmp_path)
     assert "fraction is 0.1, so none of the 2 labels would be held out" in fails(
         capsys, "train", "mine.npz", "--validation", "0.1"

@@ -139,6 +139,22 @@ def test_other_classes_get_a_new_output_layer_of_the_seed(training):
     assert [args_of(f"train-{n}").get("from") for n in (1, 2, 3)] == 3 * ["mnist"]
 
 
+def test_classes_without_test_images_and_copies_of_training_images_are_reported(training, capsys):
+    data = np.load("mine.npz")
+    X, y = data["X_train"], data["y_train"]
+    tested = np.flatnonzero(data["y_test"] < 8)
+    X_test, y_test = np.append(data["X_test"][tested], X[3:5], 0), np.append(data["y_test"][tested], [0, 0])
+    np.savez("copies.npz", X_train=X, y_train=y, X_test=X_test, y_test=y_test)
+    assert cli.main(["train", "copies.npz"]) == 0
+    assert capsys.readouterr().err == (
+        "lenet: note: The report does not cover classes without test images: 8, 9.\n"
+        f"lenet: warning: The training set contains 2 of the {len(y_test)} test images, so the accuracy may be "
+        "overestimated. Remove the copies.\n"
+    )
+    assert cli.main(["train", "mine.npz"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_the_network_of_1998_is_for_ten_digits(training, capsys):
     assert cli.main(["train", "mine.npz", "--network", "1998", "-q"]) == 0
     assert args_of("train-1")["network"] == "1998"

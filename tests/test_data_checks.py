@@ -203,6 +203,16 @@ def test_the_images_with_the_first_random_numbers_of_each_class_are_held_out(one
     assert (found.y_train.tolist(), found.y_test.tolist()) == (y[train].tolist(), y[test].tolist())
 
 
+@pytest.mark.parametrize(("one_in", "enough"), [(2, 2), (5, 3), (7, 4)])
+def test_a_class_needs_images_for_a_test_set(one_in, enough):
+    """Half an image is rounded to the even number, 0."""
+    y = np.repeat([0, 1], [enough, 1])
+    assert stratified_split(images(len(y)), y, one_in, "mine").y_test.tolist() == [0]
+    said = rf"^mine has at most {enough - 1} images per class; expected at least {enough}, of which 1 in {one_in} is"
+    with pytest.raises(DataError, match=said):
+        stratified_split(images(len(y) - 1), y[1:], one_in, "mine")
+
+
 def test_all_images_may_be_for_testing():
     X, y = images(3), np.array([4, 0, 12])
     found = stratified_split(X, y, 2, "mine", hold_out=False)

@@ -101,7 +101,7 @@ def test_numbers_in_the_first_of_785_columns_are_labels_and_errors_say_so(write,
     np.testing.assert_array_equal(read_csv(path).y, PIXELS[:, 0])
     where = "mine.csv: the labels are in column 1 of 785; if they are in another column, name it 'label'"
     assert [(each.levelname, each.getMessage().endswith(where)) for each in caplog.records] == [("WARNING", True)]
-    with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has no test images"):
+    with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has at most 2 images per class"):
         load_csv(path)
     path.write_text(path.read_text().replace(f"\n{PIXELS[1, 0]},", "\n,"))
     with pytest.raises(DataError, match=r"mine\.csv \(labels: column 1 of 785\) has no label in row 2; expected one"):

@@ -155,6 +155,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     old = None if arguments.start is None else load_model(arguments.start)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
     classes = classes_of(data, arguments)
+    inspect_test_set(data, classes, arguments)
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
     if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else fine_tuning(old, classes, data, arguments))
@@ -212,6 +213,19 @@ def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...
     if arguments.network is not None and num_classes != NUM_DIGITS:
         raise DataError(f"{arguments.data} has {num_classes} classes; expected 10, the digits. Omit --network.")
     return data.classes or tuple(map(str, range(num_classes)))
+
+
+def inspect_test_set(data: "Dataset", classes: tuple[str, ...], arguments: argparse.Namespace) -> None:
+    """Print a note if classes have no test images, and a warning if test images are in the training set, too."""
+    import numpy as np
+
+    if untested := [classes[label] for label in np.setdiff1d(data.y_train, data.y_test)]:
+        names = ", ".join(untested[:10]) + ", ..." * (len(untested) > 10)
+        note(f"The report does not cover classes without test images: {names}.", quiet=arguments.quiet)
+    training = {hash(image.tobytes()) for image in data.X_train}
+    if copies := sum(hash(image.tobytes()) in training for image in data.X_test):
+        text = f"The training set contains {copies:,} of the {len(data.X_test):,} test images, so the accuracy may be"
+        note(f"{text} overestimated. Remove the copies.", quiet=arguments.quiet, kind="warning")
 
 
 def fine_tuning(old: "LeNet5", classes: tuple[str, ...], data: "Dataset", arguments: argparse.Namespace) -> str:

@@ -242,4 +242,9 @@ def stratified_split(
     places = np.arange(len(y)) - np.repeat(starts, counts)  # in the class
     is_test = np.zeros(len(y), dtype=bool)
     is_test[by_class[places < np.repeat(np.rint(counts / one_in), counts)]] = True
+    if len(y) and not is_test.any():
+        raise DataError(
+            f"{source} has at most {counts.max()} images per class; expected at least {one_in // 2 + 1}, of which 1 in "
+            f"{one_in} is held out for testing. Add images, or a test set."
+        )
     return checked(Dataset(X[~is_test], y[~is_test], X[is_test], y[is_test]), source)
