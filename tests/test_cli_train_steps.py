@@ -204,6 +204,22 @@ def test_resuming_a_complete_run_says_so_and_that_results_may_differ(training, c
     assert training.made[1][-1]["state"].history == [epoch(1)]
 
 
+@pytest.mark.usefixtures("training")
+def test_ctrl_c_while_the_results_are_written_says_how_to_resume(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "write_results", interrupted)
+        assert cli.main(["train", "mine.npz", "-q"]) == 130
+    run = Path("runs/train-1")
+    said = f"lenet: note: Resume with: lenet train --resume {run}\nlenet: interrupted\n"
+    assert capsys.readouterr().err == said
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    assert capsys.readouterr().err == ""
+    assert (run / "report.txt").exists()
+
+
 def test_data_of_a_run_that_were_moved_are_those_of_the_run(training, capsys):
     assert cli.main(["train", "mine.npz", "-q"]) == 0
     Path("mine.npz").rename("moved.npz")

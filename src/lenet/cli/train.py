@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lenet.training.runs import Run
     from lenet.training.state import State
 
+REPORT = "report.txt"  # written last
 SMALL = 10_000
 NUM_DIGITS = 10
 KNOWN = 0.5  # the least accuracy on images of the model's classes; MNIST's weights reach 0.13 on the letters A to J
@@ -105,9 +106,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 advice = "If the disk is full, free space."
                 if isinstance(error.__cause__, PermissionError):  # on Windows, also while Excel shows results.csv
                     advice = "Make it writable, or close the program that has it open."
-                resume = f"Resume with: {resume_command(folder)}"
-                raise SaveError(f"{error} {advice} {resume}") from error
-            except OSError:  # such as a full disk behind standard output, or `head`, which has closed it
+                raise SaveError(f"{error} {advice} Resume with: {resume_command(folder)}") from error
+            except (KeyboardInterrupt, OSError):  # if `head` has closed standard output, for example
                 note(f"Resume with: {resume_command(folder)}", quiet=False)
                 raise
 
@@ -357,7 +357,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
             progress.stop()
             events.stop()
             saver.save()
-        if done == len(state.history) and not state.step:
+        if done == len(state.history) and not state.step and (folder.folder / REPORT).exists():
             again = f"To train further, start a new run with --from {quoted(folder.folder)}."
             note(f"{folder.folder} was complete. {again}", quiet=arguments.quiet)
         if state.step:  # stopped, perhaps by a signal to another rank
@@ -439,7 +439,7 @@ def write_results(
     folder.write("confusion_matrix.png", plots.confusion_matrix(report.confusion_matrix, model.classes))
     worst = plots.worst(data.X_test, data.y_test, logits.argmax(axis=1), softmax(logits), model.classes)
     folder.write("worst.png", worst)
-    folder.write("report.txt", str(report))
+    folder.write(REPORT, str(report))
     return report
 
 
