@@ -140,8 +140,9 @@ def test_best_epoch_is_the_one_that_training_keeps(losses, epoch):
     rows = history(4)
     for row, accuracy, loss in zip(rows, (0.9, 0.9934, 0.9934, 0.9940), losses, strict=True):
         row |= {"val_accuracy": accuracy, "val_loss": loss}
-    ax = curves._learning_curves_figure(rows, "").axes[1]
-    label = f"best: 99.34% at epoch {epoch}"
+    loss, ax = curves._learning_curves_figure(rows, "").axes
+    assert [line.get_xdata() for line in loss.get_lines() if line.get_linestyle() == ":"] == [[epoch, epoch]]
+    label = f"kept: 99.34% at epoch {epoch}"
     np.testing.assert_allclose(lines(ax)[label].get_xydata(), [[epoch, 99.34]])
     assert label in [text.get_text() for text in ax.get_legend().get_texts()]
 
@@ -150,7 +151,7 @@ def test_the_best_epoch_without_an_accuracy_is_marked_by_its_number():
     rows = [row | {"val_accuracy": None} for row in history(3)]
     best = 1 + int(np.argmin([row["val_loss"] for row in rows]))
     ax = curves._learning_curves_figure(rows, "").axes[1]
-    assert ax.get_legend().get_texts()[-1].get_text() == f"best: epoch {best}"
+    assert ax.get_legend().get_texts()[-1].get_text() == f"kept: epoch {best}"
     (legend,) = curves._comparison_figure({"one": rows}).legends
     assert [text.get_text() for text in legend.get_texts()] == [f"one: epoch {best}"]
 
@@ -241,14 +242,14 @@ def test_matrix_shows_each_count_in_its_cell(num_classes):
 def test_colour_shows_the_fraction_of_the_row_except_on_the_diagonal():
     ax = confusion._confusion_matrix_figure(np.array([[90, 10, 0], [0, 0, 0], [5, 0, 195]])).axes[0]
     shares = ax.images[0].get_array()
-    np.testing.assert_array_equal(np.ma.getmaskarray(shares), np.eye(3, dtype=bool))
-    np.testing.assert_allclose(shares.filled(-1), [[-1, 10, 0], [0, -1, 0], [2.5, 0, -1]])
+    np.testing.assert_array_equal(np.ma.getmaskarray(shares), np.diag([True, False, True]))
+    np.testing.assert_allclose(shares.filled(-1), [[-1, 10, 0], [0, 0, 0], [2.5, 0, -1]])
     assert ax.images[0].get_clim() == (0, 10)
     assert ax.get_title() == "Confusion matrix: 95.00% of 300 correct"
 
 
 def test_matrix_without_mistakes_or_images():
-    ax = confusion._confusion_matrix_figure(np.diag([3, 4])).axes[0]
+    [ax] = confusion._confusion_matrix_figure(np.diag([3, 4])).axes  # no bar
     assert texts(ax) == ["3", "4"]
     assert ax.images[0].get_clim() == (0, 1)
     assert "100.00% of 7" in ax.get_title()
@@ -264,6 +265,26 @@ def test_counts_fit_into_their_cells(num_classes, count):
     ax = figure.axes[0]
     cell = ax.get_window_extent().width / num_classes
     assert max(text.get_window_extent(renderer).width for text in ax.texts) < 0.95 * cell
+
+
+def luminance(colour):
+    """The relative luminance of WCAG 2.1."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)]
+    return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+
+def test_counts_have_the_contrast_of_wcag_on_every_colour():
+    ax = confusion._confusion_matrix_figure(np.array([[1, 1], [0, 2]])).axes[0]
+    darkest = min(luminance(ax.images[0].cmap(x)[:3]) for x in (0.0, 1.0, np.ma.masked))
+    assert all((darkest + 0.05) / (luminance(text.get_color()) + 0.05) >= 4.5 for text in ax.texts)
+
+
+@pytest.mark.parametrize(("num_classes", "size"), [(10, 10), (62, 28)])
+def test_the_title_and_the_labels_grow_with_the_matrix(num_classes, size):
+    """62 classes take 28 inches; scaled to a screen of 9 inches, its labels have 9 points."""
+    ax, bar = confusion._confusion_matrix_figure(np.ones((num_classes, num_classes), int)).axes
+    labels = ax.xaxis.label, ax.yaxis.label, bar.yaxis.label
+    assert [text.get_fontsize() for text in (ax.title, *labels)] == pytest.approx([1.2 * size, *3 * [size]])
 
 
 def test_500_classes_are_an_image_of_bounded_size_without_text():

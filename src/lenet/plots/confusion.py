@@ -21,7 +21,7 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None
     """Draw a confusion matrix that highlights mistakes.
 
     The colour of a mistake shows its percentage of the true class. The diagonal has one pale colour, because it would
-    otherwise dominate the figure.
+    otherwise dominate the figure; it is white for classes without images.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str] | None = None
 def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[str] | None = None) -> "Figure":
     num_classes, total = len(counts), int(counts.sum())
     mistakes = np.ma.masked_array(
-        100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.eye(num_classes, dtype=bool)
+        100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.diag(counts.any(axis=1))
     )
     cell = min(max(0.5, 3.4 / num_classes), 28 / num_classes)  # inches; leaves room for the title, and is bounded
     names = drawable(classes or [str(number) for number in range(num_classes)])
@@ -70,13 +70,18 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[
     ax = figure.subplots()
     dress(ax)
     colours = colormap("white", VERMILLION).with_extremes(bad=PALE_BLUE)  # the masked diagonal
-    # Without mistakes, any scale that is not empty will do.
-    image = ax.imshow(mistakes, cmap=colours, vmin=0, vmax=float(mistakes.max()) or 1.0)
-    color_bar(image, [ax], "mistakes, % of the true class")
+    most = float(mistakes.max())
+    image = ax.imshow(mistakes, cmap=colours, vmin=0, vmax=most or 1.0)
+    if most:
+        color_bar(image, [ax], "mistakes, % of the true class")
     right = f"{100 * np.trace(counts) / total:.2f}% of {total:,} correct" if total else "no images"
     ax.set_title(f"Confusion matrix: {right}", color=INK)
     ax.set_xlabel("predicted", color=INK)
     ax.set_ylabel("true", color=INK)
+    size = max(10.0, cell * num_classes)  # legible when a large figure is scaled to a screen
+    ax.title.set_fontsize(1.2 * size)
+    for label in (axis.label for each in figure.axes for axis in (each.xaxis, each.yaxis)):
+        label.set_fontsize(size)
     edges = np.arange(num_classes + 1) - 0.5
     ax.set_xticks(edges, minor=True)
     ax.set_yticks(edges, minor=True)
@@ -88,5 +93,5 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[
         ax.set_yticks(range(num_classes), names, parse_math=False)
         filled = np.argwhere(counts)
         for i, j in filled if len(filled) <= MAX_NUMBERS else ():
-            ax.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=INK, fontsize=font)
+            ax.text(j, i, f"{counts[i, j]}", ha="center", va="center", color="black", fontsize=font)  # on VERMILLION
     return figure

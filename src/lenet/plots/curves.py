@@ -23,9 +23,9 @@ _MAX_MARKED_EPOCHS = 40  # more markers would hide their line
 
 
 def learning_curves(history: History, title: str = "") -> bytes:
-    """Draw loss and accuracy by epoch, and mark the best epoch.
+    """Draw loss and accuracy by epoch, and mark the epoch whose weights training keeps.
 
-    The best epoch is the earliest with the lowest validation loss; training keeps its weights. Losses that span a
+    It is the earliest with the lowest validation loss; others may have a higher accuracy. Losses that span a
     factor of 20 or more are drawn on a logarithmic axis.
 
     Parameters
@@ -64,7 +64,7 @@ def learning_curves(history: History, title: str = "") -> bytes:
 def comparison(runs: Mapping[str, History]) -> bytes:
     """Draw loss and error rate of several runs by epoch, in one colour per run.
 
-    The legend gives the validation error of each run in its best epoch, as `learning_curves` defines it. Axes are
+    The legend gives the validation error of each run in its best epoch, that with the lowest validation loss. Axes are
     logarithmic for values that span a factor of 20 or more; the axis of the error rate is linear below 1%.
 
     Parameters
@@ -115,7 +115,7 @@ def _learning_curves_figure(history: History, title: str) -> "Figure":
     _finish(left, epochs, "loss")
     _finish(right, epochs, "accuracy, %")
     _logarithmic_if_wide(left)
-    _mark_best(right, epochs, val_accuracy, val_loss)
+    _mark_kept(left, right, epochs, val_accuracy, val_loss)
     for ax in (left, right):
         # Below the panel, where it cannot hide a curve.
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, labelcolor=INK, fontsize=9)
@@ -221,12 +221,13 @@ def _in_words(place: int, epochs: Floats, percentages: Floats) -> str:
     return f"{percentage}epoch {epochs[place]:.0f}"
 
 
-def _mark_best(ax: "Axes", epochs: Floats, accuracy: Floats, loss: Floats) -> None:
+def _mark_kept(left: "Axes", right: "Axes", epochs: Floats, accuracy: Floats, loss: Floats) -> None:
     best = _best(loss)
     if best is None:
         return
-    ax.axvline(epochs[best], color=GREY, linewidth=0.8, linestyle=":")
-    label = f"best: {_in_words(best, epochs, accuracy)}"
+    for ax in (left, right):
+        ax.axvline(epochs[best], color=GREY, linewidth=0.8, linestyle=":")
+    label = f"kept: {_in_words(best, epochs, accuracy)}"
     # A ring, so that the point stays visible.
     ring: dict[str, Any] = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.5}
-    ax.plot(epochs[best], accuracy[best], "o", linestyle="none", label=label, zorder=3, **ring)
+    right.plot(epochs[best], accuracy[best], "o", linestyle="none", label=label, zorder=3, **ring)
