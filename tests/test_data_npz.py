@@ -124,8 +124,9 @@ X70, Y70 = small()
         ({"X": X70[:, :3], "y": Y70}, r"shape \(70, 3, 28\); expected \(n, height, width\).* at least 4 and"),
         (
             {"X": X70.astype(float), "y": Y70},
-            r"pixels from 0 to \d+; expected 0 .* to 1 \(ink\)\. Replace NaN, and scale the others: \(X - background\)",
+            r"pixels from 0 to \d+; expected 0 .* to 1 \(ink\)\. Scale them: \(X - background\)",
         ),
+        ({"X": np.full((70, 28, 28), np.nan), "y": Y70}, r"pixels from nan to nan; .* \(ink\)\. Replace NaN\.$"),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
         ({"X": X70.astype(complex), "y": Y70}, "X in .* has dtype complex128; expected numbers"),
         ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),

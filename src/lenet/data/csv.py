@@ -68,7 +68,10 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     if y is None:
         raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
     if source != str(path) and len(set(y.tolist())) == 1:
-        raise DataError(f"{source} has one class; expected at least two. Name the column of labels {LABELS[0]!r}.")
+        raise DataError(
+            f"{source} has one class; expected at least two. Name the column of labels {LABELS[0]!r} in a header, or "
+            "put it first."
+        )
     return named(stratified_split(X, y, 7, source, hold_out), classes, source)
 
 

@@ -258,9 +258,10 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
         )
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
+            advice = "Replace NaN" if np.isnan(X).any() else "Scale them: (X - background) / (ink - background)"
             raise DataError(
                 f"{source} has floating-point pixels from {X.min():g} to {X.max():g}; expected 0 (background) to 1 "
-                "(ink). Replace NaN, and scale the others: (X - background) / (ink - background)."
+                f"(ink). {advice}."
             )
         X = np.rint(np.multiply(X, 255, dtype=np.promote_types(X.dtype, "f4")))  # float16 would round twice
     elif X.min() < 0 or X.max() > 255:
