@@ -81,7 +81,6 @@ def test_huge_logits_neither_overflow_nor_warn(function, dtype):
 @np.errstate(under="raise")
 def test_probabilities_that_underflow_are_zero():
     assert softmax([[0.0, -1000.0]]).tolist() == [[1, 0]]
-    assert [part.tolist() for part in cross_entropy([[0.0, -1000.0]], [1])] == [[1000], [[1, -1]]]
 
 
 def test_logits_that_overflow_give_no_warning():

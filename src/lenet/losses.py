@@ -100,8 +100,7 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     log_probabilities = log_softmax(logits)
     targets = _target_table(y, log_probabilities)
     terms = np.multiply(targets, log_probabilities, out=np.zeros_like(targets), where=targets > 0)
-    with np.errstate(under="ignore"):
-        return -terms.sum(axis=1), np.exp(log_probabilities) - targets
+    return -terms.sum(axis=1), np.exp(log_probabilities) - targets
 
 
 def squared_distance(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

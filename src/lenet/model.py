@@ -455,10 +455,9 @@ class LeNet5:
         """
         images, targets = self._batch(x, y)
         pixels = standardised(images, self.mean, self.std, self.dtype, self.padding)
-        with np.errstate(under="ignore"):
-            logits, gradients_of = self._layerwise.forward(pixels)
-            losses, dlogits = self._loss(logits, targets)
-            return float(losses.mean()), gradients_of(dlogits / len(images))  # the loss is a mean over the batch
+        logits, gradients_of = self._layerwise.forward(pixels)
+        losses, dlogits = self._loss(logits, targets)
+        return float(losses.mean()), gradients_of(dlogits / len(images))  # the loss is a mean over the batch
 
     def _batch(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         """Return validated images and targets, at least one of each."""

@@ -106,7 +106,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 advice = "If the disk is full, free space."
                 if isinstance(error.__cause__, PermissionError):  # on Windows, also while Excel shows results.csv
                     advice = "Make it writable, or close the program that has it open."
-                raise SaveError(f"{error} {advice} Resume with: {resume_command(folder)}") from error
+                resume = f"Resume with: {resume_command(folder)}"
+                raise SaveError(f"{error} {advice} {resume}") from error
             except (KeyboardInterrupt, OSError):  # if `head` has closed standard output, for example
                 note(f"Resume with: {resume_command(folder)}", quiet=False)
                 raise
