@@ -22,12 +22,12 @@ def row(count=6, width=44, height=56, line=2, tooth=None):
 
 
 def found(stroke):
-    rules, uprights = lines_of_boxes(stroke)
-    return np.asarray(rules | uprights)
+    lines = lines_of_boxes(stroke)
+    return None if lines is None else lines.rules | lines.uprights
 
 
 @pytest.mark.parametrize("tooth", [None, 20])
-@pytest.mark.parametrize("count", [2, 3, 8, 40])
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 40])
 def test_all_lines_of_a_row_of_boxes_are_found(count, tooth):
     drawn = row(count, tooth=tooth)
     np.testing.assert_array_equal(found(drawn), drawn)
@@ -36,8 +36,8 @@ def test_all_lines_of_a_row_of_boxes_are_found(count, tooth):
 @pytest.mark.parametrize(
     ("stroke", "expected"),
     [
-        (row(3, width=29), True),  # half of 57
-        (row(3, width=28), False),
+        (row(3, width=28), True),  # half of 56
+        (row(3, width=27), False),
         (row(width=72), True),  # 1.29
         (row(width=76), False),  # a table
         (row(width=20, height=20), True),
@@ -49,11 +49,13 @@ def test_all_lines_of_a_row_of_boxes_are_found(count, tooth):
         (row(41), False),
         (np.vstack([row(), row()]), False),  # two rows: a grid
         (np.delete(row(), np.s_[88:90], axis=1), False),  # a box of which the right side is missing
-        (np.pad(row(1), 1), False),
+        (row(1, width=76), False),
+        (np.vstack([row(1, height=40), row(1, height=40)]), False),
+        (np.zeros((40, 40), np.uint8), False),
     ],
 )  # fmt: skip
 def test_boxes_have_usual_sizes_and_all_their_lines(stroke, expected):
-    assert found(stroke).any() == expected
+    assert (found(stroke) is not None) == expected
 
 
 def test_a_line_that_is_not_in_its_place_stays():
@@ -78,6 +80,25 @@ def test_strokes_that_cross_the_lines_stay_whole():
     bar[40:46, 50:80] = 255
     cleared = without_boxes(Page(ink, ink.shape)).ink
     np.testing.assert_array_equal(cleared, bar)
+
+
+@pytest.mark.parametrize(
+    ("sides", "shift", "erased"),
+    [
+        ((44, 56), (88, 0), True),  # twice the width
+        ((44, 56), (90, 0), False),  # check boxes
+        ((44, 56), (60, 16), True),  # 0.29 of the height
+        ((44, 56), (60, 18), False),
+        ((48, 56), (60, 0), True),  # 1.09 times as wide
+        ((49, 56), (60, 0), False),
+    ],
+)
+def test_single_boxes_are_erased_if_they_have_equal_neighbours(sides, shift, erased):
+    ink = np.zeros((120, 200), np.uint8)
+    for (width, height), (x, y) in (((44, 56), (0, 0)), (sides, shift)):
+        left, top = 20 + x + (44 - width) // 2, 20 + y
+        ink[top : top + height + 2, left : left + width + 2] = 255 * row(1, width, height)
+    assert (not without_boxes(Page(ink, ink.shape)).ink.any()) == erased
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Erase rows of printed boxes, one for each digit, and closed combs, as on forms."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,56 +12,86 @@ from lenet.reading.strokes import Mask, hollow
 
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
 _MAX_BOXES = 40
-_MIN_ASPECT, _MAX_FILLED = 1.0, 0.6  # width over height of a row; the fraction of its area that lines and digits cover
+_MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
+# Of boxes with gaps between them: the difference of their sides, and the distance of their middles, in their sides.
+_SIMILAR, _NEAR = 0.1, (2.0, 0.3)
 _MIN_RULE = 0.6  # of the width of the row
-_MIN_TOOTH = 0.25  # of the height of a box: of the lines between boxes, which stand on the lower rule
+# Of the height of a box: of the lines between boxes, which stand on the lower rule, and of the sides of a single box.
+_MIN_TOOTH, _MIN_UPRIGHT = 0.25, 0.85
 _ASPECTS = (0.5, 1.3)  # width over height of a box; the cells of tables are wider
 _MAX_SHIFT = 0.08  # widths of a box between a line and its place
-_MAX_BETWEEN = 0.2  # the fraction of the columns that have a third rule, as in a table
+_MAX_THIRD = (0.95, 0.2)  # the fraction of the columns of a box, and of a row, that have a third rule, as in a table
+
+
+class BoxLines(NamedTuple):
+    """The lines of a row of boxes."""
+
+    rules: Mask  # the pixels of the two rules
+    uprights: Mask
+    size: NDArray[np.float64]  # the width and the height of a box
+    number: int  # of the boxes
 
 
 def without_boxes(page: Page) -> Page:
-    """Remove rows of at least two equal boxes; strokes that cross their lines stay whole."""
+    """Remove rows of equal boxes, with or without gaps between them; strokes that cross their lines stay whole."""
     strokes, ink = page.strokes, page.ink.copy()
-    widths = np.where(strokes.widths > _MIN_ASPECT * strokes.heights, strokes.widths, 0)
+    widths = np.where(strokes.widths > _ASPECTS[0] * strokes.heights, strokes.widths, 0)
+    found = []
     for n in hollow(widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size, _MAX_FILLED):
         left, top, right, bottom = strokes.boxes[n].tolist()
         window = np.s_[top:bottom, left:right]
-        rules, uprights = lines_of_boxes(np.asarray(strokes.labels[window] == n + 1, np.uint8))
-        thickness = thickness_of(rules)
-        ink[window] = erased(erased(ink[window], rules, thickness).T, uprights.T, thickness).T
+        lines = lines_of_boxes(np.asarray(strokes.labels[window] == n + 1, np.uint8))
+        if lines is not None:
+            found.append((window, lines, [(left + right) / 2, (top + bottom) / 2]))
+    singles = [(*lines.size, *middle) for _, lines, middle in found if lines.number == 1]
+    for window, lines, middle in found:
+        if lines.number > 1 or _has_neighbour(lines.size, np.array(middle), np.array(singles)):
+            thickness = thickness_of(lines.rules)
+            ink[window] = erased(erased(ink[window], lines.rules, thickness).T, lines.uprights.T, thickness).T
     return page.with_ink(ink)
 
 
-def lines_of_boxes(stroke: Mask) -> tuple[Mask, Mask]:
-    """Return the pixels of the two rules and of the uprights of a row of boxes; none if a stroke is no such row.
+def _has_neighbour(size: NDArray[np.float64], middle: NDArray[np.float64], boxes: NDArray[np.float64]) -> bool:
+    """Return whether a box of the same size is beside a box; check boxes are further apart."""
+    shifts = np.abs(boxes[:, 2:] - middle) / size
+    is_equal = (np.abs(boxes[:, :2] - size) <= _SIMILAR * size).all(axis=1)
+    return bool((is_equal & (shifts <= _NEAR).all(axis=1) & (shifts[:, 0] > 0)).any())
+
+
+def lines_of_boxes(stroke: Mask) -> BoxLines | None:
+    """Return the lines of a row of boxes, or None if a stroke is no such row.
 
     The uprights divide the row into boxes of equal width. They extend from one rule to the other or, in a comb, only
     part of the way from the lower one.
     """
-    none = np.zeros_like(stroke)
     rules = straight_lines(stroke, round(_MIN_RULE * stroke.shape[1]))
     [columns] = np.nonzero(rules.any(axis=0))
     if not len(columns):
-        return none, none
+        return None
     upper, lower = rules.argmax(axis=0), len(rules) - 1 - rules[::-1].argmax(axis=0)
-    height, thickness = float(np.median((lower - upper)[columns])), round(thickness_of(rules))
+    thickness = round(thickness_of(rules))
+    height = float(np.median((lower - upper)[columns])) + 1 - thickness  # between the middles of the rules
     if height < _MIN_SIDE or thickness > _MAX_THICKNESS * height:
-        return none, none
+        return None
     rows = np.arange(len(rules))[:, np.newaxis]
-    between = rules & (rows > upper + 2 * thickness) & (rows < lower - 2 * thickness)
-    if between.any(axis=0)[columns].mean() > _MAX_BETWEEN:
-        return none, none
+    is_between = (rows > upper + 2 * thickness) & (rows < lower - 2 * thickness)
+    third = rules & is_between  # a rule of a table, or the bar of a digit in a box
     lengths = _lengths_above(stroke, lower - thickness, rows)
-    places = _places(columns[0] + thickness / 2, columns[-1] - thickness / 2, lengths, height)
-    if not len(places):
-        return none, none
+    [sides] = np.nonzero(lengths >= _MIN_UPRIGHT * height)
+    if not len(sides):
+        return None
+    half = (thickness - 1) / 2
+    places = _places(sides[0] + half, sides[-1] - half, lengths, height)
+    if not len(places) or third.any(axis=0)[columns].mean() > _MAX_THIRD[len(places) > 2]:
+        return None
     near = np.abs(np.arange(len(lengths)) - places[:, np.newaxis]) <= _reach(places)
     tall = np.where(near, lengths, 0).max(axis=1)
-    tall[1:-1] = np.quantile(tall[1:-1], 0.25)  # digits may touch the others
+    if len(places) > 2:
+        tall[1:-1] = np.quantile(tall[1:-1], 0.25)  # digits may touch the others
     tops = np.where(near, lower - thickness + 1 - tall[:, np.newaxis], np.inf).min(axis=0)
     upright = cv2.morphologyEx(stroke, cv2.MORPH_OPEN, np.ones((round(_MIN_TOOTH * height) | 1, 1), np.uint8))
-    return rules, np.asarray(upright & (rows >= tops), np.uint8)
+    size = np.array([places[1] - places[0], height])
+    return BoxLines(rules - third, np.asarray(upright & (rows >= tops), np.uint8), size, len(places) - 1)
 
 
 def _lengths_above(stroke: Mask, bottoms: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -71,7 +103,7 @@ def _lengths_above(stroke: Mask, bottoms: NDArray[np.int64], rows: NDArray[np.in
 def _places(left: float, right: float, lengths: NDArray[np.int64], height: float) -> NDArray[np.float64]:
     """Return the equidistant places of the uprights between two sides; a line is as long as a tooth at each of them."""
     lines = np.flatnonzero(lengths >= _MIN_TOOTH * height)
-    for count in range(_MAX_BOXES, 1, -1):
+    for count in range(_MAX_BOXES, 0, -1):
         places = np.linspace(left, right, count + 1)
         if not _ASPECTS[0] <= (places[1] - places[0]) / height <= _ASPECTS[1]:
             continue
