@@ -62,15 +62,15 @@ def test_a_sheet_that_the_border_cuts_has_no_rim_there():
 @pytest.mark.parametrize(
     ("shape", "size", "found"),
     [
-        ((100, 120), (22, 23), True),  # 494 pixels without the corners; 0.04 of the picture are 480
-        ((100, 120), (21, 23), False),
+        ((100, 120), (30, 33), True),  # 978 pixels without the corners; 0.08 of the picture are 960
+        ((100, 120), (30, 32), False),
         ((100, 99), (50, 50), False),  # too small a picture
         ((300, 300), (292, 292), True),  # 0.947
         ((300, 300), (294, 294), False),  # 0.960
         ((198, 200), (192, 196), True),  # 0.950 exactly
     ],
 )
-def test_a_sheet_covers_0_04_to_0_95_of_the_picture(shape, size, found):
+def test_sheets_cover_0_08_to_0_95_of_the_picture(shape, size, found):
     top, left = (np.subtract(shape, size) // 2).tolist()
     assert (find_sheets(picture_of(shape, top, left, *size, ink=3)) is not None) == found
 
@@ -97,13 +97,15 @@ def test_ink_covers_at_most_a_quarter_of_a_sheet(extra, found):
 @pytest.mark.parametrize(
     ("boxes", "expected"),
     [
-        ([(20, 40, 20, 22)], True),  # a thin stroke of 3x21 pixels
-        ([(20, 40, 20, 24)], False),  # 5 pixels are more than a tenth of the side of 45 pixels
-        ([(20, 40, 20, 24), (5, 39, 30, 32)], True),  # half of the ink is thin
-        ([(20, 40, 20, 24), (5, 38, 30, 32)], False),
-        ([(0, 40, 20, 22)], False),  # at the edge
-        ([(0, 40, 20, 22), (20, 22, 30, 30)], True),
-        ([(0, 40, 20, 22), (20, 21, 30, 30)], False),  # two pixels
+        ([(20, 40, 20, 25)], True),  # a stroke of 6x21 pixels; 0.15 of the side of 45 pixels are 7
+        ([(20, 40, 20, 26)], False),
+        ([(20, 40, 20, 26), (20, 40, 30, 32)], True),  # a bar, and a thin stroke
+        ([(10, 16, 20, 26), (17, 33, 20, 22)], True),  # of 49 and 51 pixels: half of a stroke is thin
+        ([(10, 16, 20, 26), (17, 32, 20, 22)], False),
+        ([(0, 26, 20, 22)], False),  # at the edge
+        ([(0, 26, 20, 22), (20, 22, 30, 30)], True),  # 81 pixels, 0.04 of the sheet, at the edge
+        ([(0, 27, 20, 22), (20, 22, 30, 30)], False),
+        ([(0, 26, 20, 22), (20, 21, 30, 30)], False),  # two pixels
     ],
 )
 def test_writing_is_thin_ink_away_from_the_edge(boxes, expected):
@@ -122,6 +124,18 @@ def test_a_light_0_on_a_dark_ground_is_not_a_sheet(side):
     picture[hole] = GROUND
     assert 0.15 < (picture[hole].size) / (2 * side**2 / 3) < 0.25
     assert find_sheets(picture) is None
+
+
+@pytest.mark.parametrize(
+    ("side", "level", "found"),
+    [(30, 60, True), (30, 20, False), (30, 200, False), (40, 20, True), (40, 200, True)],
+)
+def test_a_small_sheet_beside_writing_is_a_label(side, level, found):
+    """Of 0.08 or 0.13 of the picture; the writing around it is darker or lighter than the ground."""
+    picture = picture_of((100, 120), 10, 10, side, 4 * side // 3 - 4, ground=60, ink=3)
+    picture[picture == LIGHT] = 230
+    picture[60:90, 20:100:8] = level
+    assert (find_sheets(picture) is not None) == found
 
 
 @pytest.mark.parametrize(("level", "found"), [(139, True), (140, False)])

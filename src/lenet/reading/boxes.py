@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet.reading.page import Page
-from lenet.reading.rules import erased, straight_lines, thickness_of
+from lenet.reading.rules import erased, sheared, straight_lines, thickness_of
 from lenet.reading.strokes import Mask, hollow
 
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
@@ -15,7 +15,7 @@ _MAX_BOXES = 40
 _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
 # Of boxes with gaps between them: the difference of their sides, and the distance of their middles, in their sides.
 _SIMILAR, _NEAR = 0.1, (2.0, 0.3)
-_MIN_RULE = 0.6  # of the width of the row
+_MIN_RULE, _MAX_BEND = 0.6, 3  # of a rule: the fraction of the row's width; pixels
 # Of the height of a box: of the lines between boxes, which stand on the lower rule, and of the sides of a single box.
 _MIN_TOOTH, _MIN_UPRIGHT = 0.25, 0.85
 _ASPECTS = (0.5, 1.3)  # width over height of a box; the cells of tables are wider
@@ -64,7 +64,10 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     The uprights divide the row into boxes of equal width. They extend from one rule to the other or, in a comb, only
     part of the way from the lower one.
     """
-    rules = straight_lines(stroke, round(_MIN_RULE * stroke.shape[1]))
+    slopes = _slopes_of_edges(stroke)
+    if not len(slopes):
+        return None
+    rules = straight_lines(stroke, round(_MIN_RULE * stroke.shape[1]), slopes)
     [columns] = np.nonzero(rules.any(axis=0))
     if not len(columns):
         return None
@@ -76,7 +79,9 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     rows = np.arange(len(rules))[:, np.newaxis]
     is_between = (rows > upper + 2 * thickness) & (rows < lower - 2 * thickness)
     third = rules & is_between  # a rule of a table, or the bar of a digit in a box
-    lengths = _lengths_above(stroke, lower - thickness, rows)
+    lean = -float(slopes.mean())
+    level = sheared(stroke, lean)  # its uprights are columns
+    lengths = _lengths_above(level, lower - thickness, rows)
     [sides] = np.nonzero(lengths >= _MIN_UPRIGHT * height)
     if not len(sides):
         return None
@@ -89,9 +94,20 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     if len(places) > 2:
         tall[1:-1] = np.quantile(tall[1:-1], 0.25)  # digits may touch the others
     tops = np.where(near, lower - thickness + 1 - tall[:, np.newaxis], np.inf).min(axis=0)
-    upright = cv2.morphologyEx(stroke, cv2.MORPH_OPEN, np.ones((round(_MIN_TOOTH * height) | 1, 1), np.uint8))
-    size = np.array([places[1] - places[0], height])
-    return BoxLines(rules - third, np.asarray(upright & (rows >= tops), np.uint8), size, len(places) - 1)
+    upright = cv2.morphologyEx(level, cv2.MORPH_OPEN, np.ones((round(_MIN_TOOTH * height) | 1, 1), np.uint8))
+    uprights = sheared(np.asarray(upright & (rows >= tops), np.uint8), -lean)
+    return BoxLines(rules - third, uprights, np.array([places[1] - places[0], height]), len(places) - 1)
+
+
+def _slopes_of_edges(stroke: Mask) -> NDArray[np.float64]:
+    """Return the slopes of the upper and the lower edge of a stroke; none if an edge is not straight."""
+    half = stroke.shape[1] // 2
+    edges = np.stack([stroke.argmax(axis=0), len(stroke) - 1 - stroke[::-1].argmax(axis=0)])
+    slopes = np.median(edges[:, half:] - edges[:, : edges.shape[1] - half], axis=1) / half
+    levels = edges - slopes[:, np.newaxis] * np.arange(edges.shape[1])
+    levels -= np.median(levels, axis=1, keepdims=True)
+    is_straight = (np.abs(levels) <= _MAX_BEND).mean(axis=1) >= _MIN_RULE
+    return slopes if is_straight.all() else np.empty(0)
 
 
 def _lengths_above(stroke: Mask, bottoms: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from lenet._extras import cv2
 
 _MIN_SIDE = 100  # pixels of the picture
 # Fractions of the picture's area.
-_MIN_AREA, _MAX_TOTAL = 0.04, 0.95  # of each sheet; of all of them
+_MIN_AREA, _MIN_TOTAL, _MAX_TOTAL = 0.04, 0.08, 0.95  # of each sheet, and of all of them
 # Fractions of the sheet's outline. The outline of a shadow runs along the picture's border more than that of a sheet.
 _MAX_AT_BORDER = 0.4
 _CORNER = 0.035
@@ -20,7 +20,8 @@ _MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
 _MIN_STEP = 0.6  # fraction of the difference in level that occurs near the edge: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
-_MAX_THICKNESS = 0.1  # of most ink, as a fraction of the sheet's side
+_MAX_THICKNESS, _MAX_AT_EDGE = 0.15, 0.04  # of writing, in sides of the sheet; of ink at its edge, in its area
+_SMALL = 0.12  # of the picture: smaller sheets are labels or buttons if there is writing around them, dark or light
 # Fractions of the ink, of the outline and of the sheet's level: if all are exceeded, the "sheet" may be the lit part of
 # a page. The grain of a table looks like ink, too, but paper in a shadow is seldom this dark: 0.35 of the level is a
 # tenth of the light.
@@ -39,37 +40,49 @@ def find_sheets(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
         return None
     if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
         return None
-    found = ([each for each in stage if _may_be_sheet(each, coarse.shape)] for stage in _outlines_of_light(coarse))
-    outlines = max(found, key=lambda stage: sum(map(cv2.contourArea, stage)))
-    ground = _filled(outlines, coarse.shape) == 0
-    outlines = [each for each in outlines if _is_written_sheet(coarse, _filled([each], coarse.shape), ground)]
+    found = [_written_sheets(coarse, outlines) for outlines in _outlines_of_light(coarse)]
+    outlines = max(found, key=lambda each: sum(map(cv2.contourArea, each)))
     sheets = _filled(outlines, coarse.shape)
-    if not outlines or sheets.mean() > _MAX_TOTAL:
+    if not _MIN_TOTAL <= sheets.mean() <= _MAX_TOTAL:
         return None
     inside, outside = cv2.erode(sheets, _KERNEL) == 1, cv2.dilate(sheets, _KERNEL) == 0
-    has_ink_outside = _ink(coarse, outside).sum() > _MAX_INK_OUTSIDE * _ink(coarse, inside).sum()
-    at_border = _at_border(np.concatenate(outlines), coarse.shape)
-    is_lit_part = has_ink_outside and at_border >= _MIN_AT_BORDER and _is_shadow(coarse, sheets == 0)
-    return None if is_lit_part else np.asarray(inside)
+    written = _MAX_INK_OUTSIDE * _ink(coarse, inside).sum()
+    is_label = sheets.mean() < _SMALL
+    if _ink(coarse, outside).sum() > written:
+        at_border = _at_border(np.concatenate(outlines), coarse.shape)
+        is_lit_part = at_border >= _MIN_AT_BORDER and _is_shadow(coarse, sheets == 0)
+        return None if is_lit_part or is_label else np.asarray(inside)
+    return None if is_label and _ink(255 - coarse, outside).sum() > written else np.asarray(inside)
 
 
-def _is_written_sheet(coarse: NDArray[np.uint8], sheet: NDArray[np.uint8], ground: NDArray[np.bool_]) -> bool:
-    """Return whether a light region stands out from the ground, and has writing on it."""
-    rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & ground
-    return _stands_out(coarse, sheet == 1, rim, near, ground) and _is_written(_ink(coarse, sheet == 1), sheet)
+def _written_sheets(coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
+    """Return the outlines of sheets that stand out from the ground, and have writing on them."""
+    outlines = [each for each in outlines if _may_be_sheet(each, coarse.shape)]
+    ground = _filled(outlines, coarse.shape) == 0
+    written = []
+    for outline in outlines:
+        sheet = _filled([outline], coarse.shape)
+        rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & ground
+        if _stands_out(coarse, sheet == 1, rim, near, ground) and _is_written(_ink(coarse, sheet == 1), sheet):
+            written.append(outline)
+    return written
 
 
 def _is_written(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
-    """Return whether the ink on a sheet is writing: away from its edge, and mostly thin.
+    """Return whether some of the ink on a sheet is writing: thin strokes away from its edge.
 
-    The holes of a light digit are thick, and its notches reach the edge.
+    The holes of most light digits are thick, and their notches reach the edge.
     """
-    _, labels = cv2.connectedComponents(ink)
-    edge = sheet - cv2.erode(sheet, np.ones((3, 3), np.uint8)) == 1
-    ink = (~np.isin(labels, labels[edge]) & (labels > 0)).view(np.uint8)
-    thickness = max(2, round(_MAX_THICKNESS * math.sqrt(sheet.sum())))
+    area, (count, labels) = sheet.sum(), cv2.connectedComponents(ink)
+    thickness = max(2, round(_MAX_THICKNESS * math.sqrt(area)))
     thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((thickness, thickness), np.uint8))
-    return bool(_MIN_INK <= ink.sum() <= _MAX_INK * sheet.sum() and 2 * thick.sum() <= ink.sum())
+    edge = sheet - cv2.erode(sheet, np.ones((3, 3), np.uint8)) == 1
+    areas, thick_areas, lengths_at_edge = (
+        np.bincount(labels[each], minlength=count)[1:] for each in (ink > 0, thick > 0, edge)
+    )
+    is_at_edge = lengths_at_edge > 0
+    writing = areas[~is_at_edge & (2 * thick_areas <= areas)].sum()
+    return bool(areas[is_at_edge].sum() <= _MAX_AT_EDGE * area and writing >= _MIN_INK and ink.sum() <= _MAX_INK * area)
 
 
 def _filled(outlines: Sequence[NDArray[np.int32]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -98,7 +111,7 @@ def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
     Examples
     --------
     >>> sheet = np.zeros((90, 90), bool)
-    >>> sheet[20:61, 10:71] = True  # with the rim of 4 pixels that `find_sheet` leaves out, from (6, 16) to (74, 64)
+    >>> sheet[20:61, 10:71] = True  # with the rim of 4 pixels that `find_sheets` leaves out, from (6, 16) to (74, 64)
     >>> corners_of(sheet).round().tolist()
     [[6.0, 16.0], [74.0, 16.0], [74.0, 64.0], [6.0, 64.0]]
     """
@@ -132,13 +145,16 @@ def _side(outline: NDArray[np.int32], start: NDArray[np.float64], stop: NDArray[
 
 
 def _outlines_of_light(coarse: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32]]]:
-    """Yield the outlines of light regions, each of shape (n, 1, 2), with objects near them, and then without them."""
+    """Yield the outlines of light regions, each of shape (n, 1, 2).
+
+    At first, regions near each other are joined, also with objects; then objects are cut off; then regions stay apart.
+    """
     _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     margin = max(3, min(coarse.shape) // 12) | 1  # odd: OpenCV would shift the region by a pixel
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)
-    region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((margin, margin), np.uint8))
-    for size in (1, 2 * margin + 1):
-        region = cv2.morphologyEx(region, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    for closing, opening in ((margin, 1), (margin, 2 * margin + 1), (_EDGE + 1, 1)):
+        region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((closing, closing), np.uint8))
+        region = cv2.morphologyEx(region, cv2.MORPH_OPEN, np.ones((opening, opening), np.uint8))
         within = region[margin:-margin, margin:-margin]
         yield cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
 
