@@ -1,6 +1,7 @@
 """The arguments, the socket and the signals of a server, without starting a process."""
 
 import asyncio
+import functools
 import gc
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -193,8 +195,8 @@ def configured(monkeypatch):
             runs.append("served")
 
     monkeypatch.setattr(module, "_Server", Server)
-    monkeypatch.setattr(module, "_run_workers", lambda config, models, listening, on_ready: runs.append(
-        (config, models, listening.getsockname(), on_ready)))  # fmt: skip
+    monkeypatch.setattr(module, "_run_workers", lambda config, models, listening, *others: runs.append(
+        (config, models, listening.getsockname(), *others)))  # fmt: skip
     monkeypatch.setattr(module, "log_config", lambda level: None)  # or else this process would log as a server
     monkeypatch.setattr(module, "_allow_many_files", lambda: 65536)
     return runs
@@ -202,15 +204,13 @@ def configured(monkeypatch):
 
 @pytest.mark.parametrize("level", ["info", "warning"])
 def test_the_configuration_of_one_process(configured, level):
-    limits = Limits(receive_seconds=1.25, request_seconds=2.5, drain_seconds=0.5, connections=77)
-    ready = print
+    limits, ready = Limits(receive_seconds=1.25, request_seconds=2.5, connections=77), print
     serve(MODELS, port=0, limits=limits, token="t", control_token="c", log_level=level, on_ready=ready)  # noqa: S106
     (config, (host, _), on_ready), ended = configured
     assert (host, on_ready, ended) == ("127.0.0.1", ready, "served")
     assert (config.workers, config.factory, config.http, config.ws) == (1, False, TimedProtocol, "none")
     assert (config.lifespan, config.loop, config.backlog) == ("on", "asyncio", 2048)
     assert (config.access_log, config.server_header, config.proxy_headers) == (False, False, False)
-    assert config.timeout_graceful_shutdown == 5  # 4.25 s, in whole seconds
     assert (config.app.limits, config.app._tokens) == (limits, [b"t", b"c"])
     assert (config.app._on_request.func, config.app._on_request.keywords) == (write_request, {"lowest": level})
 
@@ -228,9 +228,9 @@ def test_connections_leave_64_files_and_four_backlogs(configured, monkeypatch, f
 
 
 def test_the_configuration_of_workers(configured, monkeypatch, tmp_path):
-    serve(MODELS, port=0, workers=2, limits=Limits(batch=7))
-    ((config, models, (host, _), on_ready),) = configured
-    assert (config.workers, config.factory, host, on_ready) == (2, True, "127.0.0.1", None)
+    serve(MODELS, port=0, workers=2, limits=Limits(batch=7, drain_seconds=0.5))
+    ((config, models, (host, _), on_ready, drain_seconds),) = configured
+    assert (config.workers, config.factory, host, on_ready, drain_seconds) == (2, True, "127.0.0.1", None, 0.5)
     assert [served.name for served in models.ready()] == ["m"]
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     models.keep(tmp_path)
@@ -357,6 +357,24 @@ def test_a_server_is_not_ready_for_some_time_before_it_stops(monkeypatch, signal
     server.lifespan = SimpleNamespace(shutdown=recorded("lifespan"))
     asyncio.run(server.shutdown())
     assert events == expected
+
+
+@pytest.mark.timing
+def test_a_request_that_never_ends_stops_the_server_after_the_drain_and_its_deadlines(configured):
+    """0.9 s of drain, and 0.1 s + 0.3 s for the request, in whole seconds."""
+    serve(MODELS, port=0, limits=Limits(receive_seconds=0.1, request_seconds=0.3, drain_seconds=0.9))
+    config = configured[0][0]
+    config.load()
+    server = module._DrainingServer(config)
+    server.servers, server.lifespan = [], SimpleNamespace(shutdown=functools.partial(asyncio.sleep, 0))
+
+    async def seconds():
+        server.server_state.tasks.add(asyncio.create_task(asyncio.sleep(60)))
+        start = time.monotonic()
+        await server.shutdown([])
+        return time.monotonic() - start
+
+    assert 1.8 < asyncio.run(seconds()) < 2.8
 
 
 @pytest.mark.parametrize("waits_for", ["connections", "tasks"])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import multiprocessing
 import os
 import signal
@@ -35,7 +36,7 @@ def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on
     class Workers:
         has_failed = fails is ConfigurationError
 
-        def __init__(self, config, models, listening):
+        def __init__(self, config, models, listening, drain_seconds):
             events.append(
                 ("made", config, [file.name for file in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir()])
             )
@@ -52,7 +53,7 @@ def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on
     listening = SimpleNamespace(family=socket.AF_INET, getsockname=lambda: ("127.0.0.1", 80))
     handlers = [signal.getsignal(number) for number in SIGNALS]
     with pytest.raises(fails) if fails else contextlib.nullcontext():
-        module._run_workers("config", Models(MODELS), listening, on_ready)
+        module._run_workers("config", Models(MODELS), listening, on_ready, 1)
     made = ("made", "config", ["m.safetensors"])
     assert [signal.getsignal(number) for number in SIGNALS] == handlers
     assert events == [made, *(["http://127.0.0.1:80/"] if has_on_ready else []), "run"]
@@ -97,7 +98,7 @@ def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch,
     """If its parent has died, it removes the folder that they shared."""
     events, folder = [], tmp_path / "shared"
     folder.mkdir()
-    parent = SimpleNamespace(is_alive=lambda: not fails)
+    parent = SimpleNamespace(is_alive=lambda: not (fails and events))
 
     def target(self, sockets):
         events.append(sockets)
@@ -115,6 +116,15 @@ def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch,
     with pytest.raises(KeyError) if fails else contextlib.nullcontext():
         worker.target(["socket"])
     assert events == [["socket"], ("exit", not fails)]
+
+
+def test_a_worker_whose_parent_has_died_does_not_start(monkeypatch, tmp_path):
+    """Another worker may have removed the folder with the models."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "removed"))
+    monkeypatch.setattr(module.multiprocessing, "parent_process", lambda: None)
+    monkeypatch.setattr(Process, "target", lambda self, sockets: pytest.fail("it starts"))
+    monkeypatch.setattr(module, "exit_if_working", lambda: None)
+    module._Worker.__new__(module._Worker).target([])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the default event loop of Windows accepts in another way")
@@ -187,7 +197,7 @@ def workers(monkeypatch):
     models = SimpleNamespace(changed=list, reload=lambda name: events.append(("reload", name)),
                              keep=lambda folder: events.append(("keep", folder)))  # fmt: skip
     config = SimpleNamespace(timeout_worker_healthcheck=5, timeout_graceful_shutdown=40)
-    workers = module._Workers(config, models, SimpleNamespace(close=lambda: events.append("closed")))
+    workers = module._Workers(config, models, SimpleNamespace(close=lambda: events.append("closed")), drain_seconds=1)
     monkeypatch.setattr(module, "_Worker", lambda config, sockets: Started(next(numbers), events))
     monkeypatch.setattr(module.multiprocess, "mark_process_dead", lambda pid: events.append((pid, "marked")))
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "folder")
@@ -240,7 +250,7 @@ def test_workers_require_a_temporary_folder(monkeypatch):
 
     monkeypatch.setattr(module.tempfile, "TemporaryDirectory", fail)
     with pytest.raises(ConfigurationError, match=r"workers share .*\(No usable.*\)\. Set TMPDIR .* one worker\.$"):
-        module._run_workers("config", Models(MODELS), None, None)
+        module._run_workers("config", Models(MODELS), None, None, 1)
 
 
 def test_workers_that_stop_refuse_connections(workers):
@@ -329,13 +339,25 @@ def test_no_worker_is_replaced_that_a_signal_has_also_ended(workers):
     assert events == [(1, "asked", 5)]
 
 
-def test_workers_that_do_not_stop_in_time_are_killed(workers, monkeypatch):
-    """All of them have 40 s to shut down, and 5 more."""
+@pytest.mark.parametrize(("interrupted", "end"), [(math.inf, 43), (5, 6)])
+def test_workers_that_do_not_stop_in_time_are_killed(workers, monkeypatch, caplog, interrupted, end):
+    """They have 1 s to drain, 40 s for requests, and 2 s to exit, or 1 s after a second Ctrl-C. The first one exits."""
     workers, events = workers
-    times = iter((100.0, 101.5, 146.0))
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
+    now = [0.0]
+
+    def join(process, timeout):
+        now[0] += timeout
+        if now[0] > interrupted:
+            workers.signal_queue.append(signal.SIGINT)
+        if process.pid == 1 and now[0] > end - 0.5:
+            process.exitcode = 0
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(Started, "join", join, raising=False)
     workers.join_all()
-    assert events == [(1, "join", 43.5), (1, "kill"), (2, "join", 0), (2, "kill")]
+    assert now[0] == pytest.approx(end, abs=0.2)
+    assert events == [(1, "kill"), (2, "kill")]
+    assert caplog.messages == ["Worker 2 did not stop in time and was killed. Its requests were not finished."]
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=math.ceil(limits.drain_seconds + limits.receive_seconds + limits.request_seconds),
+        timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),  # after the drain
     )
     with listening, contextlib.ExitStack() as on_exit:
         if uds is not None:
@@ -140,7 +140,7 @@ def serve(
         if workers == 1:
             _Server(config, listening, on_ready).serve_until_signal()
         else:
-            _run_workers(config, served, listening, on_ready)
+            _run_workers(config, served, listening, on_ready, limits.drain_seconds)
 
 
 def check_arguments(
@@ -305,7 +305,11 @@ class _Server(_DrainingServer):
 
 
 def _run_workers(
-    config: uvicorn.Config, models: Models, listening: socket.socket, on_ready: Callable[[str], None] | None
+    config: uvicorn.Config,
+    models: Models,
+    listening: socket.socket,
+    on_ready: Callable[[str], None] | None,
+    drain_seconds: float,
 ) -> None:
     try:
         shared = tempfile.TemporaryDirectory(prefix="lenet-metrics-")
@@ -320,7 +324,7 @@ def _run_workers(
         try:
             os.environ[METRICS_FOLDER] = folder  # the workers inherit it
             models.keep(folder)
-            workers = _Workers(config, models, listening)
+            workers = _Workers(config, models, listening, drain_seconds)
             if on_ready is not None:
                 on_ready(_url(listening))
             workers.run()
@@ -406,7 +410,8 @@ class _Worker(Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         try:
-            super().target(sockets)
+            if not _is_orphaned():
+                super().target(sockets)
         finally:
             if _is_orphaned():
                 shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
@@ -418,9 +423,9 @@ class _Workers(Multiprocess):
 
     processes: list[_Worker]  # type: ignore[assignment]
 
-    def __init__(self, config: uvicorn.Config, models: Models, listening: socket.socket):
+    def __init__(self, config: uvicorn.Config, models: Models, listening: socket.socket, drain_seconds: float):
         super().__init__(config, [listening])
-        self._models = models
+        self._models, self._drain_seconds = models, drain_seconds
         self.has_failed = False
         self._failures = 0  # workers that have failed since one was last ready
 
@@ -446,9 +451,14 @@ class _Workers(Multiprocess):
 
     def join_all(self) -> None:
         """Wait for the workers as long as a shutdown may take, and kill those that still run."""
-        end = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + self.config.timeout_worker_healthcheck
+        end = time.monotonic() + self._drain_seconds + (self.config.timeout_graceful_shutdown or 0) + 2
         for process in self.processes:
-            process.join(max(0, end - time.monotonic()))
+            while process.exitcode is None and time.monotonic() < end:
+                process.join(0.1)
+                if signal.SIGINT in self.signal_queue:  # a second Ctrl-C
+                    end = min(end, time.monotonic() + 1)
+            if process.exitcode is None:
+                LOG.error("Worker %s did not stop in time and was killed. Its requests were not finished.", process.pid)
             process.kill()
 
     def keep_subprocess_alive(self) -> None:
