@@ -180,6 +180,25 @@ def test_a_pickle_of_an_earlier_version_has_no_attributes(model):
     np.testing.assert_array_equal(twin.parameters.flat, model.parameters.flat)
 
 
+def test_a_pickle_of_an_earlier_version_calls_the_constructor_of_a_subclass():
+    class Noted(LeNet5):
+        def __init__(self, dtype=np.float32, num_classes=10):
+            super().__init__(dtype=dtype, num_classes=num_classes)
+            self.note = "made by the constructor"
+
+    state = Noted().__getstate__()
+    del state["attributes"]
+    twin = Noted.__new__(Noted)
+    twin.__setstate__(state)
+    assert twin.note == "made by the constructor"
+
+
+def test_only_the_first_pickle_builds_a_network_to_list_its_attributes(model, monkeypatch):
+    pickle.dumps(model)
+    monkeypatch.setattr(LeNet5, "__init__", lambda self: pytest.fail("it builds a network"))
+    pickle.dumps(model)
+
+
 def test_copies_of_the_parameters_stay_views_of_a_flat_vector(duplicate, model):
     twin = duplicate(model.parameters)
     twin.flat[...] = 3

@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -203,7 +204,6 @@ class LeNet5:
         return f"{type(self).__name__}(dtype={self.dtype.name}, num_classes={self.num_classes})"
 
     def __getstate__(self) -> dict[str, Any]:
-        own = vars(LeNet5())  # the other attributes are the user's
         return {
             "lenet": __version__,
             "dtype": self.dtype.name,
@@ -212,12 +212,13 @@ class LeNet5:
             "mean": self.mean,
             "std": self.std,
             "metadata": dict(self.metadata),
-            "attributes": {name: value for name, value in vars(self).items() if name not in own},
+            "attributes": {name: value for name, value in vars(self).items() if name not in _own_attributes()},
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _checks.not_newer(state["lenet"], "LeNet5")
-        LeNet5.__init__(self, dtype=state["dtype"], num_classes=state["num_classes"])
+        construct = LeNet5.__init__ if "attributes" in state else type(self).__init__  # as earlier versions expect
+        construct(self, dtype=state["dtype"], num_classes=state["num_classes"])
         parameters, flat = state["parameters"], self.parameters.flat
         if not isinstance(parameters, np.ndarray) or (parameters.shape, parameters.dtype) != (flat.shape, flat.dtype):
             raise WeightsError(
@@ -225,7 +226,7 @@ class LeNet5:
             )
         flat[...] = parameters
         self.mean, self.std, self.metadata = state["mean"], state["std"], dict(state["metadata"])
-        vars(self).update(state.get("attributes", {}))  # which earlier versions did not pickle
+        vars(self).update(state.get("attributes", {}))
 
     def _layers(self) -> Iterable[tuple[str, Layer]]:
         return ((name, layer) for name, layers in self.stages for layer in layers)
@@ -582,6 +583,12 @@ class LeNet5:
             count = sum(value.size for layer in layers for value in layer.parameters.values())
             print(row(name, described[name], str(shape), f"{count:,}" if count else ""))
         print(row("total", "", "", f"{self.parameters.flat.size:,}"))
+
+
+@cache
+def _own_attributes() -> frozenset[str]:
+    """Return the names of the attributes that are not the user's."""
+    return frozenset(vars(LeNet5()))
 
 
 def _listed(names: Iterable[str]) -> str:
