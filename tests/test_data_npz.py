@@ -126,7 +126,11 @@ X70, Y70 = small()
             {"X": X70.astype(float), "y": Y70},
             r"pixels from 0 to \d+; expected 0 .* to 1 \(ink\)\. Scale them: \(X - background\)",
         ),
-        ({"X": np.full((70, 28, 28), np.nan), "y": Y70}, r"pixels from nan to nan; .* \(ink\)\. Replace NaN\.$"),
+        (
+            {"X": np.full((70, 28, 28), np.nan), "y": Y70},
+            r"from nan to nan; .* \(ink\)\. Replace NaN and infinite values\.$",
+        ),
+        ({"X": np.full((70, 28, 28), np.inf), "y": Y70}, r"from inf to inf; .* Replace NaN and infinite values\.$"),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
         ({"X": X70.astype(complex), "y": Y70}, "X in .* has dtype complex128; expected numbers"),
         ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),

@@ -82,6 +82,23 @@ def test_a_closed_file_is_rejected():
         read_picture(file)
 
 
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_a_closed_image_is_rejected(is_loaded):
+    image = Image.new("L", (20, 20)) if is_loaded else Image.open(io.BytesIO(encoded(GREY)))
+    image.close()
+    with pytest.raises(InputError, match=r"The image is closed or damaged \(\w+Error\(.*\)\); expected an open one"):
+        as_grey(image)
+
+
+def test_a_path_with_an_attribute_closed_is_a_path(tmp_path):
+    class Named(type(tmp_path)):
+        closed = True
+
+    path = Named(tmp_path, "grey.png")
+    path.write_bytes(encoded(GREY))
+    np.testing.assert_array_equal(read_picture(path), GREY)
+
+
 def test_a_stream_is_rejected():
     stream = io.BytesIO(encoded(GREY))
     stream.seekable = lambda: False

@@ -287,7 +287,9 @@ def test_levels_above_65535_are_an_error(tmp_path):
     image.putpixel((0, 0), 65536)
     with pytest.raises(InputError, match=r"The image has pixels up to 65,536; expected integers up to 65,535\."):
         reading.pictures.as_grey(image)
-    with pytest.raises(DataError, match=r"levels\.tiff has pixels out of range.* or integers up to 65,535\."):
+    with pytest.raises(
+        DataError, match=r"levels\.tiff: The image has pixels up to 65,536; expected .* Scale them to 0 to 65,535\."
+    ):
         read_picture(written(tmp_path, image, "levels.tiff"))
 
 
@@ -305,7 +307,9 @@ def test_an_image_of_floats_outside_0_to_255_is_an_error(tmp_path, pixels):
     image = Image.fromarray(np.array([pixels], np.float32))
     with pytest.raises(InputError, match=r"floating-point pixels outside \[0, 1\], or NaN"):
         reading.pictures.as_grey(image)
-    with pytest.raises(DataError, match=r"floats\.tiff has pixels out of range, or NaN; expected"):
+    with pytest.raises(
+        DataError, match=r"floats\.tiff: The image has floating-point pixels outside .*, or NaN\. Scale"
+    ):
         read_picture(written(tmp_path, image, "floats.tiff"))
 
 

@@ -258,7 +258,9 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
         )
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
-            advice = "Replace NaN" if np.isnan(X).any() else "Scale them: (X - background) / (ink - background)"
+            advice = "Scale them: (X - background) / (ink - background)"
+            if not np.isfinite(X).all():
+                advice = "Replace NaN and infinite values"
             raise DataError(
                 f"{source} has floating-point pixels from {X.min():g} to {X.max():g}; expected 0 (background) to 1 "
                 f"(ink). {advice}."

@@ -92,7 +92,7 @@ def read_picture(
 def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX_PIXELS) -> PixelsAndShape:
     """Return the pixels of a file, as `read_picture`; a JPEG of more than `min_pixels` pixels is reduced."""
     is_path = isinstance(file, str | os.PathLike)
-    if getattr(file, "closed", False):
+    if not is_path and getattr(file, "closed", False):
         raise InputError("The file is closed; expected an open file. Open it again.")
     if isinstance(file, bytes | bytearray | memoryview | mmap.mmap):
         file = io.BytesIO(file)
@@ -111,11 +111,8 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise
-    except InputError:
-        raise DataError(
-            f"{name} has pixels out of range, or NaN; expected floats in [0, 1] or [0, 255], or integers up to 65,535. "
-            "Save it again."
-        ) from None
+    except InputError as error:
+        raise DataError(f"{name}: {error}") from None
     except UnicodeEncodeError:
         raise InputError(f"The path {name!r} cannot be encoded; expected that of a file. Rename the file.") from None
     except image_module.DecompressionBombError:
@@ -154,6 +151,12 @@ def reduced_grey(image: PictureLike, min_pixels: int) -> PixelsAndShape:
     if is_encoded or (isinstance(image, memoryview) and image.ndim == 1):  # others are arrays of pixels
         return _read(image, "L", min_pixels=min_pixels)
     if callable(getattr(image, "getbands", None)):  # of Pillow
+        try:
+            cast("Any", image).load()
+        except (AssertionError, AttributeError, ValueError) as error:  # which of them depends on Pillow
+            raise InputError(
+                f"The image is closed or damaged ({error!r}); expected an open one. Open it again."
+            ) from None
         grey = pixels_of(image, "L")
     elif image is None or isinstance(image, int | float | complex):
         expected = "a path, bytes, a file, or an array of pixels"

@@ -40,7 +40,9 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
         return values
     if values.dtype.kind == "f":
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise InputError("The image has floating-point pixels outside [0, 1], or NaN. Divide by 255 or pass uint8.")
+            raise InputError(
+                "The image has floating-point pixels outside [0, 1], or NaN. Scale them to [0, 1] or pass uint8."
+            )
         scaled = np.round(np.multiply(values, 255, dtype=np.promote_types(values.dtype, "f4")))
         return np.asarray(scaled.astype(np.uint8))
     if values.dtype.kind not in "iu":
@@ -77,7 +79,9 @@ def pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
         # Pillow has no extrema of big-endian pixels.
         highest = max(np.asarray(strip).max() for strip in _strips(picture))
         if highest > 65535:
-            raise InputError(f"The image has pixels up to {highest:,}; expected integers up to 65,535. Divide them.")
+            raise InputError(
+                f"The image has pixels up to {highest:,}; expected integers up to 65,535. Scale them to 0 to 65,535."
+            )
         white = 65535 if highest > 255 else 255
         pixels = _in_strips(picture, lambda strip: np.round(np.asarray(strip).clip(0, white) * (255 / white)))
     elif picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
