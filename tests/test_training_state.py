@@ -149,8 +149,9 @@ def test_without_the_number_of_images_any_last_batch_is_accepted(images, accepte
     ("field", "values"),
     [
         ("epoch", [1, -1, 10**29]),
-        ("loss", [1, 0.5, -1e29]),
-        ("val_loss", [None, 1, 0.5]),
+        ("loss", [1, 0.5, -1e29, 1e308]),
+        ("val_loss", [None, 1, 0.5, 1e308]),
+        ("seconds", [0.5, 1e29]),
     ],
 )
 def test_numbers_of_an_epoch(field, values):
@@ -158,12 +159,17 @@ def test_numbers_of_an_epoch(field, values):
         check_numbers(replace(row(1), **{field: value}))
 
 
+def test_a_sum_of_losses_may_be_huge_before_a_divergence():
+    state(loss_sum=1e308).check(OPTIMIZER, RECIPE)
+
+
 @pytest.mark.parametrize(
     ("field", "values"),
     [
         ("epoch", [None, 1.0, True, "1", 2 * 10**30, 10**400]),
-        ("loss", [None, True, "1", np.float64(1), float("nan"), float("inf"), 1e30, -1e30]),
-        ("val_loss", [True, "1", float("nan"), 1e30]),
+        ("loss", [None, True, "1", np.float64(1), float("nan"), float("inf"), 10**400]),
+        ("val_loss", [True, "1", float("nan"), float("inf")]),
+        ("seconds", [None, float("nan"), 1e31, -1e31]),
     ],
 )
 def test_other_values_in_an_epoch_are_errors(field, values):

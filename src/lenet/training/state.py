@@ -1,5 +1,6 @@
 """The records of a training run: the results of its epochs, and the state to resume from."""
 
+import sys
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -189,5 +190,6 @@ def check_numbers(record: Epoch | State) -> None:
     """Reject values that are not numbers, such as text, true and NaN."""
     for each in fields(record):
         value, types = getattr(record, each.name), _TYPES.get(each.type)
-        if types is not None and (type(value) not in types or (value is not None and not abs(value) < _MAX_NUMBER)):
+        largest = sys.float_info.max if "loss" in each.name else _MAX_NUMBER  # losses before a divergence may be huge
+        if types is not None and (type(value) not in types or (value is not None and not abs(value) <= largest)):
             raise ValueError(f"its {each.name} is {str(value)[:80]!r}")
