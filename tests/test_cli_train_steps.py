@@ -381,6 +381,15 @@ def test_checkpoints_are_saved_each_epoch_and_each_30_seconds():
     assert progress.calls[-3:] == [("epoch", 80.0), ("step", 110.0), ("step", 110.1)]
 
 
+def test_an_epoch_is_saved_before_a_checkpoint_after_it():
+    folder = Recorder()
+    saver = command.Saver(folder, None, Recorder(), Recorder(), 0.0)
+    for number, seconds in enumerate((0.1, 0.2), 1):
+        saver.on_epoch(after(seconds, number))
+    saver.on_step(after(30.2, 2), SimpleNamespace(received=0))
+    assert folder.calls == [("save_epoch", 0.1), ("save_epoch", 0.2), ("save_checkpoint", 30.2)]
+
+
 def test_short_epochs_are_saved_once_a_second_and_at_the_end():
     """Saving took 40 ms after each epoch of 6 ms. The first one is saved: it marks a run that has a checkpoint."""
     folder, progress = Recorder(), Recorder()
@@ -401,9 +410,25 @@ def test_the_state_to_save_is_that_at_the_end_of_the_epoch():
     saver = command.Saver(folder, None, Recorder(), Recorder(), 0.0)
     saver.on_epoch(state)
     state.parameters += 1  # in place, as training does
+    state.velocity += 1
     state.history.append(epoch(3))
     saver.save()
-    assert (saved[0].parameters.tolist(), len(saved[0].history)) == ([0.0], 2)
+    assert (*saved[0].parameters, *saved[0].velocity, len(saved[0].history)) == (0.0, 0.0, 2)
+
+
+def test_reported_epochs_are_saved_if_the_terminal_has_gone(training, monkeypatch):
+    def stop(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def train(model, *_, on_epoch, **named):
+        on_epoch(replace(state_of(model, history=[epoch(1)], best_epoch=1), seconds=0.1))
+        on_epoch(replace(state_of(model, history=[epoch(1), epoch(2)], best_epoch=1), seconds=0.2))
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Progress, "stop", stop)
+    monkeypatch.setattr(loop, "train", train)
+    assert cli.main(["train", "mine.npz", "-q"]) == 1
+    assert len(Run("runs/train-1").history()) == 2
 
 
 def test_the_remaining_time_is_in_minutes_and_seconds():

@@ -439,7 +439,10 @@ def test_save_epoch_writes_the_weights_of_the_last_and_of_the_best_epoch(tmp_pat
     state = run.load_checkpoint(model)
     state.history.append(Epoch(2, 0.1, 1.0, 0.5, 99.0, 0.1, 1.0, 1.0))  # a worse one
     state.parameters[...] = 0.25
+    model.parameters.flat[...], before = 0.5, model.metadata.copy()
     run.save_epoch(model, state)
+    assert (model.parameters.flat == np.float32(0.5)).all()
+    assert model.metadata == before
     assert (run.folder / "best.safetensors").read_bytes() == first
     last = lenet.load(run.folder / "last.safetensors")
     assert (last.parameters.flat == np.float32(0.25)).all()

@@ -355,9 +355,11 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
                 on_step=lambda now: saver.on_step(now, signals), on_epoch=saver.on_epoch,
             )  # fmt: skip
         finally:
-            progress.stop()
-            events.stop()
-            saver.save()
+            try:
+                saver.save()
+            finally:
+                progress.stop()  # raises OSError if the terminal has gone
+                events.stop()
         if done == len(state.history) and not state.step and (folder.folder / REPORT).exists():
             again = f"To train further, start a new run with --from {quoted(folder.folder)}."
             note(f"{folder.folder} was complete. {again}", quiet=arguments.quiet)
