@@ -136,7 +136,7 @@ def test_a_missing_digit_does_not_disable_validation(capsys, tmp_path, monkeypat
     code, said, warned = run(capsys, "train", "mine.npz", "--epochs", 1)
     assert code == 0
     assert re.search(r"[1-9]\d* for validation", said)
-    assert warned.startswith("lenet: warning: mine.npz has no training images with the labels 4.")
+    assert warned.startswith("lenet: warning: The model cannot learn classes without training images: 4.\n")
 
 
 @pytest.mark.parametrize(

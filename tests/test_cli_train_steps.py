@@ -139,6 +139,23 @@ def test_other_classes_get_a_new_output_layer_of_the_seed(training):
     assert [args_of(f"train-{n}").get("from") for n in (1, 2, 3)] == 3 * ["mnist"]
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "names", "said"),
+    [
+        ([0, 1, 2], [1, 2, 0], None, None),
+        ([0, 1, 3], [0, 3, 1, 5], None, "2, 4, 5."),
+        ([1, 2, 4], [1, 2, 4], None, "0, 3. If the classes are not digits, subtract 1 from all labels."),
+        ([1, 2], [0, 1, 2], None, "0."),
+        ([1, 2], [1, 2], "abc", "a."),
+    ],
+)
+def test_classes_without_training_images_are_reported(capsys, train, test, names, said):
+    data, arguments = dataset(train, test, names), SimpleNamespace(data="x", network=None, quiet=False)
+    command.inspect_data(data, command.classes_of(data, arguments), arguments)
+    warning = f"lenet: warning: The model cannot learn classes without training images: {said}\n"
+    assert [line for line in capsys.readouterr().err.splitlines(True) if "learn" in line] == [warning] * bool(said)
+
+
 def test_classes_without_test_images_and_copies_of_training_images_are_reported(training, capsys):
     data = np.load("mine.npz")
     X, y = data["X_train"], data["y_train"]
@@ -149,7 +166,7 @@ def test_classes_without_test_images_and_copies_of_training_images_are_reported(
     assert capsys.readouterr().err == (
         "lenet: note: The report does not cover classes without test images: 8, 9.\n"
         f"lenet: warning: The training set contains 2 of the {len(y_test)} test images, so the accuracy may be "
-        "overestimated. Remove the copies.\n"
+        "overestimated. Remove them from the training set.\n"
     )
     assert cli.main(["train", "mine.npz"]) == 0
     assert capsys.readouterr().err == ""

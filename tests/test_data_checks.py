@@ -46,16 +46,6 @@ def test_labels_with_gaps_or_unknown_ones_are_rejected(train, test, message):
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("train", "test", "unknown"),
-    [([0, 1, 2], [1, 2], None), ([0, 1, 3], [7, 3, 2, 7], "2, 7"), ([1, 2, 5], [1], "0, 3, 4"), ([1, 0], [2], "2")],
-)
-def test_labels_without_training_images_are_logged(train, test, unknown, caplog):
-    checked(labelled(train, test), "mine")
-    message = f"mine has no training images with the labels {unknown}. If your labels start at 1, subtract 1."
-    assert caplog.messages == ([] if unknown is None else [message])
-
-
 GOOD = images(2), np.array([0, 1])
 
 

@@ -156,7 +156,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     old = None if arguments.start is None else load_model(arguments.start)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
     classes = classes_of(data, arguments)
-    inspect_test_set(data, classes, arguments)
+    inspect_data(data, classes, arguments)
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
     if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else fine_tuning(old, classes, data, arguments))
@@ -216,17 +216,24 @@ def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...
     return data.classes or tuple(map(str, range(num_classes)))
 
 
-def inspect_test_set(data: "Dataset", classes: tuple[str, ...], arguments: argparse.Namespace) -> None:
-    """Print a note if classes have no test images, and a warning if test images are in the training set, too."""
+def inspect_data(data: "Dataset", classes: tuple[str, ...], arguments: argparse.Namespace) -> None:
+    """Report classes without training or test images, and test images that are in the training set, too."""
     import numpy as np
 
-    if untested := [classes[label] for label in np.setdiff1d(data.y_train, data.y_test)]:
-        names = ", ".join(untested[:10]) + ", ..." * (len(untested) > 10)
-        note(f"The report does not cover classes without test images: {names}.", quiet=arguments.quiet)
+    def names(labels: "NDArray[np.int64]") -> str:
+        return ", ".join(classes[label] for label in labels[:10]) + ", ..." * (len(labels) > 10)
+
+    if len(unseen := np.setdiff1d(range(len(classes)), data.y_train)):
+        from_1 = data.classes is None and min(data.y_train.min(), data.y_test.min()) == 1
+        advice = " If the classes are not digits, subtract 1 from all labels." if from_1 else ""
+        text = f"The model cannot learn classes without training images: {names(unseen)}.{advice}"
+        note(text, quiet=arguments.quiet, kind="warning")
+    if len(untested := np.setdiff1d(data.y_train, data.y_test)):
+        note(f"The report does not cover classes without test images: {names(untested)}.", quiet=arguments.quiet)
     training = {hash(image.tobytes()) for image in data.X_train}
     if copies := sum(hash(image.tobytes()) in training for image in data.X_test):
         text = f"The training set contains {copies:,} of the {len(data.X_test):,} test images, so the accuracy may be"
-        note(f"{text} overestimated. Remove the copies.", quiet=arguments.quiet, kind="warning")
+        note(f"{text} overestimated. Remove them from the training set.", quiet=arguments.quiet, kind="warning")
 
 
 def fine_tuning(old: "LeNet5", classes: tuple[str, ...], data: "Dataset", arguments: argparse.Namespace) -> str:

@@ -207,12 +207,6 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
             f"{source} has the test label {unknown[0]}, but its training labels end at {high}. Number the classes of "
             "both parts from 0."
         )
-    unseen = np.setdiff1d(np.union1d(np.arange(high), y_test), found)
-    if len(unseen):
-        labels = ", ".join(map(str, unseen[:10]))
-        logger.warning(
-            "%s has no training images with the labels %s. If your labels start at 1, subtract 1.", source, labels
-        )
 
 
 def stratified_split(
