@@ -172,6 +172,24 @@ def test_classes_without_test_images_and_copies_of_training_images_are_reported(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("labels", "right", "name"),
+    [
+        ([0, 1] * 50, 74, "transfer"), ([0, 1] * 50, 75, "adapt"),  # guessing: 50%
+        ([*range(10)] * 100, 549, "transfer"), ([*range(10)] * 100, 550, "adapt"),  # 10%
+        ([0] * 80 + [1] * 20, 89, "transfer"), ([0] * 80 + [1] * 20, 90, "adapt"),  # 80%
+    ],
+)  # fmt: skip
+def test_classes_without_names_are_the_models_halfway_from_guessing_to_1(capsys, labels, right, name):
+    labels = np.array(labels)
+    answers = np.where(np.arange(len(labels)) < right, labels, -1)
+    old = SimpleNamespace(classes="01", predict=lambda X, n_jobs: answers)
+    arguments = SimpleNamespace(start="mnist", n_jobs=None, quiet=False)
+    assert command.fine_tuning(old, "01", dataset(labels), arguments) == name
+    said = f"mnist classifies {right} of the {len(labels):,} training images correctly, so the recipe is {name}."
+    assert said in capsys.readouterr().err
+
+
 def test_the_network_of_1998_is_for_ten_digits(training, capsys):
     assert cli.main(["train", "mine.npz", "--network", "1998", "-q"]) == 0
     assert args_of("train-1")["network"] == "1998"
