@@ -11,11 +11,12 @@ from lenet.reading.rules import erased, sheared, straight_lines, thickness_of
 from lenet.reading.strokes import Mask, hollow
 
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
-_MAX_BOXES = 40
+_MAX_BOXES, _MAX_ROWS = 40, 1000  # of a row; of a page, where each takes half a millisecond
 _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
 # Of boxes with gaps between them: the difference of their sides, and the distance of their middles, in their sides.
 _SIMILAR, _NEAR = 0.1, (2.0, 0.3)
 _MIN_RULE, _MAX_BEND = 0.6, 3  # of a rule: the fraction of the row's width; pixels
+_LONG = 3  # heights of the row: pieces of rules that are as long as this are no strokes of digits
 # Of the height of a box: of the lines between boxes, which stand on the lower rule, and of the sides of a single box.
 _MIN_TOOTH, _MIN_UPRIGHT = 0.25, 0.85
 _ASPECTS = (0.5, 1.3)  # width over height of a box; the cells of tables are wider
@@ -37,7 +38,7 @@ def without_boxes(page: Page) -> Page:
     strokes, ink = page.strokes, page.ink.copy()
     widths = np.where(strokes.widths > _ASPECTS[0] * strokes.heights, strokes.widths, 0)
     found = []
-    for n in hollow(widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size, _MAX_FILLED):
+    for n in hollow(widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size, _MAX_FILLED)[:_MAX_ROWS]:
         left, top, right, bottom = strokes.boxes[n].tolist()
         window = np.s_[top:bottom, left:right]
         lines = lines_of_boxes(np.asarray(strokes.labels[window] == n + 1, np.uint8))
@@ -67,9 +68,10 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     slopes = _slopes_of_edges(stroke)
     if not len(slopes):
         return None
-    rules = straight_lines(stroke, round(_MIN_RULE * stroke.shape[1]), slopes)
+    least = _MIN_RULE * stroke.shape[1]
+    rules = straight_lines(stroke, round(min(least, _LONG * stroke.shape[0])), slopes)
     [columns] = np.nonzero(rules.any(axis=0))
-    if not len(columns):
+    if len(columns) < least:
         return None
     upper, lower = rules.argmax(axis=0), len(rules) - 1 - rules[::-1].argmax(axis=0)
     thickness = round(thickness_of(rules))
