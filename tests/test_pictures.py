@@ -305,7 +305,7 @@ def test_an_image_without_pixels_is_an_error(mode, size):
 )
 def test_an_image_of_floats_outside_0_to_255_is_an_error(tmp_path, pixels):
     image = Image.fromarray(np.array([pixels], np.float32))
-    with pytest.raises(InputError, match=r"floating-point pixels outside \[0, 1\], or NaN"):
+    with pytest.raises(InputError, match=r"floating-point pixels outside \[0, 1\] and \[0, 255\], or NaN"):
         reading.pictures.as_grey(image)
     with pytest.raises(
         DataError, match=r"floats\.tiff: The image has floating-point pixels outside .*, or NaN\. Scale"

@@ -58,6 +58,44 @@ def test_boxes_have_usual_sizes_and_all_their_lines(stroke, expected):
     assert (found(stroke) is not None) == expected
 
 
+@pytest.mark.parametrize(("stop", "expected"), [(8, True), (9, False)])
+def test_sides_have_0_85_of_the_height(stop, expected):
+    """Of 56 pixels, 48 and 47 are left."""
+    drawn = row(1)
+    drawn[2:stop, :2] = 0
+    assert (found(drawn) is not None) == expected
+
+
+def test_the_bar_of_a_digit_in_a_single_box_stays():
+    drawn = row(1)
+    with_bar = drawn.copy()
+    with_bar[15:17, 6:40] = 1
+    np.testing.assert_array_equal(found(with_bar), drawn)
+
+
+def test_a_row_with_a_third_rule_is_a_table():
+    drawn = row()
+    drawn[28:30, :200] = 1  # 0.75 of the width
+    assert found(drawn) is None
+
+
+def test_two_rules_without_sides_are_not_a_box():
+    drawn = np.zeros((58, 46), np.uint8)
+    drawn[:2] = drawn[-2:] = 1
+    cv2.line(drawn, (45, 0), (0, 57), 1, 2)  # a Z
+    assert found(drawn) is None
+
+
+@pytest.mark.parametrize(("rows", "erased"), [(34, True), (38, False)])
+def test_digits_and_lines_cover_at_most_0_6_of_a_row(rows, erased):
+    drawn = row(2)
+    drawn[10 : 10 + rows, 6:40] = drawn[10 : 10 + rows, 50:84] = 1
+    drawn[20, :6] = drawn[20, 44:50] = 1  # one stroke
+    assert (drawn.mean() <= 0.6) == erased
+    ink = np.pad(255 * drawn, 20)
+    assert without_boxes(Page(ink, ink.shape)).ink[20:22, 20:-20].any() != erased
+
+
 def test_a_line_that_is_not_in_its_place_stays():
     """The stem of a 1 in the middle of a box, from rule to rule."""
     drawn = row()
@@ -106,6 +144,14 @@ def test_single_boxes_are_erased_if_they_have_equal_neighbours(sides, shift, era
     for (width, height), (x, y) in (((44, 56), (0, 0)), (sides, shift)):
         left, top = 20 + x + (44 - width) // 2, 20 + y
         ink[top : top + height + 2, left : left + width + 2] = 255 * row(1, width, height)
+    assert (not without_boxes(Page(ink, ink.shape)).ink.any()) == erased
+
+
+@pytest.mark.parametrize(("line", "erased"), [(3, True), (5, False)])
+def test_thick_empty_boxes_may_be_zeros_with_square_corners(line, erased):
+    """Lines of 0.05 or 0.083 of the height, as on the display of a meter: 00."""
+    ink = np.zeros((120, 200), np.uint8)
+    ink[20 : 80 + line, 20 : 60 + line] = ink[20 : 80 + line, 80 : 120 + line] = 255 * row(1, 40, 60, line)
     assert (not without_boxes(Page(ink, ink.shape)).ink.any()) == erased
 
 

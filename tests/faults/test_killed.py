@@ -62,7 +62,7 @@ def kill_and_resume(forks, folder, task, moment, whole, tally):
     if saved is None:
         tally.lost["a torn checkpoint"] += 1
     elif saved < told and task != "command_seldom":
-        tally.lost["an epoch that had been told of"] += 1
+        tally.lost["a reported epoch"] += 1
     elif child.code != 0:
         tally.lost[child.err.strip()] += 1
     elif weights(folder) != whole[0]:
@@ -106,7 +106,7 @@ def kills(request):
 def test_killed_training_runs_resume_to_the_same_bits(forks, data, whole, task, kills, tmp_path):
     tally = kill_trainings(forks, data, whole, task, kills, tmp_path)
     assert (tally.same_bits, tally.lost) == (kills, {})
-    assert tally.in_mid_write >= 0.3 * kills or kills < 40
+    assert tally.in_mid_write >= (0.1 if task == "command_seldom" else 0.3) * kills or kills < 40
 
 
 @pytest.mark.release

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet.reading.page import Page
 from lenet.reading.rules import erased, sheared, straight_lines, thickness_of
-from lenet.reading.strokes import Mask, hollow
+from lenet.reading.strokes import INK, Mask, hollow
 
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
 _MAX_BOXES, _MAX_ROWS = 40, 1000  # of a row; of a page, where each takes half a millisecond
+_MAX_THIN = 0.05  # of the height of a single box: the thickness of lines that are not strokes of a 0
 _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
-# Of boxes with gaps between them: the difference of their sides, and the distance of their middles, in their sides.
+# Neighbouring single boxes: the maximum difference of their sides, and distance of their centres (across, down), in sides.
 _SIMILAR, _NEAR = 0.1, (2.0, 0.3)
 _MIN_RULE, _MAX_BEND = 0.6, 3  # of a rule: the fraction of the row's width; pixels
 _LONG = 3  # heights of the row: pieces of rules that are as long as this are no strokes of digits
@@ -45,11 +46,21 @@ def without_boxes(page: Page) -> Page:
         if lines is not None:
             found.append((window, lines, [(left + right) / 2, (top + bottom) / 2]))
     singles = [(*lines.size, *middle) for _, lines, middle in found if lines.number == 1]
+    if not any(_is_single_box(page.ink[window], lines) for window, lines, _ in found):
+        found = [each for each in found if each[1].number > 1]  # the others may be zeros with square corners
     for window, lines, middle in found:
         if lines.number > 1 or _has_neighbour(lines.size, np.array(middle), np.array(singles)):
             thickness = thickness_of(lines.rules)
             ink[window] = erased(erased(ink[window], lines.rules, thickness).T, lines.uprights.T, thickness).T
     return page.with_ink(ink)
+
+
+def _is_single_box(ink: NDArray[np.uint8], lines: BoxLines) -> bool:
+    """Return whether a single box is certainly not a 0: its lines are thin, or there is ink inside it."""
+    thickness = round(thickness_of(lines.rules))
+    margin = 2 * thickness
+    is_thin = thickness <= _MAX_THIN * lines.size[1]
+    return lines.number == 1 and bool(is_thin or (ink[margin:-margin, margin:-margin] >= INK).any())
 
 
 def _has_neighbour(size: NDArray[np.float64], middle: NDArray[np.float64], boxes: NDArray[np.float64]) -> bool:

@@ -74,7 +74,12 @@ def pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
         picture = picture.convert("LA")
     if picture.mode == "F":  # levels up to 1 or 255, which Pillow would not scale, but clip
         white = 255 if picture.getextrema()[1] > 1 else 1
-        pixels = _in_strips(picture, lambda strip: _as_bytes(np.asarray(strip) / np.float32(white)))
+        try:
+            pixels = _in_strips(picture, lambda strip: _as_bytes(np.asarray(strip) / np.float32(white)))
+        except InputError:
+            raise InputError(
+                "The image has floating-point pixels outside [0, 1] and [0, 255], or NaN. Scale them to [0, 1]."
+            ) from None
     elif picture.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
         # Pillow has no extrema of big-endian pixels.
         highest = max(np.asarray(strip).max() for strip in _strips(picture))

@@ -46,13 +46,15 @@ def find_sheets(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     if not _MIN_TOTAL <= sheets.mean() <= _MAX_TOTAL:
         return None
     inside, outside = cv2.erode(sheets, _KERNEL) == 1, cv2.dilate(sheets, _KERNEL) == 0
-    written = _MAX_INK_OUTSIDE * _ink(coarse, inside).sum()
-    is_label = sheets.mean() < _SMALL
-    if _ink(coarse, outside).sum() > written:
-        at_border = _at_border(np.concatenate(outlines), coarse.shape)
-        is_lit_part = at_border >= _MIN_AT_BORDER and _is_shadow(coarse, sheets == 0)
-        return None if is_lit_part or is_label else np.asarray(inside)
-    return None if is_label and _ink(255 - coarse, outside).sum() > written else np.asarray(inside)
+    max_outside = _MAX_INK_OUTSIDE * _ink(coarse, inside).sum()
+    has_ink_outside = _ink(coarse, outside).sum() > max_outside
+    is_label = sheets.mean() < _SMALL and (has_ink_outside or _ink(255 - coarse, outside).sum() > max_outside)
+    is_lit_part = (
+        has_ink_outside
+        and _at_border(np.concatenate(outlines), coarse.shape) >= _MIN_AT_BORDER
+        and _is_shadow(coarse, sheets == 0)
+    )
+    return None if is_label or is_lit_part else np.asarray(inside)
 
 
 def _written_sheets(coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
@@ -74,7 +76,7 @@ def _is_written(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
     The holes of most light digits are thick, and their notches reach the edge.
     """
     area, (count, labels) = sheet.sum(), cv2.connectedComponents(ink)
-    thickness = max(2, round(_MAX_THICKNESS * math.sqrt(area)))
+    thickness = round(_MAX_THICKNESS * math.sqrt(area)) | 1  # odd: OpenCV would shift the strokes by a pixel
     thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((thickness, thickness), np.uint8))
     edge = sheet - cv2.erode(sheet, np.ones((3, 3), np.uint8)) == 1
     areas, thick_areas, lengths_at_edge = (
