@@ -14,7 +14,7 @@ _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its l
 _MAX_BOXES, _MAX_ROWS = 40, 1000  # of a row; of a page, where each takes half a millisecond
 _MAX_THIN = 0.05  # of the height of a single box: the thickness of lines that are not strokes of a 0
 _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
-# Neighbouring single boxes: the maximum difference of their sides, and distance of their centres (across, down), in sides.
+# Of neighbouring single boxes: the maximum difference, and the maximum distance of the centres, in their sides.
 _SIMILAR, _NEAR = 0.1, (2.0, 0.3)
 _MIN_RULE, _MAX_BEND = 0.6, 3  # of a rule: the fraction of the row's width; pixels
 _LONG = 3  # heights of the row: pieces of rules that are as long as this are no strokes of digits
@@ -84,31 +84,30 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     [columns] = np.nonzero(rules.any(axis=0))
     if len(columns) < least:
         return None
-    upper, lower = rules.argmax(axis=0), len(rules) - 1 - rules[::-1].argmax(axis=0)
+    edges = _edges_of(rules, slopes)
+    if edges is None:
+        return None
+    upper, lower = edges
     thickness = round(thickness_of(rules))
     height = float(np.median((lower - upper)[columns])) + 1 - thickness  # between the middles of the rules
     if height < _MIN_SIDE or thickness > _MAX_THICKNESS * height:
         return None
     rows = np.arange(len(rules))[:, np.newaxis]
-    is_between = (rows > upper + 2 * thickness) & (rows < lower - 2 * thickness)
-    third = rules & is_between  # a rule of a table, or the bar of a digit in a box
+    is_between = np.asarray((rows > upper + 2 * thickness) & (rows < lower - 2 * thickness))
+    third = np.asarray(rules & is_between, np.uint8)  # a rule of a table, or the bar of a digit in a box
     lean = -float(slopes.mean())
     level = sheared(stroke, lean)  # its uprights are columns
-    lengths = _lengths_above(level, lower - thickness, rows)
+    lengths = _lengths_above(cv2.dilate(level, np.ones((1, 3), np.uint8)), lower - thickness, rows)  # bridges steps
     [sides] = np.nonzero(lengths >= _MIN_UPRIGHT * height)
     if not len(sides):
         return None
-    half = (thickness - 1) / 2
-    places = _places(sides[0] + half, sides[-1] - half, lengths, height)
-    if not len(places) or third.any(axis=0)[columns].mean() > _MAX_THIRD[len(places) > 2]:
+    # The middles of the outermost lines, which are wider by a pixel on either side, but not beyond the image.
+    left = sides[0] + int(sides[0] > 0) + (thickness - 1) / 2
+    right = sides[-1] - int(sides[-1] < len(lengths) - 1) - (thickness - 1) / 2
+    places = _places(left, right, lengths, height)
+    if not len(places) or third[:, columns].any(axis=0).mean() > _MAX_THIRD[len(places) > 2]:
         return None
-    near = np.abs(np.arange(len(lengths)) - places[:, np.newaxis]) <= _reach(places)
-    tall = np.where(near, lengths, 0).max(axis=1)
-    if len(places) > 2:
-        tall[1:-1] = np.quantile(tall[1:-1], 0.25)  # digits may touch the others
-    tops = np.where(near, lower - thickness + 1 - tall[:, np.newaxis], np.inf).min(axis=0)
-    upright = cv2.morphologyEx(level, cv2.MORPH_OPEN, np.ones((round(_MIN_TOOTH * height) | 1, 1), np.uint8))
-    uprights = sheared(np.asarray(upright & (rows >= tops), np.uint8), -lean)
+    uprights = sheared(_uprights_at(places, level, lengths, lower - thickness, height), -lean)
     return BoxLines(rules - third, uprights, np.array([places[1] - places[0], height]), len(places) - 1)
 
 
@@ -121,6 +120,23 @@ def _slopes_of_edges(stroke: Mask) -> NDArray[np.float64]:
     levels -= np.median(levels, axis=1, keepdims=True)
     is_straight = (np.abs(levels) <= _MAX_BEND).mean(axis=1) >= _MIN_RULE
     return slopes if is_straight.all() else np.empty(0)
+
+
+def _edges_of(rules: Mask, slopes: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Return the first row of the upper rule and the last one of the lower rule in each column."""
+    levels = np.arange(len(rules))[:, np.newaxis] - slopes.mean() * np.arange(rules.shape[1])
+    is_below: NDArray[np.bool_] = np.greater(levels, levels[np.nonzero(rules)].mean())
+    above, below = (np.asarray(rules & each, np.uint8) for each in (~is_below, is_below))
+    if not (above.any() and below.any()):
+        return None
+    return _top_of(above, slopes[0]), len(rules) - 1 - _top_of(below[::-1], -slopes[1])
+
+
+def _top_of(rule: Mask, slope: float) -> NDArray[np.int64]:
+    """Return the first row of a rule in each column, continued beyond its ends."""
+    across, [columns] = np.arange(rule.shape[1]), np.nonzero(rule.any(axis=0))
+    levels = np.interp(across, columns, (rule.argmax(axis=0) - slope * across)[columns])
+    return np.asarray(np.rint(levels + slope * across), np.int64)
 
 
 def _lengths_above(stroke: Mask, bottoms: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -139,6 +155,19 @@ def _places(left: float, right: float, lengths: NDArray[np.int64], height: float
         if np.abs(lines - places[:, np.newaxis]).min(axis=1, initial=np.inf).max() <= _reach(places):
             return np.asarray(places)
     return np.empty(0)
+
+
+def _uprights_at(
+    places: NDArray[np.float64], level: Mask, lengths: NDArray[np.int64], bottoms: NDArray[np.int64], height: float
+) -> Mask:
+    """Return the pixels of the uprights; those between the sides have one length, although digits may touch them."""
+    near = np.abs(np.arange(len(lengths)) - places[:, np.newaxis]) <= _reach(places)
+    tall = np.where(near, lengths, 0).max(axis=1)
+    if len(places) > 2:
+        tall[1:-1] = np.quantile(tall[1:-1], 0.25)
+    tops = np.where(near, bottoms + 1 - tall[:, np.newaxis], np.inf).min(axis=0)
+    upright = cv2.morphologyEx(level, cv2.MORPH_OPEN, np.ones((round(_MIN_TOOTH * height) | 1, 1), np.uint8))
+    return np.asarray(upright & (np.arange(len(level))[:, np.newaxis] >= tops), np.uint8)
 
 
 def _reach(places: NDArray[np.float64]) -> float:
