@@ -22,7 +22,7 @@ from lenet.layers import (
     col2im,
     im2col,
 )
-from lenet.reading import prepare, read
+from lenet.reading import as_mnist, prepare, read
 from lenet.rejection import digit_score, margin
 from lenet.training.augment.distortions import AffineMaps, Variations, random_variations
 from lenet.training.recipes import Recipe
@@ -145,6 +145,7 @@ FUNCTIONS = {
     "vary images": (random_variations(N, np.random.default_rng(0)).apply, BYTES.reshape(N, 28, 28)),
     **{f"vary {name}": (lambda value, name=name: varied(**{name: value}), VARIATIONS[name]) for name in VARIATIONS},
     "prepare": (prepare, PICTURE),
+    "as_mnist": (as_mnist, BYTES.reshape(N, 28, 28)),
     "prepare reals": (prepare, PICTURE / 256),
     "read": (lambda x: read(x).as_dict(), PICTURE),
     "fit X": (lambda X: fitted(X=X), TABLE),

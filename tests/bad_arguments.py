@@ -408,6 +408,9 @@ def cases(folder: Path) -> dict[str, Case]:
         "reading.read_picture": Case(reading.read_picture, {"file": folder / "picture.png"}, {
             "file": PATH | {"value": ["", ".", "missing", b"", b"no picture"]},
             "colour": SWITCH, "largest": wholes(0, -1, 10)}),
+        "reading.as_mnist": Case(reading.as_mnist, {"images": BYTES}, {
+            "images": {"type": [None, "x", {}, BYTES.astype(int)], "shape": [3.0, BYTES[0], BYTES[:, :0]],
+                       "value": [[[[2.0]]], [[[-1.0]]]], "not finite": [[[[math.nan]]]]}, "deslant": SWITCH}),
         "reading.prepare": Case(reading.prepare, {"image": A_PICTURE}, {
             "image": READ, "dark_on_light": {"type": ["no", 1, []]}}),
         "reading.read": Case(reading.read, {"image": A_PICTURE}, {

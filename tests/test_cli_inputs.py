@@ -417,6 +417,49 @@ def test_all_pictures_of_a_folder_without_splits_are_tested(tmp_path, monkeypatc
     assert "All 4 images of drawn are used, as it has no separate training set." in captured.err
 
 
+def test_digits_of_another_size_and_slant_are_converted_for_the_shipped_weights(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shear = np.array([[1.4, -0.8, 5.6], [0, 1.4, -5.6]])  # from 20 to 28 pixels, leaning
+    images = np.stack([cv2.warpAffine(image, shear, (28, 28)) for image in DIGITS.X_test[:100]])
+    np.savez(tmp_path / "large.npz", X=images, y=DIGITS.y_test[:100])
+    np.savez(tmp_path / "usual.npz", X=DIGITS.X_test[:100], y=DIGITS.y_test[:100])
+
+    def evaluated(name, *options):
+        assert cli.main(["evaluate", f"{name}.npz", "--json", *options]) == 0
+        captured = capsys.readouterr()
+        return json.loads(captured.out)["accuracy"], captured.err
+
+    (usual, note), (large, note_of_large) = evaluated("usual"), evaluated("large")
+    converted, note_of_converted = evaluated("large", "--as-mnist")
+    assert converted >= usual >= large + 0.1
+    assert "28 pixels high or wide; those of MNIST are 20. --as-mnist converts them." in note_of_large
+    assert "--as-mnist" not in note + note_of_converted
+
+    np.savetxt(tmp_path / "large.csv", images.reshape(100, 784), "%d", ",")
+    assert cli.main(["predict", "large.csv", "--as-mnist", "--csv", "answers.csv"]) == 0
+    answers = np.loadtxt(tmp_path / "answers.csv", int, delimiter=",", skiprows=1)[:, 1]
+    assert np.mean(answers == DIGITS.y_test[:100]) == converted
+
+
+@pytest.mark.parametrize(
+    ("height", "options", "expected"),
+    [
+        (18, [], None), (22, [], None), (23, [], "--as-mnist"), (17, [], "lenet.reading.as_mnist"), (0, [], None),
+        (23, ["--as-mnist"], None), (17, ["--as-mnist"], "lenet.reading.as_mnist"), (23, ["--quiet"], None),
+    ],
+)  # fmt: skip
+def test_a_note_reports_digits_of_another_size(tmp_path, monkeypatch, capsys, height, options, expected):
+    """The first tenth have the usual size; a sample of the first images would not see the others."""
+    monkeypatch.chdir(tmp_path)
+    images = np.zeros((50, 28, 28), np.uint8)
+    images[:, 2 : 2 + height, 12:15] = 255
+    images[:5, 2:22, 12:15] = 255
+    np.savez("bars.npz", X=images, y=np.arange(50) % 10)
+    assert cli.main(["evaluate", "bars.npz", *options]) == 0
+    found = capsys.readouterr().err
+    assert expected in found if expected else "Most digits" not in found
+
+
 def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for part in (slice(0, 210), slice(210, 280)):

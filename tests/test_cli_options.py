@@ -49,7 +49,8 @@ def table(monkeypatch, *first):
 
 
 def arguments_of(**values):
-    return argparse.Namespace(**({"quiet": True, "n_jobs": 3, "json": False, "csv": None, "reject_at": None} | values))
+    defaults = {"quiet": True, "n_jobs": 3, "json": False, "csv": None, "reject_at": None, "as_mnist": False}
+    return argparse.Namespace(**(defaults | values))
 
 
 def test_rows_are_predicted_in_parts(monkeypatch):

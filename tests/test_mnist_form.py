@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lenet import _mnist_form
-from lenet._mnist_form import cropped, mnist_form, pen_width, reduced, resized
+from lenet._mnist_form import cropped, deslanted, mnist_form, pen_width, reduced, resized
 
 pytest.importorskip("cv2")
 
@@ -209,3 +209,39 @@ def test_a_digit_whose_mass_is_at_one_end_stays_in_the_image(heavy, top):
 def test_no_ink_is_an_image_without_ink():
     assert not mnist_form(np.zeros((9, 4), np.uint8)).any()
     assert cropped(np.zeros((9, 4), np.uint8)).shape == (1, 1)
+
+
+# Slant
+
+
+def leaning(slant, height=40, width=6):
+    """A bar, smooth at its sides, that moves by `slant` columns per row; it has more height than slant."""
+    middles = 60 + slant * (np.arange(height)[:, np.newaxis] - (height - 1) / 2)
+    distance = np.abs(np.arange(120) - middles)
+    return cropped(np.rint(255 * np.clip((width + 1) / 2 - distance, 0, 1)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("slant", [-0.9, -0.5, -0.25, 0.25, 0.5, 0.9])
+def test_a_bar_that_leans_becomes_upright(slant):
+    ink = leaning(slant)
+    found = deslanted(ink).astype(float)
+    assert abs(found.shape[0] - 40) <= 1
+    columns = found @ np.arange(found.shape[1]) / found.sum(axis=1)  # the centre of each row
+    assert abs(np.polyfit(np.arange(len(columns)), columns, 1)[0]) < 0.06  # its corners are edges, too
+    np.testing.assert_allclose(found.sum(), ink.sum(), rtol=0.02)
+
+
+@pytest.mark.parametrize("slant", [-0.18, 0, 0.1, 0.18])
+def test_a_bar_that_hardly_leans_is_left_unchanged(slant):
+    ink = leaning(slant)
+    np.testing.assert_array_equal(deslanted(ink), ink)
+
+
+def test_a_lying_bar_is_left_unchanged():
+    """A slope of a third: its long edges are closer to the horizontal, and say nothing about the slant."""
+    ink = leaning(-0.1).T.copy()
+    np.testing.assert_array_equal(deslanted(ink), ink)
+
+
+def test_blank_ink_stays_blank():
+    assert not deslanted(np.zeros((9, 4), np.uint8)).any()

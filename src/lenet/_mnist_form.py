@@ -10,19 +10,47 @@ from lenet._extras import cv2
 
 MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, to within 0.3
 BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect
-_FINE = 4  # stroke widths are measured and changed on a grid that is finer by this factor
+FINE = 4  # stroke widths are measured and changed on a grid that is finer by this factor
 _PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its strokes
 _BLUR = 2.0  # pixels of MNIST: the standard deviation of the blur that sharpening removes
 _BLOT = 7.0  # pixels of MNIST: anything this wide is not a stroke and is left unchanged
+_MAX_SLANT = 0.2  # columns per row, 11 degrees: as upright as most of MNIST's digits
 
 
 def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]:
     """Convert ink from 0 to 255, cropped to its extent, to MNIST's format; `pen` gives strokes the usual width."""
     if pen:
-        ink = resized(ink, min(1.0, _FINE * BOX / max(ink.shape)))
+        ink = resized(ink, min(1.0, FINE * BOX / max(ink.shape)))
         ink = _with_usual_pen(ink, max(ink.shape) / BOX)
     digit = resized(ink, BOX / max(ink.shape))
     return _centred(cv2.convertScaleAbs(digit, alpha=255 / max(1.0, cv2.norm(digit, cv2.NORM_INF))))
+
+
+def deslanted(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shear ink whose strokes lean by more than 11 degrees, until they are upright on average; crop it to its extent.
+
+    An edge that moves by s columns per row is at right angles to its gradient (x, y): s x + y = 0. The slant is the
+    least-squares solution for all edges that are closer to the vertical than to the horizontal.
+
+    Examples
+    --------
+    >>> slash = np.zeros((40, 24), np.uint8)
+    >>> for row in range(40):
+    ...     slash[row, (39 - row) // 2 :][:4] = 255
+    >>> deslanted(slash).shape  # with soft edges
+    (40, 7)
+    """
+    padded = cv2.copyMakeBorder(ink, *[1] * 4, cv2.BORDER_CONSTANT)
+    x, y = (gradient.astype(np.float32) for gradient in cv2.spatialGradient(padded))
+    upright = np.abs(x) >= np.abs(y)
+    weight = float((x[upright] ** 2).sum())
+    slant = -float((x * y)[upright].sum()) / weight if weight else 0.0
+    if abs(slant) <= _MAX_SLANT:
+        return ink
+    height, width = ink.shape
+    margin = int(abs(slant) * height / 2) + 1
+    shear = np.array([[1, -slant, margin + slant * (height - 1) / 2], [0, 1, 0]])
+    return cropped(np.asarray(cv2.warpAffine(ink, shear, (width + 2 * margin, height)), np.uint8))
 
 
 def cropped(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_model(parser)
     parser.add_argument(
+        "--as-mnist",
+        action="store_true",
+        help="give digits of other data sets the size, position, slant and stroke width of MNIST's (requires OpenCV)",
+    )
+    parser.add_argument(
         "--corruptions", action="store_true", help="report the accuracy under noise, blur, fog and other corruptions"
     )
     parser.add_argument("--images", type=int, metavar="N", help="evaluate at most N images, chosen at random")
@@ -40,6 +45,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet evaluate`."""
     from lenet.evaluation import classification_report, robustness_report
     from lenet.evaluation.robustness import CASES
+    from lenet.reading import as_mnist
 
     if arguments.images is not None and arguments.images < 1:
         parser.error(f"--images is {arguments.images}; expected at least 1.")
@@ -47,6 +53,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     data = load_test_set(model, arguments)
     chosen = chosen_images(len(data.y_test), arguments)
     images, labels = data.X_test[chosen], data.y_test[chosen]
+    if arguments.as_mnist or model.metadata.get("data") == "mnist":
+        note_other_size(images, converted=arguments.as_mnist, quiet=arguments.quiet)
+    if arguments.as_mnist:
+        images = as_mnist(images)
     outcome: Report | RobustnessReport
     if arguments.corruptions:
         with Bar(len(CASES) * len(images), shown=not arguments.quiet) as bar:
@@ -68,6 +78,25 @@ def chosen_images(count: int, arguments: argparse.Namespace) -> "slice | NDArray
         return slice(None)
     note(f"{arguments.images:,} of the {count:,} test images, chosen at random, are used.", quiet=arguments.quiet)
     return np.random.default_rng(0).permutation(count)[: arguments.images]
+
+
+def note_other_size(images: "NDArray[np.uint8]", *, converted: bool, quiet: bool) -> None:
+    """Print a note if most digits are clearly larger or smaller than those of MNIST."""
+    import numpy as np
+
+    from lenet._mnist_form import BOX
+    from lenet.data.dataset import SAMPLE
+
+    sample = images[:: max(1, -(-len(images) // SAMPLE))]
+    sample = sample[sample.any(axis=(1, 2))]
+    is_ink = sample > sample.max(axis=(1, 2), keepdims=True) / 4
+    sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
+    size = np.median(sides) if len(sides) else BOX
+    text = f"Most digits are about {size:.0f} pixels high or wide; those of MNIST are {BOX}."
+    if size < BOX - 2:
+        note(f"{text} Convert the original images with lenet.reading.as_mnist.", quiet=quiet)
+    elif size > BOX + 2 and not converted:
+        note(f"{text} --as-mnist converts them.", quiet=quiet)
 
 
 def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":

@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print \"unsure\" for the most doubtful digits, so that the error rate of the others is at most RATE, "
         "such as 0.002, on images like the calibration set",
     )  # fmt: skip
+    parser.add_argument(
+        "--as-mnist", action="store_true", help="convert rows of pixels as `lenet evaluate --as-mnist` does"
+    )
     parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")
     add_csv(
         parser,
@@ -64,6 +67,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     tables = [name for name in names if name.lower().endswith(SUFFIXES)]
     if tables and (len(names) > 1 or arguments.show is not None):
         parser.error(f"{tables[0]} is a table; expected no other input and no --show.")
+    if arguments.as_mnist and not tables:
+        parser.error("--as-mnist was given with pictures, which are converted in any case; expected a .csv file.")
     model = load_model(arguments.model, quiet=arguments.quiet)
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)
@@ -128,11 +133,14 @@ def rows_of(
 ) -> Iterator[dict[str, Any]]:
     """Yield the answer for each row of a table."""
     from lenet.data.csv import read_csv
+    from lenet.reading import as_mnist
 
     with printed_log(quiet=arguments.quiet):
         images, _, _ = read_csv(table)
     for start in range(0, len(images), ROWS_AT_ONCE):
-        probabilities = model.predict_proba(images[start : start + ROWS_AT_ONCE], n_jobs=arguments.n_jobs)
+        block = images[start : start + ROWS_AT_ONCE]
+        block = as_mnist(block) if arguments.as_mnist else block
+        probabilities = model.predict_proba(block, n_jobs=arguments.n_jobs)
         yield from answers_for(rule, probabilities, model.classes)
 
 

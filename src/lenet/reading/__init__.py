@@ -1,7 +1,7 @@
 """Read handwritten digits in pictures: prepare one digit for the network, or read a page of them.
 
-`prepare` takes one digit through `pictures`, `ink` (which looks for a `sheet`) and `single_digit`. `read` takes a page
-through these steps, each of which takes the result of the previous one:
+`prepare` takes one digit through `pictures`, `ink` (which looks for a `sheet`) and `single_digit`; `as_mnist` skips the
+first two. `read` takes a page through these steps, each of which takes the result of the previous one:
 
 1. `pictures`: from a file or an array to grey levels (`pixels`).
 2. `page`: from grey levels to a page of `ink`; of a slide, only its `photographs`.
@@ -26,7 +26,7 @@ from lenet.reading.forms import read_form
 from lenet.reading.pictures import read_picture
 from lenet.reading.reader import read
 from lenet.reading.results import Cell, Digit, Line, Reading
-from lenet.reading.single_digit import prepare
+from lenet.reading.single_digit import as_mnist, prepare
 
 __all__ = [
     "Cell",
@@ -35,6 +35,7 @@ __all__ = [
     "FieldValue",
     "Line",
     "Reading",
+    "as_mnist",
     "load_fields",
     "prepare",
     "read",

@@ -1,11 +1,12 @@
-"""Prepare a picture of one digit as an image like MNIST's."""
+"""Convert a picture of one digit, or the images of other data sets, to images like MNIST's."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from lenet._checks import SIDE, boolean
+from lenet._checks import SIDE, array, boolean, unit_floats
 from lenet._extras import cv2
-from lenet._mnist_form import mnist_form, resized
+from lenet._mnist_form import BOX, FINE, deslanted, mnist_form, resized
+from lenet.errors import InputError
 from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.sheet import border_of
@@ -68,6 +69,57 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
     darkness = find_darkness(shrunk(grey), dark_on_light, cropped=True)
     digit = _without_specks(normalised(darkness))
     return mnist_form(digit) if digit is not None else np.zeros((SIDE, SIDE), np.uint8)
+
+
+def as_mnist(images: ArrayLike, *, deslant: bool = True) -> NDArray[np.uint8]:
+    """Convert images of single digits from other data sets to the form of MNIST's images.
+
+    The ink must be light on dark, as in MNIST; `prepare` accepts any picture. Specks and an even background are
+    removed. Each digit is cropped, made upright if its strokes lean by more than 11 degrees on average, scaled so that
+    its longer side has 20 pixels, given strokes of the usual width, and centred by mass in 28x28 pixels (LeCun et al.
+    1998, section III.A).
+
+    Parameters
+    ----------
+    images : array_like of uint8 or floats, shape (n, height, width)
+        From 0 (background) to 255 (ink), or from 0 to 1.
+    deslant : bool, default True
+        Whether to make digits upright. Pass False for symbols that differ in their slant, such as / and |.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, 28, 28)
+        From 0 (background) to 255 (ink); all 0 if there is no ink.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If `images` has another shape or type, or pixels out of range.
+    MissingExtraError
+        If OpenCV is not installed.
+
+    Examples
+    --------
+    >>> large = np.zeros((1, 60, 90))
+    >>> large[0, 10:50, 60:70] = 1
+    >>> image = as_mnist(large)[0]
+    >>> np.flatnonzero(image.any(axis=1))[[0, -1]], int(image[14, 14])
+    (array([ 4, 23]), 255)
+    """
+    deslant = boolean(deslant, "deslant")
+    pixels = array(images, "images", "expected shape (n, height, width)")
+    if pixels.ndim != 3 or 0 in pixels.shape[1:]:
+        raise InputError(f"images has shape {pixels.shape}; expected (n, height, width).")
+    if pixels.dtype != np.uint8:
+        unit_floats(pixels, "images")
+    converted = np.zeros((len(pixels), SIDE, SIDE), np.uint8)
+    for n, image in enumerate(pixels):
+        levels = np.ascontiguousarray(image, np.uint8 if image.dtype == np.uint8 else np.float32)
+        digit = _without_specks(cv2.normalize(levels, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
+        if digit is not None:
+            digit = resized(digit, FINE * BOX / max(digit.shape))
+            converted[n] = mnist_form(deslanted(digit) if deslant else digit)
+    return converted
 
 
 def shrunk(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
