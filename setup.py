@@ -82,13 +82,10 @@ def builds() -> list[Build]:
     if not X86_64:
         return [Build(MACHINE, 4, flags)]
     # Enable only what cpu.h checks: a missing instruction may silently do something else (lzcnt runs as bsr).
-    v3 = (*flags, "-march=x86-64-v2", "-mavx2", "-mfma")
+    v2 = (*flags, "-march=x86-64-v2", "-mno-avx")  # CFLAGS may contain -mavx2, for which simd.h has longer vectors
+    v3 = (*v2, "-mavx2", "-mfma", "-mno-avx512f")
     v4 = (*v3, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512")
-    return [
-        Build("x86-64-v2", 4, (*flags, "-march=x86-64-v2")),
-        Build("x86-64-v3", 8, v3),
-        Build("x86-64-v4", 16, v4),
-    ]
+    return [Build("x86-64-v2", 4, v2), Build("x86-64-v3", 8, v3), Build("x86-64-v4", 16, v4)]
 
 
 def extension(name: str) -> Extension:

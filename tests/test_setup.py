@@ -3,6 +3,8 @@
 import os
 import platform
 import runpy
+import shutil
+import subprocess
 import sys
 import sysconfig
 import types
@@ -52,6 +54,19 @@ def lanes(setup):
 @pytest.mark.parametrize("machine", ["linux-x86_64", "win-amd64", "macosx-10.15-x86_64"])
 def test_x86_64_has_three_builds_everywhere(read, machine):
     assert lanes(read(machine)[0]) == {"x86-64-v2": 4, "x86-64-v3": 8, "x86-64-v4": 16}
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="needs a compiler for x86-64")
+@pytest.mark.parametrize("cflags", [(), ("-mavx2", "-mfma"), ("-mavx512f",)])
+def test_cflags_do_not_lengthen_the_vectors_of_a_build(read, cflags):
+    """simd.h defines operations for the longest vectors that the compiler's macros allow."""
+    compiler = shutil.which("gcc") or pytest.skip("needs gcc")
+    longest = {}
+    for build in read("linux-x86_64")[0].builds():
+        command = [compiler, *cflags, *build.flags, "-dM", "-E", "-xc", os.devnull]
+        macros = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        longest[build.lanes] = 16 if " __AVX512F__ " in macros else 8 if " __AVX__ " in macros else 4
+    assert longest == {4: 4, 8: 8, 16: 16}
 
 
 @pytest.mark.parametrize("machine", ["linux-aarch64", "win-arm64", "macosx-11.0-arm64"])
