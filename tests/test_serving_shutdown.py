@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from pathlib import Path
 
 import needs_serve  # noqa: F401
 import numpy as np
@@ -73,21 +72,25 @@ def test_a_signal_as_soon_as_it_listens(tmp_path, workers, times):
     assert list(tmp_path.iterdir()) == []
 
 
+def workers_of(server):
+    """Return the process IDs of the workers."""
+    command = ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"]
+    return set(map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()))
+
+
+@SENDS_SIGNALS
 @pytest.mark.timing
 def test_a_worker_that_dies_is_replaced():
-    def workers_of(server):
-        command = ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"]
-        return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
-
     with serving("--workers", "2") as server:
         before = workers_of(server)
         killed = max(before)
-        os.kill(int(killed), signal.SIGKILL)
+        os.kill(killed, signal.SIGKILL)
         wait_for(lambda: len(workers_of(server) - {killed}) == len(before))
         for _ in range(20):
             assert server.ask("POST", INFER, BODY)[0] == 200
 
 
+@SENDS_SIGNALS
 @pytest.mark.timing
 def test_a_worker_starts_with_the_last_good_model(tmp_path):
     path, x = (
@@ -101,9 +104,8 @@ def test_a_worker_starts_with_the_last_good_model(tmp_path):
         wait_for(lambda: all(server.ask("GET", "/v2/models/kept")[2]["versions"] == [version] for _ in range(20)))
         time.sleep(1)  # the parent looks every half second
         path.write_bytes(b"damaged")
-        children = ["pgrep", "-P", str(server.process.pid), "-f", "spawn_main"]
-        for pid in subprocess.run(children, check=True, capture_output=True, text=True).stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
+        for pid in workers_of(server):
+            os.kill(pid, signal.SIGKILL)
         said = "Model kept was not loaded from its file; the last good one is used."
         wait_for(lambda: sum(each.get("message", "").startswith(said) for each in server.log()) == 2)
         assert server.ask("GET", "/v2/models/kept")[2]["versions"] == [version]
@@ -181,6 +183,7 @@ def test_shutdown_does_not_wait_for_pictures_in_progress(signals, seconds):
         assert not [each for each in server.log() if "traceback" in each]
 
 
+@SENDS_SIGNALS
 @pytest.mark.timing
 def test_workers_that_read_pictures_end_without_abort(monkeypatch):
     """A terminal sends Ctrl-C to every process; OpenCV's threads would abort Python's own exit."""
@@ -197,8 +200,7 @@ def test_workers_that_read_pictures_end_without_abort(monkeypatch):
     ):  # fmt: skip
         answers = [pool.submit(ask) for _ in range(4)]
         time.sleep(1)
-        parent = server.process.pid
-        processes = [parent, *map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())]
+        processes = [server.process.pid, *workers_of(server)]
         for _ in range(2):
             for pid in processes:
                 with contextlib.suppress(ProcessLookupError):
