@@ -1,6 +1,7 @@
 """Grey levels of small pictures in memory, and the limits of what is decoded."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -70,6 +71,7 @@ def test_a_path_has_no_null_characters(path):
         read_picture(path)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows encodes every path")
 def test_a_path_can_be_encoded():
     with pytest.raises(InputError, match=r"^The path '\\ud800\.png' cannot be encoded; expected that of a file"):
         read_picture("\ud800.png")
