@@ -438,6 +438,41 @@ def test_threads_with_64_kb_of_stack_predict_train_and_read():
     assert output(SMALL_STACKS) == "True 1 1\n"
 
 
+NO_MEMORY = """
+import resource
+import numpy as np
+import lenet
+model, image, blocks = lenet.load_pretrained(), np.zeros((1, 28, 28), np.uint8), []
+expected = model.logits(image, n_jobs=1)
+limits = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (0, limits[1]))
+try:
+    for _ in range(10_000):
+        blocks.append(bytes(20_000))
+    print("unlimited")
+    raise SystemExit
+except MemoryError:
+    del blocks[::8]     # gaps for everything but the scratch memory of the kernels
+try:
+    model.logits(image, n_jobs=1)
+except MemoryError as error:
+    traceback = error.__traceback__
+resource.setrlimit(resource.RLIMIT_AS, limits)
+while traceback.tb_next:
+    traceback = traceback.tb_next
+print(traceback.tb_frame.f_code.co_name, np.array_equal(model.logits(image, n_jobs=1), expected))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer requires memory")
+def test_predicting_without_memory_raises_an_error():
+    printed = output(NO_MEMORY)
+    if printed == "unlimited\n":
+        pytest.skip("qemu ignores limits of memory")
+    assert printed == "lenet._compiled.Build.logits True\n"
+
+
 INTERRUPTED = """
 import _thread, signal, threading, time
 import numpy as np
