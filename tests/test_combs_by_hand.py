@@ -1,4 +1,4 @@
-"""The teeth of combs are found at the limits of their number, size, place and distance."""
+"""Combs without an upper rule are found at the limits of the number, size, place and distance of their uprights."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from drawn_ink import bars
 
 from lenet.data import load_digits
 from lenet.reading import read
-from lenet.reading.combs import find_teeth
+from lenet.reading.boxes import lines_of_boxes
 
 pytest.importorskip("cv2")
 
@@ -19,10 +19,10 @@ def teeth(*lefts, tall=20, wide=2):
     return [(62 - tall, left, tall, wide) for left in lefts]
 
 
-def found(*places):
-    """For each place, whether a tooth is found in it."""
-    teeth = find_teeth(bars(SHAPE, RULE, *places), bars(SHAPE, RULE), 2)
-    return [bool(teeth[top + 2, left : left + wide].all()) for top, left, _, wide in places]
+def found(mask):
+    """The uprights that are found on a rule."""
+    lines = lines_of_boxes(mask[:62])
+    return None if lines is None else lines.uprights
 
 
 @pytest.mark.parametrize(
@@ -30,43 +30,37 @@ def found(*places):
     [
         (teeth(20, 60, 100, 140, 180), True),
         (teeth(20, 60, 100, 140), False),
-        (teeth(20, 60, 140, 180, 220), True),  # one is missing
-        (teeth(20, 60, 100, 140, 182), True),  # a tenth of their height
-        (teeth(20, 60, 100, 140, 183), False),
-        (teeth(20, 60, 100, 140, 180, tall=32), True),  # 0.8 distances
-        (teeth(20, 60, 100, 140, 180, tall=33), False),
-        (teeth(20, 60, 100, 140, 180, tall=9), True),
-        (teeth(20, 60, 100, 140, 180, tall=8), False),
-        (teeth(20, 60, 100, 140, 180, wide=3), True),  # 0.08 * 20 pixels wider than the rule is thick
-        (teeth(20, 60, 100, 140, 180, wide=4), False),
-        ([*teeth(20, 60, 100, 140), *teeth(180, tall=21)], True),
-        ([*teeth(20, 60, 100, 140), *teeth(180, tall=22)], False),
-        (
-            [*teeth(20, 60, 100, 140, 180), *teeth(40, 80, 120, 160, 200, tall=12)],
-            False,
-        ),  # half are as high as the median, 16
-        ([(40, left, 18, 2) for left in (20, 60, 100, 140, 180)], False),  # above the rule
-        ([(40, left, 26, 2) for left in (20, 60, 100, 140, 180)], False),  # across it
+        (teeth(20, 60, 140, 180, 220), False),  # one is missing
+        (teeth(20, 60, 104, 140, 180), True),  # 0.08 distances and a pixel from its place
+        (teeth(20, 60, 105, 140, 180), False),
+        (teeth(20, 40, 60, 80, 100), True),
+        (teeth(20, 39, 58, 77, 96), False),
+        (teeth(20, 60, 100, 140, 180, tall=42), True),  # as high as the boxes are wide
+        (teeth(20, 60, 100, 140, 180, tall=43), False),
+        (teeth(20, 60, 100, 140, 180, tall=12), True),  # 0.23 distances above the rule
+        (teeth(20, 60, 100, 140, 180, tall=11), False),
+        ([*teeth(20, 60, 100, 140), *teeth(180, tall=23)], True),
+        ([*teeth(20, 60, 100, 140), *teeth(180, tall=24)], False),
     ],
 )
-def test_teeth_are_five_equal_lines_at_equal_distances_on_a_rule(places, expected):
-    assert set(found(*places)) == {expected}
+def test_combs_are_five_uprights_of_one_height_at_equal_distances_on_a_rule(places, expected):
+    drawn = bars(SHAPE, *places)
+    uprights = found(drawn | bars(SHAPE, RULE))
+    assert (uprights is not None) == expected
 
 
 def test_a_tooth_that_touches_a_digit_is_where_its_neighbours_say():
     """The places of the third and the last tooth follow from the others, although those are 1% farther apart each."""
     lefts = 20, 60, 100, 141, 182, 224, 266
-    mask = bars(SHAPE, RULE, *teeth(*lefts), (45, 90, 3, 20), (50, 260, 3, 20))
-    left = find_teeth(mask, bars(SHAPE, RULE), 2)
+    uprights = found(bars(SHAPE, RULE, *teeth(*lefts), (45, 90, 3, 20), (50, 260, 3, 20)))
     for place in lefts:
-        assert left[42:60, place : place + 2].all()
-    assert not left[:, 300:].any()
+        assert uprights[42:60, place : place + 2].all()
+    assert not uprights[:, 300:].any()
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_there_are_no_teeth_on_a_blank_or_black_page(level):
-    page = np.full(SHAPE, level, np.uint8)
-    assert not find_teeth(page, bars(SHAPE, RULE), 2).any()
+def test_there_is_no_comb_on_a_blank_or_black_page(level):
+    assert found(np.full(SHAPE, level, np.uint8)) is None
 
 
 def drawn(lefts, digits, tall=24, step=56):
@@ -87,7 +81,8 @@ def test_the_digits_of_a_comb_are_read_and_not_its_teeth(shift):
     images = digits.X_test[members]
     images[3] = np.roll(images[3], shift, axis=1)
     page = drawn(range(40, 500, 56), images)
-    assert read(page).text.replace(" ", "") == "".join(map(str, digits.y_test[members]))
+    for turns in range(4):
+        assert read(np.rot90(page, turns)).text.replace(" ", "") == "".join(map(str, digits.y_test[members]))
 
 
 @pytest.mark.parametrize("pitch", [(0, 0, 0, 0, 0, 0), (0, 3, -4, 2, -3, 1)], ids=["even", "uneven"])

@@ -1,4 +1,4 @@
-"""Erase rows of printed boxes, one for each digit, and closed combs, as on forms."""
+"""Erase the boxes and combs of forms: rules with equidistant uprights, between which each digit has its place."""
 
 from typing import NamedTuple
 
@@ -8,38 +8,38 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet.reading.page import Page
 from lenet.reading.rules import erased, sheared, straight_lines, thickness_of
-from lenet.reading.strokes import INK, Mask, hollow
+from lenet.reading.strokes import INK, MAX_LENGTH, Mask, hollow
 
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
-_MAX_BOXES, _MAX_ROWS = 40, 1000  # of a row; of a page, where each takes half a millisecond
-_MAX_THIN = 0.05  # of the height of a single box: the thickness of lines that are not strokes of a 0
-_MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
-# Of neighbouring single boxes: the maximum difference, and the maximum distance of the centres, in their sides.
-_SIMILAR, _NEAR = 0.1, (2.0, 0.3)
-_MIN_RULE, _MAX_BEND = 0.6, 3  # of a rule: the fraction of the row's width; pixels
-_LONG = 3  # heights of the row: pieces of rules that are as long as this are no strokes of digits
-# Of the height of a box: of the lines between boxes, which stand on the lower rule, and of the sides of a single box.
-_MIN_TOOTH, _MIN_UPRIGHT = 0.25, 0.85
 _ASPECTS = (0.5, 1.3)  # width over height of a box; the cells of tables are wider
-_MAX_SHIFT = 0.08  # widths of a box between a line and its place
-_MAX_THIRD = (0.95, 0.2)  # the fraction of the columns of a box, and of a row, that have a third rule, as in a table
+_MAX_ROWS, _MAX_BOXES = 1000, 40  # of a page, where each takes half a millisecond; of a row
+_MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
+_MIN_LINE = 0.8  # the length of a rule or side, as a fraction of the row's width or the height of a box
+_MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a table, all have one
+_MIN_UPRIGHT, _MIN_TEETH = 0.23, 5  # heights of a box; the number of uprights of one height without an upper rule
+_MAX_SHIFT = 0.08  # widths of a box between an upright and its place
+# Of neighbouring single boxes: the maximum distance of the centres, and the maximum difference, in their sides.
+_NEAR, _SIMILAR = 2.0, 0.2
 
 
 class BoxLines(NamedTuple):
     """The lines of a row of boxes."""
 
-    rules: Mask  # the pixels of the two rules
+    rules: Mask  # the pixels of the lower rule and, if there is one, of the upper rule
     uprights: Mask
+    thickness: float  # of the rules
     size: NDArray[np.float64]  # the width and the height of a box
     number: int  # of the boxes
 
 
 def without_boxes(page: Page) -> Page:
-    """Remove rows of equal boxes, with or without gaps between them; strokes that cross their lines stay whole."""
+    """Remove combs and rows of equal boxes, with or without gaps; strokes that cross their lines stay whole."""
     strokes, ink = page.strokes, page.ink.copy()
-    widths = np.where(strokes.widths > _ASPECTS[0] * strokes.heights, strokes.widths, 0)
+    is_wide = strokes.widths > np.maximum(_MIN_SIDE, _ASPECTS[0] * strokes.heights)
+    lowest = round(_MIN_UPRIGHT * _MIN_SIDE)
+    rows = hollow(strokes.widths * is_wide, strokes.heights, strokes.areas, lowest, ink.size, _MAX_FILLED)
     found = []
-    for n in hollow(widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size, _MAX_FILLED)[:_MAX_ROWS]:
+    for n in rows[:_MAX_ROWS]:
         left, top, right, bottom = strokes.boxes[n].tolist()
         window = np.s_[top:bottom, left:right]
         lines = lines_of_boxes(np.asarray(strokes.labels[window] == n + 1, np.uint8))
@@ -50,16 +50,15 @@ def without_boxes(page: Page) -> Page:
         found = [each for each in found if each[1].number > 1]  # the others may be zeros with square corners
     for window, lines, middle in found:
         if lines.number > 1 or _has_neighbour(lines.size, np.array(middle), np.array(singles)):
-            thickness = thickness_of(lines.rules)
-            ink[window] = erased(erased(ink[window], lines.rules, thickness).T, lines.uprights.T, thickness).T
+            without_rules = erased(ink[window], lines.rules, lines.thickness)
+            ink[window] = erased(without_rules.T, lines.uprights.T, lines.thickness).T
     return page.with_ink(ink)
 
 
 def _is_single_box(ink: NDArray[np.uint8], lines: BoxLines) -> bool:
     """Return whether a single box is certainly not a 0: its lines are thin, or there is ink inside it."""
-    thickness = round(thickness_of(lines.rules))
-    margin = 2 * thickness
-    is_thin = thickness <= _MAX_THIN * lines.size[1]
+    margin = 2 * round(lines.thickness)
+    is_thin = margin <= _MAX_THICKNESS * lines.size[1]
     return lines.number == 1 and bool(is_thin or (ink[margin:-margin, margin:-margin] >= INK).any())
 
 
@@ -67,108 +66,97 @@ def _has_neighbour(size: NDArray[np.float64], middle: NDArray[np.float64], boxes
     """Return whether a box of the same size is beside a box; check boxes are further apart."""
     shifts = np.abs(boxes[:, 2:] - middle) / size
     is_equal = (np.abs(boxes[:, :2] - size) <= _SIMILAR * size).all(axis=1)
-    return bool((is_equal & (shifts <= _NEAR).all(axis=1) & (shifts[:, 0] > 0)).any())
+    return bool((is_equal & (shifts <= (_NEAR, _SIMILAR)).all(axis=1) & (shifts[:, 0] > 0)).any())
 
 
 def lines_of_boxes(stroke: Mask) -> BoxLines | None:
-    """Return the lines of a row of boxes, or None if a stroke is no such row.
+    """Return the lines of a row of boxes or a comb, or None if a stroke is neither.
 
-    The uprights divide the row into boxes of equal width. They extend from one rule to the other or, in a comb, only
-    part of the way from the lower one.
+    The uprights divide the row into boxes of equal width. They stand on the lower rule; the outermost ones extend to
+    the upper rule, if there is one. Without it, the boxes count as squares.
     """
-    slopes = _slopes_of_edges(stroke)
-    if not len(slopes):
+    lower, upper = _lower_edge(stroke), _lower_edge(stroke[::-1])
+    if lower is None:
         return None
-    least = _MIN_RULE * stroke.shape[1]
-    rules = straight_lines(stroke, round(min(least, _LONG * stroke.shape[0])), slopes)
-    [columns] = np.nonzero(rules.any(axis=0))
-    if len(columns) < least:
+    edges = np.stack([lower] if upper is None else [lower, len(stroke) - 1 - upper])
+    slopes = edges[:, 1] - edges[:, 0]
+    rules = straight_lines(stroke, round(min(_MIN_LINE * len(lower), MAX_LENGTH * len(stroke))), slopes)
+    thickness = thickness_of(rules)
+    pen = round(thickness)
+    near_edges = np.abs(np.arange(len(stroke))[:, np.newaxis] - edges[:, np.newaxis]) <= 2 * pen
+    third = np.where(near_edges.any(axis=0), 0, rules)  # a rule of a table, or the bar of a digit in a box
+    covered = (rules & near_edges).any(axis=1).mean(axis=1)
+    if covered.min() < _MIN_LINE or third.any(axis=0).mean() > _MAX_THIRD:
         return None
-    edges = _edges_of(rules, slopes)
-    if edges is None:
-        return None
-    upper, lower = edges
-    thickness = round(thickness_of(rules))
-    height = float(np.median((lower - upper)[columns])) + 1 - thickness  # between the middles of the rules
-    if height < _MIN_SIDE or thickness > _MAX_THICKNESS * height:
-        return None
-    rows = np.arange(len(rules))[:, np.newaxis]
-    is_between = np.asarray((rows > upper + 2 * thickness) & (rows < lower - 2 * thickness))
-    third = np.asarray(rules & is_between, np.uint8)  # a rule of a table, or the bar of a digit in a box
     lean = -float(slopes.mean())
     level = sheared(stroke, lean)  # its uprights are columns
-    lengths = _lengths_above(cv2.dilate(level, np.ones((1, 3), np.uint8)), lower - thickness, rows)  # bridges steps
-    [sides] = np.nonzero(lengths >= _MIN_UPRIGHT * height)
-    if not len(sides):
+    bottoms = np.rint(lower).astype(np.int64) - pen
+    lengths = _lengths_above(level, bottoms)
+    near, size = _places(lengths, pen, float(np.ptp(edges.mean(axis=1))) + 1 - pen)
+    if not len(near) or pen > _MAX_THICKNESS * size[1]:
         return None
-    # The middles of the outermost lines, which are wider by a pixel on either side, but not beyond the image.
-    left = sides[0] + int(sides[0] > 0) + (thickness - 1) / 2
-    right = sides[-1] - int(sides[-1] < len(lengths) - 1) - (thickness - 1) / 2
-    places = _places(left, right, lengths, height)
-    if not len(places) or third[:, columns].any(axis=0).mean() > _MAX_THIRD[len(places) > 2]:
-        return None
-    uprights = sheared(_uprights_at(places, level, lengths, lower - thickness, height), -lean)
-    return BoxLines(rules - third, uprights, np.array([places[1] - places[0], height]), len(places) - 1)
+    is_upright = np.arange(len(stroke))[:, np.newaxis] > bottoms - _heights(lengths, near)
+    bar = np.ones((round(_MIN_UPRIGHT * size[1]) | 1, 1), np.uint8)
+    uprights = np.asarray(cv2.morphologyEx(level, cv2.MORPH_OPEN, bar) & is_upright, np.uint8)
+    return BoxLines(rules - third, sheared(uprights, -lean), thickness, size, len(near) - 1)
 
 
-def _slopes_of_edges(stroke: Mask) -> NDArray[np.float64]:
-    """Return the slopes of the upper and the lower edge of a stroke; none if an edge is not straight."""
-    half = stroke.shape[1] // 2
-    edges = np.stack([stroke.argmax(axis=0), len(stroke) - 1 - stroke[::-1].argmax(axis=0)])
-    slopes = np.median(edges[:, half:] - edges[:, : edges.shape[1] - half], axis=1) / half
-    levels = edges - slopes[:, np.newaxis] * np.arange(edges.shape[1])
-    levels -= np.median(levels, axis=1, keepdims=True)
-    is_straight = (np.abs(levels) <= _MAX_BEND).mean(axis=1) >= _MIN_RULE
-    return slopes if is_straight.all() else np.empty(0)
+def _lower_edge(stroke: Mask) -> NDArray[np.float64] | None:
+    """Return the row of the lower edge of a stroke in each column, or None if the edge is bent."""
+    width = stroke.shape[1]
+    across, half = np.arange(width), width // 2
+    edge = len(stroke) - 1 - stroke[::-1].argmax(axis=0)
+    slope = np.median(edge[half:] - edge[: width - half]) / half
+    straight = np.median(edge - slope * across) + slope * across
+    return straight if (np.abs(edge - straight) <= _reach(len(stroke))).mean() >= _MIN_LINE else None
 
 
-def _edges_of(rules: Mask, slopes: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Return the first row of the upper rule and the last one of the lower rule in each column."""
-    levels = np.arange(len(rules))[:, np.newaxis] - slopes.mean() * np.arange(rules.shape[1])
-    is_below: NDArray[np.bool_] = np.greater(levels, levels[np.nonzero(rules)].mean())
-    above, below = (np.asarray(rules & each, np.uint8) for each in (~is_below, is_below))
-    if not (above.any() and below.any()):
-        return None
-    return _top_of(above, slopes[0]), len(rules) - 1 - _top_of(below[::-1], -slopes[1])
+def _lengths_above(level: Mask, bottoms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number of pixels without a gap from a row upwards, for each column; the row may be below the ink."""
+    rows = np.arange(len(level))[:, np.newaxis]
+    bridged = cv2.dilate(level, np.ones((1, 3), np.uint8))  # over the steps of leaning lines
+    return np.asarray(bottoms - np.where((bridged == 0) & (rows <= bottoms - 2), rows, -1).max(axis=0))
 
 
-def _top_of(rule: Mask, slope: float) -> NDArray[np.int64]:
-    """Return the first row of a rule in each column, continued beyond its ends."""
-    across, [columns] = np.arange(rule.shape[1]), np.nonzero(rule.any(axis=0))
-    levels = np.interp(across, columns, (rule.argmax(axis=0) - slope * across)[columns])
-    return np.asarray(np.rint(levels + slope * across), np.int64)
+def _places(lengths: NDArray[np.int64], pen: int, height: float) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return the columns near each of the equidistant uprights, shape (uprights, columns), and the size of a box.
+
+    If the height is too low for a box, there is no upper rule.
+    """
+    is_open = height < _MIN_SIDE
+    [sides] = np.nonzero(lengths >= (_MIN_UPRIGHT * _MIN_SIDE if is_open else _MIN_LINE * height))
+    for count in range(_MAX_BOXES if len(sides) else 0, 0, -1):
+        # The middles of the outermost lines, which are wider by a pixel on either side, but not beyond the image.
+        left = sides[0] + int(sides[0] > 0) + (pen - 1) / 2
+        right = sides[-1] - int(sides[-1] < len(lengths) - 1) - (pen - 1) / 2
+        width = (right - left) / count
+        size = np.array([width, width if is_open else height])
+        if size[1] >= _MIN_SIDE and _ASPECTS[0] <= width / size[1] <= _ASPECTS[1]:
+            places = np.linspace(left, right, count + 1)
+            near = np.abs(np.arange(len(lengths)) - places[:, np.newaxis]) <= _reach(width)
+            if _are_uprights(np.where(near, lengths, 0).max(axis=1), size, is_open):
+                return near, size
+    return np.empty((0, 0), np.bool_), np.empty(2)
 
 
-def _lengths_above(stroke: Mask, bottoms: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the number of pixels of a stroke without a gap from a row upwards, for each column."""
-    gaps = np.where((stroke == 0) & (rows <= bottoms), rows, -1).max(axis=0)
-    return np.asarray(np.maximum(bottoms - gaps, 0))
+def _are_uprights(lengths: NDArray[np.int64], size: NDArray[np.float64], is_open: bool) -> bool:
+    """Return whether uprights are long enough and, without an upper rule, many are short and equal."""
+    tall = np.quantile(lengths, 0.25)  # the others touch digits
+    are_teeth = tall <= size[0] and (np.abs(lengths - tall) <= _reach(size[0])).sum() >= _MIN_TEETH
+    return bool((lengths >= _MIN_UPRIGHT * size[1]).all() and (are_teeth or not is_open))
 
 
-def _places(left: float, right: float, lengths: NDArray[np.int64], height: float) -> NDArray[np.float64]:
-    """Return the equidistant places of the uprights between two sides; a line is as long as a tooth at each of them."""
-    lines = np.flatnonzero(lengths >= _MIN_TOOTH * height)
-    for count in range(_MAX_BOXES, 0, -1):
-        places = np.linspace(left, right, count + 1)
-        if not _ASPECTS[0] <= (places[1] - places[0]) / height <= _ASPECTS[1]:
-            continue
-        if np.abs(lines - places[:, np.newaxis]).min(axis=1, initial=np.inf).max() <= _reach(places):
-            return np.asarray(places)
-    return np.empty(0)
+def _heights(lengths: NDArray[np.int64], near: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the height of the upright near each column; negative if there is none.
+
+    Those between the sides have one height, although digits may touch them.
+    """
+    heights = np.where(near, lengths, 0).max(axis=1).astype(np.float64)
+    if len(near) > 2:
+        heights[1:-1] = np.quantile(heights[1:-1], 0.25)
+    return np.asarray(np.where(near, heights[:, np.newaxis], -np.inf).max(axis=0))
 
 
-def _uprights_at(
-    places: NDArray[np.float64], level: Mask, lengths: NDArray[np.int64], bottoms: NDArray[np.int64], height: float
-) -> Mask:
-    """Return the pixels of the uprights; those between the sides have one length, although digits may touch them."""
-    near = np.abs(np.arange(len(lengths)) - places[:, np.newaxis]) <= _reach(places)
-    tall = np.where(near, lengths, 0).max(axis=1)
-    if len(places) > 2:
-        tall[1:-1] = np.quantile(tall[1:-1], 0.25)
-    tops = np.where(near, bottoms + 1 - tall[:, np.newaxis], np.inf).min(axis=0)
-    upright = cv2.morphologyEx(level, cv2.MORPH_OPEN, np.ones((round(_MIN_TOOTH * height) | 1, 1), np.uint8))
-    return np.asarray(upright & (np.arange(len(level))[:, np.newaxis] >= tops), np.uint8)
-
-
-def _reach(places: NDArray[np.float64]) -> float:
-    return max(2.0, _MAX_SHIFT * float(places[1] - places[0]))
+def _reach(side: float) -> float:
+    """Return the maximum distance of a line from its place, in pixels."""
+    return max(2.0, _MAX_SHIFT * side)

@@ -98,7 +98,8 @@ def read_form(
         if _summed_confidence(best) >= _LEGIBLE * len(fields):
             break
         try:
-            values = _values(page.turned(turns), turned(cells, turns), fields, model, check_below, n_jobs)
+            turned_page = without_boxes(page.turned(turns))
+            values = _values(turned_page, turned(cells, turns), fields, model, check_below, n_jobs)
         except InputError:  # a turned page may look like a texture
             continue
         if _summed_confidence(values) > max(least, _summed_confidence(best)):

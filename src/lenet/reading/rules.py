@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
-from lenet.reading.combs import find_teeth
 from lenet.reading.page import Page
 from lenet.reading.skew import skew_of_rules
 from lenet.reading.strokes import MAX_LENGTH, Mask, Strokes, components_of, mask_of
@@ -33,7 +32,7 @@ def without_printed_rules(page: Page) -> Page:
     ink = page.ink
     for span in page.strokes.extent:  # across, then down
         lines, thickness = _printed(_binary(ink), span)
-        ink = _without_combs(ink, lines, thickness).T
+        ink = erased(ink, lines, thickness).T
     return page.with_ink(ink)
 
 
@@ -43,16 +42,9 @@ def without_rules(page: Page, height: float) -> Page:
     for lengths in (page.strokes.widths, page.strokes.heights):
         if lengths.max(initial=0) >= MAX_LENGTH * height:
             lines = straight_lines(_binary(ink), round(MAX_LENGTH * height))
-            ink = _without_combs(ink, lines, min(thickness_of(lines), height / 9))
+            ink = erased(ink, lines, min(thickness_of(lines), height / 9))
         ink = ink.T
     return page.with_ink(ink)
-
-
-def _without_combs(ink: NDArray[np.uint8], rules: Mask, thickness: float) -> NDArray[np.uint8]:
-    """Remove horizontal rules of this thickness, and the teeth of combs on them."""
-    if rules.any():
-        ink = erased(ink.T, find_teeth(_binary(ink), rules, thickness).T, thickness).T
-    return erased(ink, rules, thickness)
 
 
 def straight_lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
