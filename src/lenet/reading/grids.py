@@ -25,7 +25,7 @@ from lenet.reading.cells import (
 from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
-from lenet.reading.rules import sheared
+from lenet.reading.rules import lines_along
 from lenet.reading.strokes import Mask, components_of, hollow, mask_of
 
 Window = tuple[slice, slice]
@@ -224,12 +224,13 @@ def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes
     ridges = cv2.morphologyEx(columns, cv2.MORPH_TOPHAT, np.ones((1, round(height / 4) | 1), np.uint8))
     noise = cv2.blur(cv2.min(ridges, _STRONG), (round(height), round(width)))
     above = (cv2.subtract(ridges, 2 * noise) > _FAINT).view(np.uint8)
-    lines = np.zeros_like(columns)
-    for slope in slopes:
-        level = cv2.dilate(sheared(above, slope), np.ones((1, 3), np.uint8))
+    longer = np.ones((length // 2 | 1, 1), np.uint8)
+
+    def unbroken(level: Mask) -> Mask:
         middles = (cv2.blur(255 * level, (1, length)) >= 255 * _UNBROKEN).view(np.uint8)
-        lines |= sheared(cv2.dilate(middles, np.ones((length // 2 | 1, 1), np.uint8)), -slope)
-    return lines
+        return np.asarray(cv2.dilate(middles, longer), np.uint8)
+
+    return lines_along(above, slopes, unbroken)
 
 
 def _kernel(side: int) -> Mask:

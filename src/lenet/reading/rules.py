@@ -1,6 +1,6 @@
 """Erase straight lines that are longer than any stroke of a digit: the rules and grids printed on paper."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,15 +47,21 @@ def without_rules(page: Page, height: float) -> Page:
     return page.with_ink(ink)
 
 
-def straight_lines(binary: Mask, length: int, slopes: Any = _SLOPES) -> Mask:
+def straight_lines(binary: Mask, length: int, slopes: Iterable[float] = _SLOPES) -> Mask:
     """Return the pixels of horizontal lines of at least this length, with about one of the slopes."""
     columns = cv2.transpose(binary)  # shears and openings take a third of the time down the image
+    lines = lines_along(columns, slopes, lambda level: _opened(level, length))
+    return np.asarray(cv2.transpose(lines & columns), np.uint8)
+
+
+def lines_along(columns: Mask, slopes: Iterable[float], find: Callable[[Mask], Mask]) -> Mask:
+    """Return the pixels of lines that run down an image with one of the slopes, given how to find vertical ones."""
     lines = np.zeros_like(columns)
     for slope in slopes:
         level = sheared(columns, slope)
-        thick = cv2.dilate(level, np.ones((1, 3), np.uint8))  # bridges the steps of lines between two slopes
-        lines |= sheared(_opened(thick, length), -slope)
-    return np.asarray(cv2.transpose(lines & columns), np.uint8)
+        bridged = cv2.dilate(level, np.ones((1, 3), np.uint8))  # over the steps of lines between two slopes
+        lines |= sheared(find(np.asarray(bridged, np.uint8)), -slope)
+    return lines
 
 
 def thickness_of(lines: Mask) -> float:
