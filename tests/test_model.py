@@ -106,7 +106,7 @@ def test_mean_and_std_are_both_numbers_or_both_none(model):
 @pytest.mark.parametrize(
     ("name", "value", "error", "says"),
     [
-        ("std", 0, InputError, r"std is 0.0; expected 1.2e-38 to 3.4e\+38, or None for that of each image"),
+        ("std", 0, InputError, r"std is 0.0; expected 1.2e-38 to 3.4e\+38, or None to use each image's std"),
         ("std", 1e-39, InputError, "std is 1e-39; expected 1.2e-38"),  # its reciprocal is not finite in float32
         ("std", 1e39, InputError, r"std is 1e\+39"),
         ("std", -1.0, InputError, "std is -1.0"),

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Bar:
-    """A context with a progress bar of images if it is `shown`, standard error is a terminal and rich is installed."""
+    """Context manager that shows a progress bar if `shown`, standard error is a terminal and rich is installed."""
 
     def __init__(self, total: int | None, shown: bool):
         self._bar: Any = None

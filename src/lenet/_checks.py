@@ -18,7 +18,7 @@ SIDE = 28
 MAX_INT32 = 2**31 - 1  # of an axis, a seed or a number of threads
 _UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-# The bits of 1 as an integer. Those of numbers from 0 to 1 are not higher; those of NaN and of negative numbers are.
+# The bits of 1, read as an unsigned integer. Numbers in [0, 1] have lower or equal bits; NaN and negative ones, higher.
 _BITS_OF_1 = {dtype: np.ones(1, dtype).view(f"u{dtype.itemsize}")[0] for dtype in _FLOATS}
 _SHAPES = {(1, SIDE, SIDE), (SIDE, SIDE), (SIDE * SIDE,)}
 _REPR = reprlib.Repr()
@@ -48,8 +48,8 @@ def _reject_masks(x: object, name: str) -> None:
     if isinstance(x, np.ma.MaskedArray):
         raise InputTypeError(f"{name} is a masked array. Fill it first, for example with {name}.filled(0).")
     if isinstance(x, list | tuple):
-        kinds = set(map(type, x))  # a list of many numbers has few
-        if any(issubclass(kind, list | tuple | np.ma.MaskedArray) for kind in kinds):
+        types = set(map(type, x))  # few, even in a list of many numbers
+        if any(issubclass(each, list | tuple | np.ma.MaskedArray) for each in types):
             for part in x:
                 _reject_masks(part, name)
 
@@ -205,7 +205,7 @@ def tensor(x: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], name: 
 
 
 def floats(x: ArrayLike, dtype: DTypeLike, name: str) -> NDArray[Any]:
-    """Return numbers as a C-contiguous, aligned array of a floating dtype; reject finite ones that overflow it."""
+    """Return x as a C-contiguous, aligned array of a floating dtype; reject finite numbers that overflow it."""
     values = array(x, name, "expected numbers")
     if values.dtype.kind not in "fiu":
         raise InputTypeError(f"{name} has dtype {values.dtype}; expected numbers.")
@@ -373,7 +373,7 @@ def model(value: Any) -> None:
 
 
 def short(number: Any) -> str:
-    """Return a number with all of its digits, so that 1.0000001 is not shown as 1, but 255.0 is shown as 255."""
+    """Format a number with all of its digits, but without a trailing ".0"."""
     return str(number).removesuffix(".0")
 
 

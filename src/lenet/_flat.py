@@ -12,9 +12,9 @@ from lenet.errors import InputTypeError
 
 
 class FlatDict(dict[str, NDArray[Any]]):
-    """Named arrays stored consecutively in the vector `flat`.
+    """Named arrays stored consecutively in the vector `flat`, which is zero by default.
 
-    An operation on `flat`, by default zeros, applies to all of them at once. Assigning to a name copies into its view.
+    An operation on `flat` applies to all arrays at once. Assigning to a name copies into its view.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from lenet._flat import FlatDict
 from lenet.layers.base import Array, Layer
 from lenet.losses import softmax
 
-EPSILON = 1e-5  # added to the variance of an image; stages.pxi has it too
+EPSILON = 1e-5  # added to the variance of an image; must equal `epsilon` in stages.pxi
 
 
 def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLike, padding: int = 0) -> Array:
@@ -31,11 +31,11 @@ def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLi
 
 
 class LayerwiseKernels:
-    """The layers of a network in place of a build of the fused kernels, whose functions _compiled.pyi lists.
+    """Run a network layer by layer, with the interface of the fused kernels (`Build` in _compiled.pyi).
 
-    They serve LeNet5 in float64, which is for checking gradients, and LeNet1998. The layers share their
-    parameters with the flat vector, so the methods ignore `parameters`. They ignore `work` as well, and add in the
-    order of NumPy's matrix product. Each layer comes with the name of its stage.
+    LeNet5 in float64, which is for checking gradients, and LeNet1998 use it. `layers` are pairs of a stage's name and a
+    layer. The layers share their parameters with the flat vector, so the methods ignore `parameters`. They also ignore
+    `work`, and sum in the order of NumPy's matrix product.
     """
 
     def __init__(

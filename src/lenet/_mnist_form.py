@@ -9,7 +9,7 @@ from lenet._checks import SIDE
 from lenet._extras import cv2
 
 MIDDLE = 14.0  # row and column of the centre of mass of MNIST's images, to within 0.3
-BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect
+BOX = 20  # pixels: MNIST fits each digit into a square of this side, keeping its aspect ratio
 FINE = 4  # stroke widths are measured and changed on a grid that is finer by this factor
 _PENS = (1.8, 3.5)  # pixels of MNIST: the widths of nearly all its strokes
 _BLUR = 2.0  # pixels of MNIST: the standard deviation of the blur that sharpening removes
@@ -18,7 +18,7 @@ _MAX_SLANT = 0.2  # columns per row, 11 degrees: as upright as most of MNIST's d
 
 
 def mnist_form(ink: NDArray[np.uint8], *, pen: bool = True) -> NDArray[np.uint8]:
-    """Convert ink from 0 to 255, cropped to its extent, to MNIST's format; `pen` gives strokes the usual width."""
+    """Convert cropped ink, from 0 to 255, to MNIST's format; with `pen`, also give strokes the usual width."""
     if pen:
         ink = resized(ink, min(1.0, FINE * BOX / max(ink.shape)))
         ink = _with_usual_pen(ink, max(ink.shape) / BOX)
@@ -43,8 +43,8 @@ def deslanted(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     padded = cv2.copyMakeBorder(ink, *[1] * 4, cv2.BORDER_CONSTANT)
     x, y = (gradient.astype(np.float32) for gradient in cv2.spatialGradient(padded))
     upright = np.abs(x) >= np.abs(y)
-    weight = float((x[upright] ** 2).sum())
-    slant = -float((x * y)[upright].sum()) / weight if weight else 0.0
+    sum_xx = float((x[upright] ** 2).sum())
+    slant = -float((x * y)[upright].sum()) / sum_xx if sum_xx else 0.0
     if abs(slant) <= _MAX_SLANT:
         return ink
     height, width = ink.shape
@@ -109,7 +109,7 @@ def _with_usual_pen(ink: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     width = pen_width(ink) / scale
     if _PENS[1] < width < _BLOT:
         levels = ink.astype(np.float32)  # OpenCV takes four times as long to blur integers
-        blurred = cv2.GaussianBlur(levels, (0, 0), _BLUR * scale, borderType=cv2.BORDER_CONSTANT)  # paper around it
+        blurred = cv2.GaussianBlur(levels, (0, 0), _BLUR * scale, borderType=cv2.BORDER_CONSTANT)  # paper outside
         ink = np.asarray(cv2.addWeighted(levels, 2, blurred, -1, 0, dtype=cv2.CV_8U), np.uint8)
         width = pen_width(ink) / scale
     change = min(max(width, _PENS[0]), _PENS[1]) - width if width < _BLOT else 0.0

@@ -31,7 +31,7 @@ def class_names(metadata: Mapping[str, str], num_classes: int) -> tuple[str, ...
 
 
 def checked(names: Iterable[str], num_classes: int | None = None) -> tuple[str, ...]:
-    """Validate names, of which there are `num_classes` unless it is None, and return them as a tuple."""
+    """Return validated names as a tuple; with `num_classes`, also check their number."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputTypeError(f"classes is {short_repr(names)}; expected a list of strings.")
     found = tuple(normalize("NFC", name) if isinstance(name, str) else name for name in names)
@@ -49,11 +49,11 @@ def checked(names: Iterable[str], num_classes: int | None = None) -> tuple[str, 
 
 
 def shortened(name: str) -> str:
-    """Return a name of at most 20 characters: a longer one loses its middle, as similar ones often differ at an end."""
+    """Shorten a name to at most 20 characters by cutting its middle, as similar names often differ at an end."""
     half = _MAX_SHOWN // 2 - 1
     return name if len(name) <= _MAX_SHOWN else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
 
 
-def stored(names: Iterable[str]) -> str:
-    """Return the names as the metadata stores them."""
+def to_json(names: Iterable[str]) -> str:
+    """Return the names as the JSON list that the metadata stores."""
     return json.dumps(list(names), ensure_ascii=False)

@@ -119,7 +119,7 @@ class LeNet5:
         fused = self._kernels is not self._layerwise  # the rounding of a matrix product depends on its size
         self._predictor = Predictor(self._parameters, self._kernels, self.num_classes, batch_independent=fused)
         self._learners: deque[Learner] = deque(maxlen=MAX_IDLE_LEARNERS)  # see loss_and_gradients
-        self._training: object = None  # identifies the latest call to lenet.train, which thus detects another one
+        self._training: object = None  # the token of the latest call to lenet.train, by which a call detects another
 
     _architecture = staticmethod(architecture)
     _loss = staticmethod(cross_entropy)
@@ -164,7 +164,7 @@ class LeNet5:
 
     @classes.setter
     def classes(self, names: Iterable[str]) -> None:
-        self.metadata[class_names.KEY] = class_names.stored(class_names.checked(names, self.num_classes))
+        self.metadata[class_names.KEY] = class_names.to_json(class_names.checked(names, self.num_classes))
 
     @property
     def mean(self) -> float | None:
@@ -185,7 +185,7 @@ class LeNet5:
 
     @property
     def std(self) -> float | None:
-        """The divisor of the pixels after `mean` is subtracted: above 0, or None for that of each image.
+        """The divisor of the pixels after `mean` is subtracted: above 0, or None to use each image's std.
 
         In the model's dtype, it is finite and not subnormal.
         """
@@ -197,7 +197,7 @@ class LeNet5:
             value = _checks.number(value, "std")
             low, high = float(np.finfo(self.dtype).tiny), float(np.finfo(self.dtype).max)
             if not low <= value <= high:  # so that 1 / std is finite, too
-                raise InputError(f"std is {value}; expected {low:.2g} to {high:.2g}, or None for that of each image.")
+                raise InputError(f"std is {value}; expected {low:.2g} to {high:.2g}, or None to use each image's std.")
         self._mean, self._std = None if value is None else self._mean or 0.0, value
 
     def __repr__(self) -> str:
@@ -232,7 +232,7 @@ class LeNet5:
         return ((name, layer) for name, layers in self.stages for layer in layers)
 
     def _forward(self, images: Array) -> Iterator[tuple[str, Layer, Array, Array]]:
-        """Yield the stage's name, each layer, its input and its output, given validated images."""
+        """Yield the stage's name, the layer, its input and its output for each layer, given validated images."""
         y = standardised(images, self.mean, self.std, self.dtype, self.padding)
         for name, layer in self._layers():
             x, y = y, layer.forward(y)[0]

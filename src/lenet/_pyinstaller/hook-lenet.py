@@ -3,7 +3,7 @@
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
 # These require extras. Lazy imports of lenet do not include them; a program that imports them does.
-EXTRAS = [f"lenet.{room}" for room in ("cli", "estimator", "interop", "plots", "reading", "scale", "serving")]
+EXTRAS = [f"lenet.{package}" for package in ("cli", "estimator", "interop", "plots", "reading", "scale", "serving")]
 
 
 def is_core(name: str) -> bool:

@@ -291,7 +291,7 @@ class Run:
         values |= {key: self.args.get(key) for key in ("test_sha256", "seed", "lenet")}
         values |= {name: getattr(epoch, name) for name in ("epoch", "val_loss", "val_accuracy")}
         if "classes" in self.args:
-            values[class_names.KEY] = class_names.stored(self.args["classes"])
+            values[class_names.KEY] = class_names.to_json(self.args["classes"])
             values["raw"] = self.args.get("raw") or None
         return {key: str(value) for key, value in values.items() if value is not None}
 
