@@ -208,7 +208,7 @@ def test_one_of_many_processes_has_one_thread_unless_the_environment_says_otherw
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert threads.n_jobs_beside_others() == n_jobs
+    assert threads.n_jobs_per_process() == n_jobs
 
 
 @pytest.mark.parametrize("n_jobs", [2, 3, 9])

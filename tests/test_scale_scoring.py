@@ -15,7 +15,7 @@ from programs import SENDS_SIGNALS
 
 import lenet
 from lenet._bar import Bar
-from lenet._fused.threads import n_jobs_beside_others
+from lenet._fused.threads import n_jobs_per_process
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, WorkerError
 from lenet.scale import columns, npy, outputs, score, sources
 
@@ -370,9 +370,7 @@ def test_the_weights_are_not_sent_with_each_part(processes, monkeypatch):
         score(X, "out.npy", client=client)
         # Once per worker of the 38 parts; once more if the scheduler moves the task that receives the model.
         assert 1 <= sum(client.run(models_that_came).values()) <= 3
-        assert set(client.run(n_jobs_beside_others).values()) == {
-            None
-        }  # as OMP_NUM_THREADS, which Dask sets to 1, says
+        assert set(client.run(n_jobs_per_process).values()) == {None}  # as OMP_NUM_THREADS, which Dask sets to 1, says
     check(read("out.npy"), EXPECTED)
 
 

@@ -54,11 +54,11 @@ def kernels_for(parameters: FlatDict) -> Build:
 
 
 class Predictor:
-    """Compute logits, probabilities or classes of validated images with the parameters of a LeNet5, read on each call.
+    """Compute logits, probabilities or classes of validated images, with the current parameters of a LeNet5.
 
     `x` has shape (n, 28, 28); `out` has shape (n, num_classes), or (n,) for classes. `mean` and `std` are those of the
-    model. If the kernels are not `batch_independent`, the logits of an image depend on the others in a call; the
-    chunks, and therefore the results, are then the same for every number of threads.
+    model. If the kernels are not `batch_independent`, an image's logits depend on the other images of its chunk. The
+    chunks, and so the results, are then the same for every number of threads.
     """
 
     def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int, batch_independent: bool):
@@ -116,10 +116,7 @@ class Predictor:
 
 
 class Learner:
-    """Compute the losses and gradients of batches, reusing scratch memory from batch to batch.
-
-    The parameters are those of a LeNet5, read on each call.
-    """
+    """Compute the losses and gradients of batches with the current parameters of a LeNet5, reusing scratch memory."""
 
     def __init__(self, parameters: FlatDict, kernels: Any, num_classes: int):
         self._parameters, self._kernels, self._num_classes = parameters, kernels, num_classes

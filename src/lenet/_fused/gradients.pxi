@@ -41,7 +41,7 @@ cdef inline void avg_pool_backward(vreal dy, real* y, Py_ssize_t right, Py_ssize
 # ---- from S4 to C3's sums, its weights and S2 -----------------------------------------------------------
 
 cdef void c3_sums_gradient(const real* ds4, real* y, real* planes) noexcept nogil:
-    """From ds4[map, S4_PIXELS], the gradients of C3's sums: in y's place (row, column, map), and as planes."""
+    """Compute the gradients of C3's sums from ds4[map, S4_PIXELS]: into y (row, column, map), and into planes."""
     cdef real by_pixel[S4_PIXELS * C3_MAPS]
     cdef Py_ssize_t row, column, v
     transpose(True, C3_MAPS, S4_PIXELS, ds4, S4_PIXELS, by_pixel, C3_MAPS)
@@ -67,7 +67,7 @@ cdef inline void c3_weight_row(const int i, const real* s2, const vreal* d, vrea
 
 
 cdef inline void c3_weight_tile(const real* dz, const real* s2, real* dweight) noexcept nogil:
-    """C3_WEIGHT_ROWS rows of a kernel of dweight[c, i, j, map]; C3_VECTORS vectors of maps of each weight.
+    """Add to C3_WEIGHT_ROWS rows of a kernel of dweight[c, i, j, map]; C3_VECTORS vectors of maps of each weight.
 
     for i, j, o: dweight[i, j, o] += sum over y, x of dz[y, x, o] * s2[y + i, x + j]
     """
@@ -115,7 +115,7 @@ cdef void c3_weight_gradient(const real* dz, const real* s2, real* dweight, real
 
 cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row, Py_ssize_t first, Py_ssize_t last,
                          Py_ssize_t start, real* ds2) noexcept nogil:
-    """S2_VECTORS vectors of every map of ds2, from number `start` of a row on; taps first to last - 1 reach them.
+    """Compute S2_VECTORS vectors of every map of ds2, from number `start` of a row; taps first to last - 1 reach them.
 
     for c, y, x: ds2[c, y, x] = sum over o, i, j of weight[o, c, i, j] * dz[o, y - i, x - j]
     """
@@ -149,7 +149,7 @@ cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row,
 
 
 cdef void s2_gradient(const real* planes, const real* weight, real* ds2) noexcept nogil:
-    """ds2[map, row, column]; a tile spans one row or, where its vectors hold more than S2_ROW numbers, several.
+    """Compute ds2[map, row, column]. A tile spans one row, or several if its vectors have more than S2_ROW numbers.
 
     Each row ends with zeros, which the next row overwrites; after the last row, they fall into the padding. The rest of
     the padding is never written, but c1_sums_gradient reads it: it must be zero already (see learn_work).
@@ -181,7 +181,7 @@ cdef void c1_sums_gradient(const real* ds2, real* y, real* dbias) noexcept nogil
 
 cdef inline void c1_weight_tile(const real* dz, const real* image, const Py_ssize_t* taps,
                                 real* dweight) noexcept nogil:
-    """Row i of C1_WEIGHT_MAPS kernels of dweight[map, i, j, LANES], whose lanes are added up after the last image.
+    """Add to row i of C1_WEIGHT_MAPS kernels of dweight[map, i, j, LANES], whose lanes add_sums adds up.
 
     for c, j: dweight[c, i, j] += sum over y, x of dz[c, y, x] * image[y + i, x + j]
     """

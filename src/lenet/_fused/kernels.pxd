@@ -7,7 +7,7 @@ cdef struct Images:
     const unsigned char* pixels     # [N, SIDE, row_bytes]
     Py_ssize_t row_bytes
     bint each                       # whether each image is standardised by its own mean and deviation
-    real mean, std                  # otherwise
+    real mean, std                  # used if not `each`
 
 cdef struct Kernels "lenet_kernels":
     const char* cpu                 # as in LENET_CPU

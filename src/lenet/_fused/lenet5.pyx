@@ -3,7 +3,7 @@
 `lenet.layers` computes the same numbers layer by layer and is easier to read; a test compares the two.
 
 Every method takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates,
-except for the scratch memory of `logits`, which the stack of a small thread cannot hold. `lenet._fused.batches` does
+except for the scratch memory of `logits`, which may not fit on the stack of a thread. `lenet._fused.batches` does
 both, and passes `work`, scratch memory of the length that `learn_work` returns.
 
 The computation is in kernels.pyx, which setup.py compiles once for each CPU level and links to `lenet._compiled`.

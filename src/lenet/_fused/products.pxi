@@ -14,7 +14,7 @@ cdef inline Py_ssize_t ceil_div(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
 
 
 cdef real* aligned(real* work) noexcept nogil:
-    """The first address from `work` on, up to a vector further, at which vectors do not straddle cache lines."""
+    """Return the first address at or after `work` at which vectors do not straddle cache lines."""
     cdef uintptr_t size = LANES * sizeof(real)
     return <real*> ((<uintptr_t> work + size - 1) // size * size)
 
@@ -47,7 +47,7 @@ cdef inline void tile(const int rows, const int vectors, Py_ssize_t depth, const
 
 cdef inline void panel(const int vectors, Py_ssize_t M, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
                        Py_ssize_t a_step, const real* b, real* c, Py_ssize_t row) noexcept nogil:
-    """The tiles of one panel of c, from the top: of ROWS rows, then at most one of LAST_ROWS, then single rows."""
+    """Compute one panel of c from the top: tiles of ROWS rows, then at most one of LAST_ROWS, then single rows."""
     cdef Py_ssize_t m = 0
     while m + ROWS <= M:
         tile(ROWS, vectors, depth, a + m * a_row, a_row, a_step, b, c + m * row, row)
@@ -110,7 +110,7 @@ cdef inline void dots(const int rows, const int cols, Py_ssize_t depth, const re
                       const real* bias, real* c, Py_ssize_t c_row) noexcept nogil:
     """c[m, n] = bias[n] + sum over k of a[m, k] * b[n, k], for one tile of c; rows of a and b are `depth` long.
 
-    Lanes are k: each accumulator gathers LANES partial sums, which are added up in the end.
+    Lanes are k: each accumulator has LANES partial sums, which are added up at the end.
     """
     cdef vreal acc[16]      # rows * cols of them, and zeros up to a multiple of LANES
     cdef vreal a_now[4]
@@ -146,7 +146,7 @@ cdef inline void dense(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* x, 
                        const real* bias, real* out) noexcept nogil:
     """out[N, O] = x[N, D] weight[O, D]^T + bias[O]. An output's sum runs in the same order in every tile.
 
-    The last tiles begin early enough to be whole, and compute some outputs a second time, to the same bits.
+    The last tiles overlap the ones before, so that they are whole; outputs computed twice have the same bits.
     """
     cdef Py_ssize_t n, o, row, col
     if N >= DOT_ROWS and O >= 4:

@@ -278,7 +278,7 @@ INLINE vreal vmax(vreal a, vreal b)
 INLINE vreal vinterleave_low(vreal a, vreal b) { return SHUFFLE(a, b, LOW_LANES); }
 INLINE vreal vinterleave_high(vreal a, vreal b) { return SHUFFLE(a, b, HIGH_LANES); }
 
-/* The lanes of even and of odd numbers of a and then b. */
+/* The even-numbered lanes of a and then b, and the odd-numbered ones. */
 INLINE vreal veven(vreal a, vreal b) { return SHUFFLE(a, b, EVEN_LANES); }
 INLINE vreal vodd(vreal a, vreal b) { return SHUFFLE(a, b, ODD_LANES); }
 
@@ -295,8 +295,8 @@ INLINE void vtranspose(vreal *rows)
     }
 }
 
-/* The sums over the lanes of LANES vectors, as one vector: halves first, so that the order of the additions is
- * fixed and each of the sums has the same. Overwrites `vectors`. */
+/* The sums over the lanes of LANES vectors, as one vector: halves first, so that the order of the additions is fixed
+ * and the same for each sum. Overwrites `vectors`. */
 INLINE vreal vsums(vreal *vectors)
 {
     UNROLL for (int half = LANES / 2; half > 0; half /= 2)
@@ -371,8 +371,8 @@ INLINE vreal vexp_negative(vreal x)
     return power * rest;
 }
 
-/* x = 1 / (1 + exp(-x)) for n vectors. Beyond EXP_RANGE x counts as EXP_RANGE: the result is 1, or within twice the
- * smallest normal number of 0. NaN stays NaN. */
+/* x = 1 / (1 + exp(-x)) for n vectors. x is clipped to +-EXP_RANGE, where the result is 1, or at most twice the
+ * smallest normal number. NaN stays NaN. */
 INLINE void vsigmoids(const int n, vreal *x)
 {
     vreal power[MAX_SIGMOIDS], rest[MAX_SIGMOIDS];

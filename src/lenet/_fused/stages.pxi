@@ -1,7 +1,7 @@
 # The forward pass of the convolutions, one image at a time: C1 with S2, and C3 with S4, each within the L1 cache.
 #
-# The axis along which vectors lie differs. In C1, the lanes of a vector are pooling windows, row after row, so that the
-# four pixels of a window lie in the same lane of four vectors. In C3, they are maps.
+# In C1, the lanes of a vector are pooling windows, row after row, so that the four pixels of a window are in the same
+# lane of four vectors. In C3, the lanes are maps.
 # No patch is copied (no im2col): a tile reads the pixels under a tap in place.
 
 cdef enum:
@@ -11,8 +11,9 @@ cdef enum:
     # in gradients, it must be zero.
     WINDOWS = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
     S2_SIZE = C1_MAPS * WINDOWS                         # (map, row, column)
-    # A part of the padded image has the pixels that a tap reads for one place of all windows, row after row. Taps of
-    # the same column share it: a tap two rows below reads from S2_SIDE numbers after, so a part is longer than WINDOWS.
+    # A part of the padded image has the pixels that a tap reads for one place of all windows, row after row. Taps in
+    # the same column share a part: a tap two rows further down begins S2_SIDE numbers later, so a part is longer than
+    # WINDOWS.
     SHIFTS = KERNEL + POOL - 1
     PART = WINDOWS + 2 * MAX_LANES
     IMAGE_SIZE = POOL * SHIFTS * PART                   # (parity of the row, first column, row, every other column)
@@ -21,11 +22,11 @@ cdef enum:
     C3_PAIR = POOL * C3_SIDE * C3_MAPS                  # (row, column, map)
     C3_SIZE = S4_SIDE * C3_PAIR
     SPLIT_ROW = 2 * MAX_LANES   # every other column of a row
-    SUMS = 7                # of an image's pixels, each over every seventh vector: additions that do not wait
+    SUMS = 7                # partial sums of an image, each over every seventh vector, so that additions overlap
 
 
 # Offsets of the pixel under tap (i, j): in the image, for the upper and the lower row of a window; in S2, relative to
-# tap (0, 0). A loop over a table, since gcc unrolls loops over i and j, and runs out of registers.
+# tap (0, 0). They are in tables, because gcc unrolls loops over i and j and then runs out of registers.
 cdef Py_ssize_t[POOL * TAPS] image_taps
 cdef Py_ssize_t[TAPS] s2_taps
 
@@ -94,7 +95,7 @@ cdef void standardise(real* pixels, real epsilon) noexcept nogil:
 
 cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
     """image = image n, standardised."""
-    cdef real epsilon = 1e-5    # added to the variance of an image; lenet._layerwise has it too
+    cdef real epsilon = 1e-5    # added to the variance of an image; must equal lenet._layerwise.EPSILON
     cdef real pixels[SIDE * SIDE]
     cdef bint bytes_ = x.row_bytes == SIDE
     cdef real unit = 255 if bytes_ else 1, scale = 1 / (unit * x.std), shift = -x.mean / x.std
@@ -112,7 +113,7 @@ cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
 
 
 cdef inline vreal avg_pool(const bint keep, real* sums, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
-    """The mean of the sigmoids of a window, four vectors; to `keep` them, they replace their sums."""
+    """Return the mean of the sigmoids of windows, from four vectors of sums; with `keep`, sigmoids replace the sums."""
     cdef vreal window[4]
     window[0], window[1] = vload(sums), vload(sums + right)
     window[2], window[3] = vload(sums + down), vload(sums + down + right)
@@ -129,7 +130,7 @@ cdef inline vreal avg_pool(const bint keep, real* sums, Py_ssize_t right, Py_ssi
 
 cdef inline void c1_tile(const real* image, const Py_ssize_t* taps, const real* weight, const real* bias,
                          real* sums) noexcept nogil:
-    """C1_VECTORS places of the sums of a band of LANES windows (map, place, window), in one row or in both.
+    """Compute C1_VECTORS places of the sums of a band of LANES windows (map, place, window), in one row or in both.
 
     for c, y, x: sums[c, y, x] = bias[c] + sum over i, j of weight[c, i, j] * image[y + i, x + j]
     """
@@ -174,7 +175,7 @@ cdef void c1_stage(const bint keep, const real* image, const real* weight, const
 # ---- C3 and S4 -----------------------------------------------------------------------------------------
 
 cdef inline void c3_tile(const real* s2, const real* weight, const real* bias, real* sums) noexcept nogil:
-    """C3_ROWS x C3_COLUMNS pixels of sums (row, column, map); C3_VECTORS vectors of maps of each.
+    """Compute C3_ROWS x C3_COLUMNS pixels of sums (row, column, map); C3_VECTORS vectors of maps of each.
 
     for y, x, o: sums[y, x, o] = bias[o] + sum over c, i, j of weight[c, i, j, o] * s2[c, y + i, x + j]
     """

@@ -105,13 +105,13 @@ def _default_n_jobs() -> int:
 
 def resolve_n_jobs(n_jobs: int | None, name: str = "n_jobs") -> int:
     """Return the number of threads: `n_jobs`, or the default for None, or the number of cores for -1."""
-    if type(n_jobs) is int and n_jobs > 0:  # the usual case, quickly
+    if type(n_jobs) is int and n_jobs > 0:  # fast path
         return n_jobs
     if n_jobs is None:
         return _default_n_jobs()
     try:
         number = operator.index(n_jobs)
-    except TypeError:  # every NumPy array has the method, but few are numbers
+    except TypeError:  # also raised for most arrays, although all have __index__
         number = None
     if number is None or isinstance(n_jobs, bool):
         raise InputTypeError(f"{name} is {short_repr(n_jobs)}; expected an integer, or None for the default.")
@@ -128,7 +128,7 @@ def check_n_jobs(n_jobs: int | None) -> None:
         resolve_n_jobs(n_jobs)
 
 
-def n_jobs_beside_others() -> int | None:
+def n_jobs_per_process() -> int | None:
     """Return `n_jobs` for one of many processes: 1, unless the environment sets the number of threads."""
     return None if os.environ.get("LENET_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") else 1
 

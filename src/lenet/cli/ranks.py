@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 def train_together(arguments: argparse.Namespace, lead: "Callable[[Ranks], int]") -> int:
     """Run the command on rank 0 and the training on the other ranks; return the exit code."""
-    from lenet._fused.threads import n_jobs_beside_others
+    from lenet._fused.threads import n_jobs_per_process
     from lenet.training.mpi import Ranks
 
     ranks = Ranks()
     if arguments.n_jobs is None:
-        arguments.n_jobs = n_jobs_beside_others()
+        arguments.n_jobs = n_jobs_per_process()
     with all_or_none(ranks):
         return lead(ranks) if ranks.rank == 0 else follow(ranks, arguments.n_jobs)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lenet import _checks
 from lenet._bar import Bar
 from lenet._extras import require
-from lenet._fused.threads import n_jobs_beside_others, resolve_n_jobs
+from lenet._fused.threads import n_jobs_per_process, resolve_n_jobs
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, WorkerError
 from lenet.model import LeNet5
 from lenet.scale.outputs import check_free, score_dtype, written
@@ -270,7 +270,7 @@ def score_part(part: Part, model: LeNet5, rows: np.dtype[Any], block: Any = None
 
 
 def _score(model: LeNet5, images: NDArray[Any], rows: np.dtype[Any]) -> NDArray[Any]:
-    probabilities = model.predict_proba(images, n_jobs=n_jobs_beside_others())
+    probabilities = model.predict_proba(images, n_jobs=n_jobs_per_process())
     scores = np.empty(len(images), rows)
     scores["digit"], scores["probability"] = probabilities.argmax(axis=1), probabilities.max(axis=1)
     if "probabilities" in (rows.names or ()):
