@@ -331,7 +331,7 @@ def test_a_folder_named_like_a_data_set_is_not_mistaken_for_it(tmp_path, monkeyp
     assert json.loads((tmp_path / "runs/train-1/args.json").read_text())["data"] == "digits"
     assert cli.main(["train", "--resume", "runs/train-1"]) == 0
     run = Path("runs/train-1")  # which Windows writes with a backslash
-    note = f"lenet: note: {run} was complete. To train further, start a new run with --from {run}.\n"
+    note = f"lenet: note: {run} is already complete. To train further, start a new run with --from {run}.\n"
     built_in = "lenet: note: digits is the built-in data set; write ./digits for the file or folder of that name\n"
     assert capsys.readouterr().err == built_in * 2 + note
 

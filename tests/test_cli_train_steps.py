@@ -185,7 +185,7 @@ def test_classes_without_names_are_the_models_halfway_from_guessing_to_1(capsys,
     answers = np.where(np.arange(len(labels)) < right, labels, -1)
     old = SimpleNamespace(classes="01", predict=lambda X, n_jobs: answers)
     arguments = SimpleNamespace(start="mnist", n_jobs=None, quiet=False)
-    assert command.fine_tuning(old, "01", dataset(labels), arguments) == name
+    assert command.fine_tuning_recipe(old, "01", dataset(labels), arguments) == name
     said = f"mnist classifies {right} of the {len(labels):,} training images correctly, so the recipe is {name}."
     assert said in capsys.readouterr().err
 
@@ -233,7 +233,7 @@ def test_resuming_a_complete_run_says_so_and_that_results_may_differ(training, c
     capsys.readouterr()
     assert cli.main(["train", "--resume", "runs/train-1"]) == 0
     run, err = Path("runs/train-1"), capsys.readouterr().err
-    assert f"{run} was complete. To train further, start a new run with --from {run}." in err
+    assert f"{run} is already complete. To train further, start a new run with --from {run}." in err
     assert said in err
     assert ("was started" in err) == bool(changes)
     assert training.made[1][-1]["state"].history == [epoch(1)]
@@ -260,7 +260,7 @@ def test_data_of_a_run_that_were_moved_are_those_of_the_run(training, capsys):
     Path("mine.npz").rename("moved.npz")
     error = fails(capsys, "train", "--resume", "runs/train-1")
     assert error.startswith(f"lenet: error: {Path('mine.npz').resolve()} cannot be read")
-    assert " The path is that of runs/train-1. Restore the data, or start a new run.\n" in error
+    assert " The path is stored in runs/train-1. Restore the data, or start a new run.\n" in error
 
 
 def test_a_run_without_the_build_of_its_kernels_is_resumed_without_a_note(training, capsys):

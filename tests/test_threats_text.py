@@ -90,7 +90,7 @@ def test_names_of_data_and_of_runs(folder, capsys):
     assert data == f"{name}.npz".encode("utf-8", "backslashreplace").decode()
     code, again, note = run(capsys, "train", "--resume", f"{name}/train-1")
     assert (code, note.count("\n")) == (0, 1)
-    assert note.startswith(printable(f"lenet: note: {name}/train-1 was complete."))
+    assert note.startswith(printable(f"lenet: note: {name}/train-1 is already complete."))
     assert again.splitlines()[-1] == printable(f"lenet predict PICTURE --model '{name}/train-1'")
 
 

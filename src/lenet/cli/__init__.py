@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, or a program without a console; print would write errors to stdout
+        if getattr(sys, name) is None:  # closed, or no console; print would write errors to stdout
             nowhere = os.open(os.devnull, os.O_WRONLY)
             setattr(sys, name, open(nowhere, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
     warnings.filterwarnings("ignore", module="PIL")  # about harmless defects of pictures

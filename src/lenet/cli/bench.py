@@ -18,7 +18,7 @@ IMAGES, CALLS = 64, 15  # together about as long as `peak_work`
 
 
 def measure() -> dict[str, Any]:
-    """Time predictions and the peak of this build in turns, on one thread; return the medians.
+    """Time predictions and the peak of this build alternately, on one thread; return the medians.
 
     Also compare the logits with those in float64.
     """

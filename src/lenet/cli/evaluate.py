@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def chosen_images(count: int, arguments: argparse.Namespace) -> "slice | NDArray[np.int64]":
-    """Return the index of at most --images images, and print a note if it omits some."""
+    """Return an index of at most --images images, chosen at random; print a note if it omits some."""
     import numpy as np
 
     if arguments.images is None or arguments.images >= count:

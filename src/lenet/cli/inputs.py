@@ -64,7 +64,7 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
 
 
 def picture(name: str) -> str | BinaryIO:
-    """Return a picture as a path or a binary file, which has the content of standard input."""
+    """Return the path of a picture, or a binary file with the content of standard input."""
     if name != STANDARD_INPUT:
         return name
     if sys.stdin is None:
@@ -139,7 +139,7 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[
 def written_rows(
     arguments: argparse.Namespace, header: Sequence[str], unread: Sequence[str] = ()
 ) -> Iterator[list[Sequence[object]]]:
-    """Yield a list for rows; at the end, write them to --csv, if it is given.
+    """Yield a list to fill with rows; at the end, write them to --csv, if it is given.
 
     After an error or Ctrl-C, print a note. If there are no rows but those of unread pictures, an earlier table is kept.
     """

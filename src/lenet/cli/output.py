@@ -27,7 +27,7 @@ def note(text: str, *, quiet: bool, kind: str = "note") -> None:
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:
-    """Flush standard output at the end, and name it in the errors of what is printed, such as a full disk."""
+    """Flush standard output at the end, and name it in errors while printing, such as a full disk."""
     try:
         yield
         sys.stdout.flush()

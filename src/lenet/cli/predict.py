@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--reject-at", type=float, metavar="RATE",
-        help="print \"unsure\" for the most doubtful digits, so that the error rate of the others is at most RATE, "
+        help="print \"unsure\" for the least certain digits, so that the error rate of the others is at most RATE, "
         "such as 0.002, on images like the calibration set",
     )  # fmt: skip
     parser.add_argument(
@@ -100,7 +100,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
 
 
 def prepared(name: str, raw: bool) -> "NDArray[np.uint8]":
-    """Return the digit in a picture as the network's input; a raw one only changes its colours."""
+    """Return the digit in a picture as the network's input; if `raw`, convert only its colours."""
     from lenet.data.pictures import raw_image
     from lenet.reading import prepare, read_picture
 

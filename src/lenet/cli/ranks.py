@@ -47,7 +47,7 @@ def follow(ranks: "Ranks", n_jobs: int | None) -> int:
 
 @contextlib.contextmanager
 def all_or_none(ranks: "Ranks") -> Iterator[None]:
-    """End all ranks if this one fails, since the others would wait for it; report an error common to all only once."""
+    """End all ranks if this one fails, since the others would wait for it; report an error of all ranks only once."""
     try:
         yield
     except BaseException as error:

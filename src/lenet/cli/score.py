@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def cluster(address: str | None) -> "AbstractContextManager[Any]":
-    """Return a client of the scheduler at an address; without an address, a context that yields None."""
+    """Return a client of the scheduler at an address; without an address, a context manager that yields None."""
     from lenet._extras import require
 
     if address is None:

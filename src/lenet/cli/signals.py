@@ -6,7 +6,7 @@ from typing import Any
 
 
 class StopSignals:
-    """A context that records the first SIGINT or SIGTERM; a second one takes effect immediately."""
+    """Context manager that records the first SIGINT or SIGTERM; a second one takes effect immediately."""
 
     def __init__(self) -> None:
         self.received = 0  # number of the signal

@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 return train_and_report(folder, data, arguments, comm)
             except SaveError as error:
                 advice = "If the disk is full, free space."
-                if isinstance(error.__cause__, PermissionError):  # on Windows, also while Excel shows results.csv
+                if isinstance(error.__cause__, PermissionError):  # on Windows, also while Excel has results.csv open
                     advice = "Make it writable, or close the program that has it open."
                 resume = f"Resume with: {resume_command(folder)}"
                 raise SaveError(f"{error} {advice} {resume}") from error
@@ -158,7 +158,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     inspect_data(data, classes, arguments)
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
     if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
-        recipe = recipe_named("small" if old is None else fine_tuning(old, classes, data, arguments))
+        recipe = recipe_named("small" if old is None else fine_tuning_recipe(old, classes, data, arguments))
         if arguments.validation is None:
             recipe = with_possible_validation(recipe, data.y_train, classes, arguments)
     recipe = recipe.with_changes(**changes)
@@ -216,7 +216,7 @@ def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...
 
 
 def inspect_data(data: "Dataset", classes: tuple[str, ...], arguments: argparse.Namespace) -> None:
-    """Report classes without training or test images, and test images that are in the training set, too."""
+    """Report classes without training or test images, and test images that are also in the training set."""
     import numpy as np
 
     def names(labels: "NDArray[np.int64]") -> str:
@@ -235,10 +235,10 @@ def inspect_data(data: "Dataset", classes: tuple[str, ...], arguments: argparse.
         note(f"{text} overestimated. Remove them from the training set.", quiet=arguments.quiet, kind="warning")
 
 
-def fine_tuning(old: "LeNet5", classes: tuple[str, ...], data: "Dataset", arguments: argparse.Namespace) -> str:
+def fine_tuning_recipe(old: "LeNet5", classes: tuple[str, ...], data: "Dataset", arguments: argparse.Namespace) -> str:
     """Return the name of the recipe: adapt for the classes of the old model, otherwise transfer.
 
-    Labels without names are of its classes if its accuracy is at least halfway from guessing to 1.
+    Labels without names count as its classes if its accuracy on them is at least halfway between guessing and 1.
     """
     import numpy as np
 
@@ -316,7 +316,7 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     try:
         data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
     except DataError as error:
-        raise DataError(f"{error} The path is that of {folder}. Restore the data, or start a new run.") from error
+        raise DataError(f"{error} The path is stored in {folder}. Restore the data, or start a new run.") from error
     if data.sha256() != opened.args["data_sha256"]:
         raise InputError(
             f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
@@ -370,11 +370,11 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
             try:
                 saver.save()
             finally:
-                progress.stop()  # raises OSError if the terminal has gone
+                progress.stop()  # raises OSError if the terminal was closed
                 events.stop()
         if done == len(state.history) and not state.step and (folder.folder / REPORT).exists():
             again = f"To train further, start a new run with --from {quoted(folder.folder)}."
-            note(f"{folder.folder} was complete. {again}", quiet=arguments.quiet)
+            note(f"{folder.folder} is already complete. {again}", quiet=arguments.quiet)
         if state.step:  # stopped, perhaps by a signal to another rank
             folder.save_checkpoint(state)
             print_stopped(folder, state, arguments.json)
@@ -405,7 +405,7 @@ class Saver:
         """Save and show the epoch."""
         changing = state.parameters.copy(), state.velocity.copy()
         self.unsaved = replace(state, parameters=changing[0], velocity=changing[1], history=[*state.history])
-        # The first one is saved in any case: later ones without a checkpoint mean that it was lost.
+        # The first epoch is always saved: later ones without a checkpoint mean that it was lost.
         if len(state.history) == 1 or state.seconds - self.saved_at > EPOCH_SECONDS:
             self.save()
         self.events.epoch(state)
