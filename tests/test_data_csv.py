@@ -197,7 +197,7 @@ def replaced(value, row=3, column=9):
         (replaced("ink"), "mine.csv has 'ink' in row 4, column 10; expected 0 (background) to 255 (ink)."),
         (
             table(delimiter=";").replace(f";{PIXELS[0, 0]};", ";0,5;", 1),
-            "has '0,5' in row 1, column 2; expected 0 (background) to 255 (ink). Decimals have a point.",
+            "has '0,5' in row 1, column 2; expected 0 (background) to 255 (ink). Write decimals with a point.",
         ),
         (replaced(0.5), "mixes decimals and numbers above 1"),
         (replaced("", column=0), "has no label in row 4"),

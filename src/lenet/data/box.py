@@ -1,4 +1,4 @@
-"""Scale images of any size to MNIST's form: 20 pixels in 28x28, centred by mass."""
+"""Scale images of any size to MNIST's format: 20 pixels in 28x28, centred by mass."""
 
 from typing import Any
 

@@ -46,8 +46,8 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     Raises
     ------
     DataError
-        As for `read_csv`; also if the file has no labels, or only one in a column without such a name, or the data
-        set is invalid as described in `load_idx_folder`.
+        As for `read_csv`; also if there are no labels, if all labels are equal and no header names their column, or if
+        the data set is invalid as described in `load_idx_folder`.
     InputTypeError
         If `hold_out` has another type.
     MissingExtraError
@@ -175,7 +175,7 @@ class _Lines(io.BufferedIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         """Read up to `size` bytes; raise DataError if a line is too long."""
-        size = _MAX_LINE if size is None or size < 0 else size  # a caller that wants everything reads again
+        size = _MAX_LINE if size is None or size < 0 else size  # a caller that reads everything calls again
         chunk = self._file.read(size)
         first, *rest = chunk.replace(b"\r", b"\n").split(b"\n")
         longest = max([self._in_line + len(first), *map(len, rest)])
@@ -203,7 +203,7 @@ class _Layout(NamedTuple):
 def _layout(start: bytes, name: str) -> _Layout:
     if not start:
         raise DataError(f"{name} is empty; expected a CSV file. Save it again.")
-    text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # whose last character may be cut
+    text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # the last character may be cut off
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     has_separator = text[:5].lower().lstrip('"').startswith("sep=")  # Excel's line for the delimiter
@@ -216,7 +216,7 @@ def _layout(start: bytes, name: str) -> _Layout:
     names, rows = (fields, below) if has_header else ([str(place) for place in range(len(fields))], [fields, *below])
     label, pixels = pixel_columns(names, name, rows)
     for place in {*range(len(names))} - {label, *pixels}:
-        if names[place]:  # that of pandas's index is empty
+        if names[place]:  # pandas leaves the name of its index empty
             logger.info("%s: the column %s is ignored; rows are numbered from 1", name, names[place])
     label_name = "" if label is None else names[label]
     return _Layout(delimiter, has_separator + has_header, len(fields), label, pixels, label_name)
@@ -229,9 +229,9 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
 
 
 def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[str]]:
-    """Return the pixels and the labels of some rows of pandas; if the first is too long, it begins with an index."""
+    """Return the pixels and the labels of some rows that pandas read."""
     pandas = require("pandas", "train")
-    if not isinstance(part.index, pandas.RangeIndex):
+    if not isinstance(part.index, pandas.RangeIndex):  # extra values of row 1 become an index
         raise DataError(
             f"{name} has more than {layout.width} values in row 1; expected one for each column. Remove commas at the "
             "ends of lines."
@@ -247,6 +247,6 @@ def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[
             value = _checks.short_repr(pixels.iat[row, column])
             place = f"row {part.index[row] + 1:,}, column {layout.pixels[column] + 1}"
             raise DataError(
-                f"{name} has {value} in {place}; expected 0 (background) to 255 (ink). Decimals have a point."
+                f"{name} has {value} in {place}; expected 0 (background) to 255 (ink). Write decimals with a point."
             ) from None
         raise

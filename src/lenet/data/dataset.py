@@ -15,7 +15,7 @@ from lenet.errors import DataError, InputError
 MAX_IMAGES = 1_000_000
 MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # of one array from an untrusted file
 SAMPLE = 200  # images, enough to decide whether the ink is dark
-_MOSTLY = 2 / 3  # a larger fraction of the border is paper
+_MOSTLY = 2 / 3  # if a larger fraction of the border is light, it is paper
 
 logger = logging.getLogger(__name__)
 
@@ -110,13 +110,13 @@ class Dataset(_Arrays):
         Returns
         -------
         Dataset
-            Labels without class names are the numbers of classes, from 0. If a class is named by another number than
-            its own, as in 1 to 9, they are names of classes.
+            Without class names, the labels are indices of `classes`. If a class has a number other than its index as
+            its name, as in 1 to 9, the labels are names.
 
         Raises
         ------
         DataError
-            If the data set has a class that is not in `classes`, or a label that is not the number of one of them.
+            If the data set has a class that is not in `classes`, or a label that is not an index of `classes`.
         """
         classes = class_names.checked(classes)
         if self.classes is None and any(name.isdecimal() and int(name) != n for n, name in enumerate(classes)):
@@ -175,13 +175,13 @@ def named(dataset: Dataset, names: Sequence[str] | None, source: str) -> Dataset
 
 
 def check_levels(X: NDArray[np.uint8], source: str) -> None:
-    """Raise DataError if all pixels are 0 and 1, which would be black and nearly black."""
+    """Raise DataError if all pixels are 0 or 1, which would be black or nearly black."""
     if X.max(initial=0) == 1:
         raise DataError(f"{source} has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
 
 
 def check_polarity(X: NDArray[np.uint8], source: str) -> None:
-    """Log a warning if the border of most images, shape (n, height, width), is light, like that of ink on paper."""
+    """Log a warning if the border of most images, shape (n, height, width), is light, like paper."""
     sample = X[:: max(1, -(-len(X) // SAMPLE))]
     border = np.concatenate([sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]], axis=1)
     is_light = np.count_nonzero(border > 127, axis=1) > _MOSTLY * border.shape[1]

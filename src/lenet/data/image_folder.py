@@ -39,8 +39,8 @@ def load_image_folder(
     The subfolders are named after the classes. They may be in two folders, such as ``train`` and ``test`` or
     ``training_set`` and ``testSet``. Otherwise, a fifth of each class, always the same pictures, is held out for
     testing. Pictures may have any size and colour: `lenet.reading.prepare` converts each to an image like MNIST's.
-    Whether the ink is dark on light or light on dark is decided once for all pictures, and logged; if at least 3
-    pictures and more than 5% differ from the others, for each picture.
+    Whether the ink is dark on light or light on dark is decided once for all pictures, and logged. If at least 3
+    pictures and more than 5% differ from the others, it is decided for each picture.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def labelled_pictures(
         raise DataError(f"{source} has no usable pictures of 28x28 pixels. Omit --raw or raw=True to prepare others.")
     y = np.array([each.label for each in kept], np.int64)
     is_test = np.array([each.split == "test" for each in kept], bool)
-    is_split = {"train", "test"} <= {each.split for each in pictures}  # of all, since those of one may be skipped
+    is_split = {"train", "test"} <= {each.split for each in pictures}  # before damaged pictures are skipped
     if (is_split or is_test.any()) and (hold_out or not is_test.all()):
         dataset = checked(Dataset(images[~is_test], y[~is_test], images[is_test], y[is_test]), source)
     else:
@@ -143,7 +143,7 @@ def holds_classes(folder: Path) -> bool:
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """Sort the paths of a folder by name, in the same order on Windows, where paths are compared without case."""
+    """Sort the paths of a folder by name, in the same order on all systems; Windows compares paths without case."""
     return sorted(paths, key=attrgetter("name"))
 
 
@@ -170,7 +170,7 @@ def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
 
 
 def _split_of(folder: Path) -> str:
-    """Return "train" or "test" if a folder has the name of such a part, or an empty string."""
+    """Return "train" or "test" if a folder has such a name; otherwise, an empty string."""
     match = _SPLIT.fullmatch(folder.name)
     return match[1].lower() if match else ""
 

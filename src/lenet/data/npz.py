@@ -23,7 +23,7 @@ from lenet.errors import DataError
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
 _MIN_SIDE, _MAX_SIDE = 4, 4096
 _TWO = ("x", "y")
-_MOSTLY = 0.995  # of the ink is inside margins that count as blank
+_MOSTLY = 0.995  # if more of the ink lies inside the margins, they count as blank
 _T = TypeVar("_T")
 MAX_DIRECTORY_BYTES = 2**16  # of the zip directory, about 60 bytes per member
 _HEADER = re.compile(

@@ -155,7 +155,7 @@ def _fetch(datasets: Any, name: str) -> Any:
     # digits (scikit-learn#34892). int16, not uint8, as older pandas wraps values that overflow. ARFF may quote classes.
     parsing = {"dtype": "int16", "quotechar": "'"}
     with warnings.catch_warnings():
-        # The result or one error reports these conditions.
+        # The result or one error shows whether these matter.
         warnings.filterwarnings("ignore", "A network error occurred|Invalid cache")
         return datasets.fetch_openml(
             _NAMES_AT_OPENML[name], version=1, as_frame=False, n_retries=1, read_csv_kwargs=parsing

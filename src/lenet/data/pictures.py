@@ -19,7 +19,7 @@ _LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time 
 _LISTED = 5  # unreadable pictures named in a message
 _AT_ONCE = 256  # pictures between two calls of `progress`
 _TASK = 16  # pictures per task of a thread
-_FEW = 0.05  # fraction of pictures with another ink that a vote overrules
+_FEW = 0.05  # fraction of pictures with the other polarity that the vote may overrule
 
 logger = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
@@ -95,7 +95,7 @@ def _is_dark(votes: list[bool], source: str) -> bool | None:
     """Return whether the ink of most pictures is dark, or None if too many differ; log it."""
     count, light = len(votes), votes.count(False)
     if min(light, count - light) > max(2, _FEW * count):
-        text = "%s: %d of %d sampled pictures are light on dark, the others not. Each is read by its own contrast."
+        text = "%s: %d of %d sampled pictures are light on dark, the others dark on light. Each is checked separately."
         logger.warning(text, source, light, count)
         return None
     dark = 2 * light <= count
@@ -106,8 +106,8 @@ def _is_dark(votes: list[bool], source: str) -> bool | None:
 def _images(task: Sequence[Picture], dark: bool | None, raw: bool) -> list[Image | DataError]:
     """Return the input of the network, or an error, for each picture.
 
-    All are decoded before the first is prepared: the code of both does not fit in a CPU's cache, so alternating takes a
-    sixth longer.
+    All are decoded before the first is prepared: the code of both does not fit into the CPU's cache, so alternating
+    takes a sixth longer.
     """
     decoded = [_decoded(each, dark, raw) for each in task]
     return decoded if raw else [_image(each, grey, dark) for each, grey in zip(task, decoded, strict=True)]

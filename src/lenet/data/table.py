@@ -33,8 +33,9 @@ def pixel_columns(
 ) -> tuple[int | None, list[int]]:
     """Return the index of the label column, if there is one, and the indices of the 784 pixel columns.
 
-    If no column has the name of labels, they are in the only one of 785 columns whose name has no number at its end; in
-    the last if the given rows have text there and none in the first; or otherwise in the first. Errors name the source.
+    If no column has a usual name for labels, they are in one of 785 columns: the only one whose name does not end in a
+    number; else the last, if the given rows have text there and not in the first; else the first. Errors name the
+    source.
 
     Examples
     --------
@@ -118,7 +119,7 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
 
 
 def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return the images and labels of a table that is read in parts: pixels as for `read_csv`, (n, 784), and labels."""
+    """Return the images and labels of a table, given in parts: pixels as for `read_csv`, (n, 784), and labels."""
     images: list[NDArray[np.uint8]] = []
     labels: list[str] = []
     decimals: list[bool] = []
@@ -144,7 +145,7 @@ def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -
 
 
 def _as_bytes(values: NDArray[Any], name: str, start: int) -> tuple[NDArray[np.uint8], bool]:
-    """Return rows of pixels, of which `start` precede them, as bytes, and whether they are decimals in [0, 1]."""
+    """Return rows of pixels as bytes, and whether they are decimals in [0, 1]; `start` rows precede them."""
     numbers = values.astype(np.float32, copy=False)
     valid = (numbers >= 0) & (numbers <= 255)  # NaN, for missing values and text, fails both
     if not valid.all():
