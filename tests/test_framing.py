@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lenet.errors import InputError
-from lenet.estimator.framing import Framing, frame, shape_of
+from lenet.estimator.framing import Framing, framing_of, shape_of
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_shape_that_is_refused(n_features, image_shape, given, says):
     ],
 )
 def test_range_of_the_pixels(values, low, high):
-    framing = frame(values, (1, 2))
+    framing = framing_of(values, (1, 2))
     assert (framing.low, framing.high) == (low, high)
 
 
 def test_the_range_of_values_with_an_outlier_is_three_standard_deviations():
     values = [-1.0] * 50 + [1.0] * 49 + [100.0]
-    framing = frame(np.array([values]), (10, 10))
+    framing = framing_of(np.array([values]), (10, 10))
     high = statistics.fmean(values) + 3 * statistics.pstdev(values)
     assert (framing.low, framing.high) == (-1, pytest.approx(high))
-    framing = frame(-np.array([values]), (10, 10))
+    framing = framing_of(-np.array([values]), (10, 10))
     assert (framing.low, framing.high) == (pytest.approx(-high), 1)
 
 
@@ -166,9 +166,9 @@ def test_each_of_many_rows_is_framed():
 @pytest.mark.parametrize("at", [0, 1023, 1024, 2499])
 def test_one_fraction_in_many_rows_is_found(at):
     X = np.full((2500, 1), 3.0)
-    assert frame(np.vstack([X, [[4]]]), (1, 1)).whole
+    assert framing_of(np.vstack([X, [[4]]]), (1, 1)).whole
     X[at] = 4.5
-    assert not frame(X, (1, 1)).whole
+    assert not framing_of(X, (1, 1)).whole
 
 
 @pytest.mark.parametrize(
@@ -183,12 +183,12 @@ def test_one_fraction_in_many_rows_is_found(at):
     ],
 )
 def test_a_framing_knows_whether_the_values_were_integers(X, whole):
-    assert frame(X, (1, 2)).whole is whole
+    assert framing_of(X, (1, 2)).whole is whole
 
 
 def test_rows_do_not_depend_on_their_neighbours():
     X = np.random.default_rng(0).normal(size=(9, 64))
-    framing = frame(X, (8, 8))
+    framing = framing_of(X, (8, 8))
     one_by_one = np.concatenate([framing.images(X[n : n + 1]) for n in range(9)])
     np.testing.assert_array_equal(framing.images(X), one_by_one)
 
@@ -306,7 +306,7 @@ def test_pixels_that_may_have_the_fitted_scale_are_accepted(framing, X):
 
 def test_numbers_too_far_apart():
     with pytest.raises(InputError, match="a range that fits in a float"):
-        frame(np.array([[1e308, -1e308]]), (1, 2))
+        framing_of(np.array([[1e308, -1e308]]), (1, 2))
 
 
 def test_small_images_of_bytes_are_enlarged_too():

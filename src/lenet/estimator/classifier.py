@@ -21,8 +21,8 @@ from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
 from lenet.estimator.epochs import Epochs, trained_images
-from lenet.estimator.files import FINE_TUNING, KEY, Record, name_classes, record_in
-from lenet.estimator.framing import Framing, frame, shape_of
+from lenet.estimator.files import FINE_TUNING, KEY, Record, name_classes, pop_record
+from lenet.estimator.framing import Framing, framing_of, shape_of
 from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode, validated
 from lenet.loading import load, load_named
 from lenet.losses import log_softmax
@@ -217,7 +217,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             raise InputTypeError(f"name is of type {type(name).__name__}; expected a name, such as 'mnist', or a path.")
         model = load_named(name)
         classifier = cls(**FINE_TUNING | parameters)
-        return classifier._with_model(model, record_in(model, str(name)))
+        return classifier._with_model(model, pop_record(model, str(name)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "LeNetClassifier":
@@ -241,7 +241,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             If the file cannot be read.
         """
         model = load(path)
-        record = record_in(model, str(path))
+        record = pop_record(model, str(path))
         try:
             classifier = cls(**record.parameters)._with_model(model, record)
             classifier._check_parameters()
@@ -297,7 +297,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         if record.feature_names is not None:
             self.feature_names_in_ = np.array(record.feature_names, object)
         self._seed = int(check_random_state(self.random_state).randint(_checks.MAX_INT32))
-        self._forget_history()
+        self._reset_history()
         return self
 
     # ---- learning --------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             images, labels, weights = self._training_set(X, y, sample_weight, None, resume)
             recipe = self._recipe(labels)
             self._begin(resume)
-            self._forget_history()
+            self._reset_history()
             watch = Epochs(self, recipe, labels, weights, X, y, sample_weight)
             state = None
             with contextlib.suppress(KeyboardInterrupt):
@@ -390,7 +390,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             recipe = self._recipe(labels).with_changes(epochs=1, schedule="constant", validation=0.0)
             self._begin(resume)
             if not resume:
-                self._forget_history()
+                self._reset_history()
             state = self._train(images, labels, weights, recipe, resume, lambda _: False)
             self._velocity = state.velocity
             self.n_iter_ += 1
@@ -431,7 +431,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         images = max(1, trained_images(labels, validation))
         if isinstance(self.batch_size, str):
             largest = max(1, min(max(64, 4 * len(self.classes_)), images // 4))
-            # The size that leaves the fewest images missing in the last step of an epoch.
+            # The size whose last batch of an epoch lacks the fewest images.
             batch_size = min(range(largest, largest - largest // 4 - 1, -1), key=lambda size: -images % size)
         else:
             batch_size = int(self.batch_size)
@@ -474,7 +474,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
                 framing.check(shape_of(table.shape[1], self.image_shape, shape))
         else:
             stacklevel = 5 if classes is None else 4  # the decorator of `fit` adds a frame
-            framing = frame(table, shape_of(table.shape[1], self.image_shape, shape, stacklevel))
+            framing = framing_of(table, shape_of(table.shape[1], self.image_shape, shape, stacklevel))
         classes, labels = encode(targets, classes)
         weights = _checks.weights(sample_weight, len(table))
         images = framing.images(table)
@@ -493,7 +493,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         self.model_ = LeNet5(first, num_classes=len(self.classes_))
         name_classes(self.model_, self.classes_)
 
-    def _forget_history(self) -> None:
+    def _reset_history(self) -> None:
         self.n_iter_, self.loss_curve_ = 0, []
         self.validation_scores_ = [] if self.early_stopping else None
         self.best_validation_score_ = None

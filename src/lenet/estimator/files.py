@@ -67,7 +67,7 @@ class Record:
         return record
 
 
-def record_in(model: LeNet5, path: str) -> Record:
+def pop_record(model: LeNet5, path: str) -> Record:
     """Remove the record of a classifier from a model's metadata and return it, or a default one if there is none."""
     text = model.metadata.pop(KEY, None)
     if text is None:
@@ -117,7 +117,7 @@ def sort_classes(model: LeNet5) -> NDArray[Any]:
 
 
 def _kind_of(labels: NDArray[Any]) -> str:
-    """Return the name of the labels' dtype for a file; "str" or "object" for text."""
+    """Return the name of the labels' dtype to store in a file; "str" or "object" for text."""
     if labels.dtype.name in NUMBERS:
         return labels.dtype.name
     if labels.dtype.kind == "U" or (labels.dtype == object and all(type(label) is str for label in labels)):

@@ -126,7 +126,7 @@ def _interpolation_weights(length: int, scale: float) -> NDArray[np.float32]:
     return weights
 
 
-def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
+def framing_of(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
     """Return the framing of a table of images of this shape, with the range described in `LeNetClassifier`.
 
     A table with negative values is assumed to be standardised; the limit of 3 standard deviations excludes outliers.
@@ -139,7 +139,7 @@ def frame(X: NDArray[Any], shape: tuple[int, int]) -> Framing:
     if (low >= 0 and high <= 1) or low == high:
         low, high = min(0.0, low), max(1.0, high)
     elif low < 0:
-        with np.errstate(over="ignore", invalid="ignore"):  # if the squares exceed a float, nothing is an outlier
+        with np.errstate(over="ignore", invalid="ignore"):  # if squares overflow, nothing is an outlier
             mean, reach = float(X.mean(dtype=np.float64)), 3 * float(X.std(dtype=np.float64))
         low, high = max(low, mean - reach), min(high, mean + reach)
     return Framing(*shape, low, high, whole=_are_whole(X))
@@ -161,7 +161,7 @@ def shape_of(
     if isinstance(image_shape, str):
         if image_shape != "auto":
             raise InputError(f"image_shape is {short_repr(image_shape)}; expected 'auto' or (height, width).")
-        side = math.isqrt(n_features - 1) + 1  # of the smallest square that holds them
+        side = math.isqrt(n_features - 1) + 1  # of the smallest square that fits them
         height, width = given or (side, side)
         if given is None and n_features < side**2 <= SIDE**2:
             warnings.warn(

@@ -25,7 +25,7 @@ def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
 
 
 def validated(classifier: Any, table: Any, *y: Any, reset: bool) -> Any:
-    """Return the results of scikit-learn's `validate_data`; name X if a number in it does not fit in a float."""
+    """Return the results of scikit-learn's `validate_data`; if a number does not fit in a float, the error names X."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return validate_data(classifier, table, *y, reset=reset)
@@ -55,7 +55,7 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
             raise InputError(f"y has one class, {_checks.short_repr(classes.tolist()[0])}; expected at least two.")
         return classes, labels.astype(np.int64)
     differ = (y.dtype.kind in "OUS") != (classes.dtype.kind in "OUS")
-    unknown = np.unique(y) if differ else np.setdiff1d(y, classes)  # which takes the text "10" for the number 10
+    unknown = np.unique(y) if differ else np.setdiff1d(y, classes)  # setdiff1d equates "10" and 10
     if len(unknown):
         kinds = " (text and numbers are different labels)" if differ else ""
         raise InputError(
