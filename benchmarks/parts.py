@@ -79,7 +79,7 @@ def shipped(output: str, _: float) -> Values:
         "accuracy (%)": number("accuracy #%", output),
         "errors (errors)": number(r"\(# errors", output),
         "calibration error (%)": number("calibration error #%", output),
-        "rejected for 0.1% errors (%)": number("most doubtful #%", output),
+        "rejected for 0.1% errors (%)": number("least certain #%", output),
         "validation accuracy (%)": round(100 * number("val_accuracy +#", output), 2),
         "accuracy on scikit-learn's digits (%)": number("val_loss.*?accuracy #%", output),
     }

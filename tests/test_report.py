@@ -152,7 +152,7 @@ def test_the_text_reports_how_many_images_to_reject():
     predicted, true = np.zeros(1000, int), np.repeat([0, 1], [900, 100])
     heights = np.where(true, 1.0, 3.0)[:, np.newaxis]
     text = str(classification_report(heights * np.eye(2)[predicted], true))
-    line = "; rejecting the most doubtful 10.00% would reduce the others' error rate to at most 0.1%"
+    line = "; rejecting the least certain 10.00% would reduce the error rate of the others to at most 0.1%"
     assert text.splitlines()[1].endswith(line)
 
 

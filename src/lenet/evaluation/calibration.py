@@ -108,7 +108,7 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of finite numbers, or y does not contain one of its columns for each row.
+        If logits is not a table of finite numbers, or y does not have a label in range for each row.
 
     Examples
     --------
@@ -155,8 +155,8 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     Raises
     ------
     InputError, InputTypeError
-        If probabilities is not a table of numbers in [0, 1], y does not contain one of its columns for each row, or
-        rate is not a number in [0, 1].
+        If probabilities is not a table of numbers in [0, 1], y does not have a label in range for each row, or rate is
+        not a number in [0, 1].
 
     Examples
     --------

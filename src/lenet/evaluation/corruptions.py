@@ -76,10 +76,10 @@ def _shot_noise(x: Images, rng: Random, photons: float) -> NDArray[Any]:
     return np.asarray(rng.poisson(x * photons) / photons)
 
 
-def _impulse_noise(x: Images, rng: Random, share: float) -> NDArray[Any]:
+def _impulse_noise(x: Images, rng: Random, fraction: float) -> NDArray[Any]:
     """Turn a fraction of the pixels black or white."""
     drawn = rng.random(x.shape)
-    return np.where(drawn < share, drawn < share / 2, x)
+    return np.where(drawn < fraction, drawn < fraction / 2, x)
 
 
 def _glass_blur(x: Images, rng: Random, level: tuple[float, int, int]) -> NDArray[Any]:
@@ -188,7 +188,7 @@ def _signs(rng: Random, n: int) -> NDArray[np.int64]:
 
 
 def _blurred(x: NDArray[Any], sigma: float) -> NDArray[Any]:
-    """Convolve images with a Gaussian that ends at four standard deviations; the edge pixels continue outside."""
+    """Convolve images with a Gaussian, truncated at four standard deviations; edge pixels are repeated outside."""
     reach = int(4 * sigma + 0.5)
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
     matrix = np.zeros((SIDE, SIDE), np.float32)
@@ -235,7 +235,7 @@ def _turned(x: float, y: float, angles: NDArray[Any]) -> tuple[NDArray[Any], NDA
 
 
 def _lines(left: NDArray[Any], top: NDArray[Any], right: NDArray[Any], bottom: NDArray[Any]) -> NDArray[Any]:
-    """Draw a line from (left, top) to (right, bottom) in each image, which fades to 0 at a distance of 1.5 pixels."""
+    """Return a line from (left, top) to (right, bottom) for each image; it fades to 0 at a distance of 1.5 pixels."""
     left, top, right, bottom = (np.asarray(each)[:, np.newaxis, np.newaxis] for each in (left, top, right, bottom))
     distance = np.abs(_ROWS - top - (bottom - top) / (right - left) * (_COLUMNS - left))
     ink = (np.log(1 - np.minimum(distance / 2.3, 1 - 1e-9)) + 1).clip(0, 1)

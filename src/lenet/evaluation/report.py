@@ -91,7 +91,7 @@ class Report:
         if self.rejected == 1:
             return f"; no threshold reaches an error rate of {_RATE:.1%}"
         return (
-            f"; rejecting the most doubtful {self.rejected:.2%} would reduce the others' error rate to at most "
+            f"; rejecting the least certain {self.rejected:.2%} would reduce the error rate of the others to at most "
             f"{_RATE:.1%}"
         )
 
@@ -181,8 +181,8 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
     Raises
     ------
     InputError, InputTypeError
-        If logits is not a table of finite numbers with at most 5,000 columns, y does not hold labels for its rows and
-        columns, or `classes` does not have a name for each column.
+        If logits is not a table of finite numbers with at most 5,000 columns, y does not have a label in range for each
+        row, or `classes` does not have a name for each column.
 
     Examples
     --------

@@ -58,9 +58,9 @@ class RobustnessReport:
             "accuracy" and "calibration_error", the means over the corruptions; "worst_corruption" and
             "worst_accuracy"; and "accuracies", the accuracy by corruption.
         """
-        at = {name: each.published - 1 if published else slice(None) for name, each in CORRUPTIONS.items()}
+        used = {name: each.published - 1 if published else slice(None) for name, each in CORRUPTIONS.items()}
         accuracies, errors = (
-            {name: float(np.mean(levels[at[name]])) for name, levels in scores.items()}
+            {name: float(np.mean(levels[used[name]])) for name, levels in scores.items()}
             for scores in (self.accuracy, self.calibration_error)
         )
         worst = min(accuracies, key=accuracies.__getitem__)
@@ -88,9 +88,10 @@ class RobustnessReport:
             f"clean: accuracy {self.clean_accuracy:.2%}, calibration error {self.clean_calibration_error:.2%} "
             f"({self.images:,} images)",
             *(
-                f"{title}: accuracy {of['accuracy']:.2%}, worst {of['worst_accuracy']:.2%} ({of['worst_corruption']}), "
-                f"calibration error {of['calibration_error']:.2%}"
-                for title, of in (("mean of all severities", mean), ("severities of MNIST-C", published))
+                f"{title}: accuracy {each['accuracy']:.2%}, "
+                f"worst {each['worst_accuracy']:.2%} ({each['worst_corruption']}), "
+                f"calibration error {each['calibration_error']:.2%}"
+                for title, each in (("mean of all severities", mean), ("severities of MNIST-C", published))
             ),
             "",
             "accuracy by corruption: mean, at the severity of MNIST-C, and at severities 1 to 5",
