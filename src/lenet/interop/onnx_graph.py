@@ -11,7 +11,7 @@ from lenet._layerwise import EPSILON
 from lenet.errors import WeightsError
 
 Array = NDArray[Any]
-NORMALISATIONS = ("InstanceNormalization", "LayerNormalization")  # of an image with one channel, the same
+NORMALISATIONS = ("InstanceNormalization", "LayerNormalization")  # the same for images with one channel
 
 _ENDINGS = [[*softmax, *argmax] for softmax in ([], ["Softmax"], ["LogSoftmax"]) for argmax in ([], ["ArgMax"])]
 _DEFAULTS: dict[str, dict[str, Any]] = {  # ONNX's values of absent attributes
@@ -123,7 +123,7 @@ class Graph:
             value = computed[0]
         attributes = {each.name: self._onnx.helper.get_attribute_value(each) for each in node.attribute}
         if attributes.get("axis") == -1 and node.op_type in ("Softmax", "LogSoftmax", "ArgMax"):
-            attributes["axis"] = 1  # of two axes, the same
+            attributes["axis"] = 1  # the same, as there are two axes
         if (
             node.op_type == "Dropout"
             and len(node.input) > 2
@@ -201,11 +201,13 @@ class Graph:
         plain = (scale == 1).all() and not any(each.any() for each in shift) and np.isclose(self._factor, 1)
         whole = step.kind == "InstanceNormalization" or attributes["axis"] in (1, 2, -3, -2)
         if not (plain and whole and np.isclose(attributes["epsilon"], EPSILON, atol=0)):
-            raise self._refusal(f"it standardises its images differently; expected pixels in [0, 1] and {EPSILON:g}")
+            raise self._refusal(
+                f"it standardises its images differently; expected pixels in [0, 1], and epsilon {EPSILON:g}"
+            )
         self._of_each_image = True
 
     def standardisation(self, mean: str, std: str) -> tuple[float, float] | tuple[None, None]:
-        """Return the mean and std of the scaling, or those in the text, which have more digits, if they agree."""
+        """Return the mean and std of the scaling; if the given texts agree, theirs, which have more digits."""
         if self._of_each_image:
             return None, None
         with np.errstate(all="ignore"):

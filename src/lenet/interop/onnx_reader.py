@@ -97,7 +97,7 @@ def _parse(path: Path, onnx: Any) -> Any:
 
 def _reject_foreign(proto: Any, onnx: Any, source: str) -> None:
     """Reject weights in other files, custom operators, and everything that ONNX's checker rejects."""
-    if any(isinstance(text, bytes) for text in _strings(proto)):  # which is not UTF-8
+    if any(isinstance(text, bytes) for text in _strings(proto)):  # bytes that are not UTF-8
         raise WeightsError(f"{source} is damaged: it has strings that are not UTF-8. Export it again.")
     size = len(proto.graph.node) + len(proto.graph.output)
     if size > _MAX_OPERATORS:
@@ -149,7 +149,7 @@ def _check(proto: Any, onnx: Any, source: str, full: bool = False) -> None:
     try:
         onnx.checker.check_model(proto, full_check=full)
         constants = (each.t for node in proto.graph.node for each in node.attribute if each.HasField("t"))
-        for tensor in (*proto.graph.initializer, *constants):  # whose sizes it does not check
+        for tensor in (*proto.graph.initializer, *constants):  # the checker ignores their sizes
             onnx.numpy_helper.to_array(tensor)
     except Exception as error:  # ValidationError, or others on malformed models
         raise WeightsError(
@@ -186,7 +186,7 @@ def _match(steps: list[Step], source: str) -> list[Step]:
             f"{', '.join(expected)}, and at most a softmax or argmax after them."
         )
     for place, (step, node) in enumerate(zip(matched, _layers(), strict=True)):
-        has_same_kind = step.kind == node.kind and step.kind != "Gemm"  # whose weight is transposed, or not
+        has_same_kind = step.kind == node.kind and step.kind != "Gemm"  # which may transpose its weight
         check_attributes(step, node.attributes if has_same_kind else {}, place, source)
     return matched
 

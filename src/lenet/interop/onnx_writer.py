@@ -1,4 +1,4 @@
-"""Export LeNet-5 to ONNX, as a list of operators that the other exporter uses and the reader expects, too."""
+"""Export LeNet-5 to ONNX; the skl2onnx converter and the reader share the list of operators."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -137,9 +137,10 @@ class Operators:
         if "mean" in numbers:
             y = self.add("Sub", [images, self.constant("mean", numbers["mean"])], "centred")
             y = self.add("Mul", [y, self.constant("scale", numbers["scale"])], "input")
-        else:  # of one channel, the same as LayerNormalization, which needs opset 17
-            ends = [self.constant("scale", np.ones(1, np.float32)), self.constant("shift", np.zeros(1, np.float32))]
-            y = self.add("InstanceNormalization", [images, *ends], "input", epsilon=EPSILON)
+        else:  # for one channel, the same as LayerNormalization, which needs opset 17
+            scale = self.constant("scale", np.ones(1, np.float32))
+            shift = self.constant("shift", np.zeros(1, np.float32))
+            y = self.add("InstanceNormalization", [images, scale, shift], "input", epsilon=EPSILON)
         for stage, layers in model.stages:
             for layer in layers:
                 names = [f"{stage}.{key}" for key in layer.parameters]

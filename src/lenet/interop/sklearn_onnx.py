@@ -40,11 +40,11 @@ def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
     x = operators.add("Reshape", [X, row], "rows")
     x = operators.add("Sub", [x, operators.scalar("low", framing.low)], "above_low")
     x = operators.add("Mul", [x, operators.scalar("one_unit", 1 / (framing.high - framing.low))], "scaled")
-    ends = [operators.scalar("background", 0), operators.scalar("ink", 1)]
-    x = operators.add("Clip", [x, *ends], "pixels")
+    background, ink = operators.scalar("background", 0), operators.scalar("ink", 1)
+    x = operators.add("Clip", [x, background, ink], "pixels")
     down, across = framing.interpolation()
     if classifier.n_features_in_ != len(down) * len(across):
-        matrix = np.kron(down, across).T[: classifier.n_features_in_]  # of rows @ pixels @ columns.T, row by row
+        matrix = np.kron(down, across).T[: classifier.n_features_in_]  # down @ pixels @ across.T, for flat pixels
         x = operators.add("MatMul", [x, operators.constant("interpolation", matrix)], "enlarged")
     shape = operators.constant("shape", np.array([-1, 1, len(down), len(across)], np.int64))
     x = operators.add("Reshape", [x, shape], "images")

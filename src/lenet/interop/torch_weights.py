@@ -68,8 +68,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     A state dict contains neither activations nor pooling. The model uses sigmoids and average pooling, even if the
     PyTorch model does not. If `source` is a module, torch's layers for other activations, pooling, padding,
     normalisation (except of the whole image) and upsampling, and convolutions with a stride, dilation or padding mode
-    are rejected. They are known by their classes: functions such as `torch.relu`, other classes and traced modules are
-    not examined.
+    are rejected. They are recognised by their classes: functions such as `torch.relu`, other classes and traced modules
+    are not examined.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
 
 
 def _check_modules(source: Any) -> None:
-    """Raise WeightsError if a module contains layers that compute something else; functions cannot be seen."""
+    """Raise WeightsError if a module contains layers that compute something else; functions are not examined."""
     modules = source.modules() if callable(getattr(source, "modules", None)) else ()
     if difference := next(filter(None, map(_difference, modules)), None):
         raise WeightsError(
@@ -219,7 +219,7 @@ def _as_array(name: str, value: Any, title: str) -> NDArray[Any]:
 
 
 def _names_by_parameter(shapes: Mapping[str, tuple[int, ...]], title: str) -> dict[str, str]:
-    """Return the name that each of lenet's parameters has in another state dict, by the shapes in it."""
+    """Return the name of each of lenet's parameters in another state dict, recognised by its shape."""
     found: dict[str, str] = {}
     for name, shape in shapes.items():
         layer = _layer_of(shape)
