@@ -237,7 +237,7 @@ def test_figures_have_a_tenth_of_an_inch_around_them_and_bars_shorter_than_their
 def test_axes_are_white_with_grey_ticks_and_dark_labels():
     ax = matplotlib.figure.Figure().subplots()
     ax.set_facecolor("black")
-    style.dress(ax)
+    style.restyle(ax)
     assert ax.get_facecolor() == (1, 1, 1, 1)
     for tick in (*ax.xaxis.get_major_ticks(), *ax.yaxis.get_major_ticks()):
         assert (tick.tick1line.get_color(), tick.label1.get_color()) == ("#666666", INK)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lenet._checks import array
 from lenet.class_names import checked
 from lenet.errors import InputError
-from lenet.plots.style import INK, PALE, PALE_BLUE, VERMILLION, color_bar, colormap, drawable, dress, new_figure, png
+from lenet.plots.style import INK, PALE, PALE_BLUE, VERMILLION, color_bar, colormap, drawable, new_figure, png, restyle
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def _confusion_matrix_figure(counts: npt.NDArray[np.integer], classes: Sequence[
     margin = 0.08 * max(0, longest - 2)  # inches
     figure = new_figure(cell * num_classes + 2 + margin, cell * num_classes + 1.2 + margin)
     ax = figure.subplots()
-    dress(ax)
+    restyle(ax)
     colours = colormap("white", VERMILLION).with_extremes(bad=PALE_BLUE)  # the masked diagonal
     most = float(mistakes.max())
     image = ax.imshow(mistakes, cmap=colours, vmin=0, vmax=most or 1.0)

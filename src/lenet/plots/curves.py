@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lenet._checks import number, short_repr
 from lenet._extras import require
 from lenet.errors import InputError, InputTypeError
-from lenet.plots.style import BLUE, DISTINCT, GREY, INK, PALE, VERMILLION, drawable, dress, new_figure, png
+from lenet.plots.style import BLUE, DISTINCT, GREY, INK, PALE, VERMILLION, drawable, new_figure, png, restyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,8 +179,8 @@ def _draw_curves(
 
 
 def _finish(ax: "Axes", epochs: Floats, title: str) -> None:
-    """Style the axes after the curves have been drawn."""
-    dress(ax)
+    """Style the axes, after the curves are drawn."""
+    restyle(ax)
     ax.grid(color=PALE, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_title(title, color=INK)

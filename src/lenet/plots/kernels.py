@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lenet._checks import array, floats
 from lenet.errors import InputError
-from lenet.plots.style import BLUE, INK, VERMILLION, color_bar, colormap, dress, new_figure, png
+from lenet.plots.style import BLUE, INK, VERMILLION, color_bar, colormap, new_figure, png, restyle
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def _filters_figure(kernels: npt.NDArray[np.floating]) -> "Figure":
     colours = colormap(BLUE, "white", VERMILLION)
     for k, kernel in enumerate(kernels):
         ax = figure.add_subplot(rows, _COLUMNS, k + 1, xticks=[], yticks=[])
-        dress(ax)
+        restyle(ax)
         image = ax.imshow(kernel, cmap=colours, vmin=-limit, vmax=limit)
         ax.set_title(f"{k}", color=INK, fontsize=10)
     color_bar(image, figure.axes, "weight")

@@ -42,7 +42,7 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def dress(ax: "Axes") -> None:
+def restyle(ax: "Axes") -> None:
     """Set colours that are visible on white, whatever the user's matplotlib style."""
     ax.set_facecolor("white")
     ax.tick_params(which="both", colors=GREY, labelcolor=INK)
@@ -60,7 +60,7 @@ def color_bar(image: "AxesImage", axes: "list[Axes]", label: str) -> None:
     """Add the colour scale of `image` to the right of `axes`."""
     bar = axes[0].get_figure().colorbar(image, ax=axes, shrink=0.9, pad=0.03)  # type: ignore[union-attr]
     bar.set_label(label, color=INK)
-    dress(bar.ax)
+    restyle(bar.ax)
 
 
 def drawable(names: Sequence[str]) -> list[str]:
