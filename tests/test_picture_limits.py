@@ -73,7 +73,7 @@ def test_a_path_has_no_null_characters(path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows encodes every path")
 def test_a_path_can_be_encoded():
-    with pytest.raises(InputError, match=r"^The path '\\ud800\.png' cannot be encoded; expected that of a file"):
+    with pytest.raises(InputError, match=r"^The path '\\ud800\.png' cannot be encoded; expected a valid path"):
         read_picture("\ud800.png")
 
 

@@ -172,7 +172,7 @@ def read_line(
     segments = SimpleNamespace(boxes=boxes, starts=starts, stops=stops, features=features)
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
     low = np.array(low, np.int64).reshape(-1, 4)
-    line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), low_strokes=low)
+    line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), short_strokes=low)
     pieces = SimpleNamespace(strokes=boxes, line=line)
     seen = []
     if probabilities is None:
@@ -208,11 +208,11 @@ def pieces_and_segments():
     return pieces, SimpleNamespace(starts=starts, stops=stops, boxes=np.array(corners), features=features)
 
 
-def test_segments_of_low_strokes_are_low_however_high_they_are():
-    assert marks.are_low(*pieces_and_segments()).tolist() == [True, True, True, True, True, False, False]
+def test_segments_of_short_strokes_are_short_however_tall_they_are():
+    assert marks.are_short(*pieces_and_segments()).tolist() == [True, True, True, True, True, False, False]
 
 
-def test_marks_of_low_strokes_have_a_box_for_each():
+def test_marks_of_short_strokes_have_a_box_for_each():
     pieces, segments = pieces_and_segments()
     found, signs = marks.mark_boxes(pieces, segments, np.array([1, 4, 5]))
     assert found.tolist() == [[0, 5, 10, 8], [1, 14, 10, 17], [20, 4, 30, 10], [20, 4, 40, 16]]
@@ -220,10 +220,10 @@ def test_marks_of_low_strokes_have_a_box_for_each():
     assert marks.mark_boxes(pieces, segments, np.array([], int))[0].shape == (0, 4)
 
 
-def test_the_limit_of_low_strokes_is_04_heights():
+def test_the_limit_of_short_strokes_is_04_heights():
     pieces, segments = pieces_and_segments()
     pieces.strokes[2] = pieces.boxes[2] = segments.boxes[2] = 14, 12, 18, 20
-    assert not marks.are_low(pieces, segments)[2]
+    assert not marks.are_short(pieces, segments)[2]
 
 
 def test_only_marks_may_be_non_digits_on_request(monkeypatch):

@@ -80,9 +80,9 @@ def test_blocks_are_not_writing_and_do_not_determine_its_height(box, hole, heigh
     ("box", "area", "may_be_mark"),
     [((0, 0, 49, 19), 15, True), ((0, 0, 50, 19), 15, False), ((0, 0, 49, 20), 15, False), ((0, 0, 49, 19), 14, False)],
 )
-def test_marks_are_lower_than_0_4_heights_and_narrower_than_one(box, area, may_be_mark):
+def test_marks_are_shorter_than_0_4_heights_and_narrower_than_one(box, area, may_be_mark):
     found = strokes.Strokes(np.zeros((60, 60), np.uint16), np.array([box]), np.array([area]))
-    assert found.low(50.0).tolist() == [0] * may_be_mark
+    assert found.short(50.0).tolist() == [0] * may_be_mark
 
 
 def test_blocks_determine_the_height_if_there_is_nothing_else():

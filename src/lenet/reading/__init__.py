@@ -9,11 +9,11 @@ first two. `read` takes a page through these steps, each of which takes the resu
 4. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
 5. `pieces`: from a line to pieces: wide strokes that are not legible digits are cut along `seams`.
 6. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
-7. `views`: from segments to segments with better probabilities of uncertain ones.
+7. `views`: from segments to segments with better probabilities for the uncertain ones.
 8. `graph`: from segments to a graph with learned weights.
 9. `paths`: from a graph to its best path.
 
-`reader` runs the steps, takes the digits in `words` for letters, adds `marks` and the texts of `tables`, and returns
+`reader` runs the steps, treats the digits in `words` as letters, adds `marks` and the texts of `tables`, and returns
 the `results`, which `drawing` draws. Unless nearly all digits are clearly legible, it also runs the last six steps on
 the page after quarter turns (`orientation`).
 

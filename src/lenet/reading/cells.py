@@ -14,7 +14,7 @@ Outline = NDArray[np.int32]
 MIN_CELLS = 4  # of a grid
 MIN_SIDE = 12  # pixels of a cell
 _SIMILAR, _MERGED = 12.0, 100.0  # a cell, which may be merged, has 1/12 to 100 times the usual area
-_MIN_SIDES = 0.6  # times the usual width or height: a hole that is narrower and lower may be a spot in a shaded cell
+_MIN_SIDES = 0.6  # times the usual width or height: a hole that is narrower and shorter may be a spot in a shaded cell
 _IN_LINE = 0.3  # sides of a small cell: it is in line with others if its edges are that close to theirs
 _MIN_CELL_SHARE = 0.5  # the fraction of the enclosed area that belongs to cells of similar areas
 _MIN_RECTANGULAR = 0.85  # the area of a cell, as a fraction of the smallest rectangle around it
@@ -50,12 +50,12 @@ def _holes_of(lines: Mask) -> tuple[list[Outline], NDArray[np.int32]]:
 
 
 def _are_spots(boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which boxes are narrower and lower than usual, and not in line with others."""
+    """Return whether each box is narrower and shorter than usual, and not in line with others."""
     starts, sides = boxes[:, :2], boxes[:, 2:]
     spots = (sides <= _MIN_SIDES * np.median(sides, axis=0)).all(axis=1)
     ends = np.stack([starts, starts + sides], axis=1)
     usual = ends[~spots]
-    for n in np.flatnonzero(spots):  # where a narrow column meets a low row, a cell is in line with both
+    for n in np.flatnonzero(spots):  # where a narrow column meets a short row, a cell is in line with both
         in_line = np.abs(usual - ends[n]) <= _IN_LINE * sides[n].min()
         spots[n] = not in_line.all(axis=1).any(axis=0).all()
     return np.asarray(spots)
@@ -101,7 +101,7 @@ def slant_of(cells: list[Outline]) -> float:
 
 
 def fall_of_rows(cells: list[Outline]) -> float:
-    """Return the angle by which the rows of a grid fall, in degrees: the median between equally high neighbours."""
+    """Return the angle by which the rows of a grid fall, in degrees: the median over neighbours of equal height."""
     rows, columns = rows_and_columns(cells)
     order = np.lexsort((columns, rows))
     left, top, width, height = np.array([cv2.boundingRect(cell) for cell in cells])[order].T

@@ -17,7 +17,7 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import joined
 from lenet.reading.grids import without_grids
 from lenet.reading.ink import coarsened
-from lenet.reading.marks import are_low
+from lenet.reading.marks import are_short
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, checked_model, cut_and_classify
@@ -29,7 +29,7 @@ from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
-_LEAD = 1.0  # the minimum increase of the summed confidences for a turn; half a field in a form of one
+_LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
 
 
 def read_form(
@@ -193,9 +193,9 @@ def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> 
     parts = cut_and_classify(model, page, n_jobs)
     if not parts:
         return "", 0.0
-    low = np.concatenate([are_low(pieces, segments) for pieces, segments, _ in parts])
+    short = np.concatenate([are_short(pieces, segments) for pieces, segments, _ in parts])
     arcs, labels, confidence = most_probable(joined([graph for _, _, graph in parts]), field)
     if all(label is None for label in labels):
         return "", 0.0
-    read = [(arc, label) for arc, label in zip(arcs, labels, strict=True) if label is not None or not low[arc]]
+    read = [(arc, label) for arc, label in zip(arcs, labels, strict=True) if label is not None or not short[arc]]
     return "".join("?" if label is None else model.classes[label] for _, label in read), confidence

@@ -1,4 +1,4 @@
-"""Weigh the segments of a line as the arcs of a graph, with learned coefficients.
+"""Build the graph of a line: arcs are its segments, weighed with learned coefficients.
 
 The gaps between pieces are the nodes, as in the paper's heuristic over-segmentation (section V). An arc has a weight
 for each digit that its segment may be, and one for a non-digit. `python -m benchmarks.learn_paths` learns the
@@ -74,7 +74,7 @@ def coefficients_of(classes: Sequence[str]) -> Coefficients:
 
 
 def graph_of(segments: Segments, coefficients: Coefficients = LEARNED) -> Graph:
-    """Weigh the segments of a line."""
+    """Return the graph whose arcs are the segments of a line."""
     as_digit, as_other = (
         segments.features.columns(by_name) @ np.array(list(by_name.values()))
         for by_name in (coefficients.as_digit, coefficients.as_other)

@@ -19,13 +19,14 @@ _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _WIDEST = 0.31  # shorter sides: anything dark and narrower may be ink; shadows are wider
-_FRAME, _MIXED_BORDER = 0.04, 0.1  # shorter sides: of a frame along the border; light or dark pixels of other borders
+_FRAME = 0.04  # shorter sides: of a frame along the border
+_MIXED_BORDER = 0.1  # fractions of light and dark pixels: borders with more of both are no frames
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
 _EVEN = 16  # maximum range of levels along the border of a picture without a shadow
-_INK_OF_STROKE = 0.7  # the fraction of a stroke that must be ink even if what is dark at the border is a shadow
+_INK_OF_STROKE = 0.7  # the fraction of a stroke that must be ink even if the border is in a shadow
 _MANY = 2**20  # pixels
 _LEVELS = np.arange(256)
-_STEEP = 0.75  # the quantile of the slopes at edges that is the slope across them; others are slanted
+_STEEP = 0.75  # the quantile of the slopes at edges taken as the slope across them; slanted ones have less
 _MIN_BLUR, _MAX_BLUR = 0.5, 3.0  # pixels: less is not undone, and more is undone in a smaller picture
 _ITERATIONS = 40  # of the deconvolution
 _PALE_CORE = 1.15  # the blur over that of an edge, in strokes four times as wide as the blur
@@ -39,7 +40,7 @@ def find_darkness(
     """Return how much darker each pixel is than light paper, or lighter than dark paper, from 0 to 255.
 
     If `dark_on_light` is None, the function detects whether the ink is dark. Ink is measured relative to the paper
-    around it, which removes shadows. If there are light sheets on a darker ground, only they count. If the picture
+    around it, which removes shadows. If there are light sheets on a darker background, only they count. If the picture
     shows one digit and may be `cropped` to its ink, strokes at the border are not treated as shadows, and the paper is
     estimated in a picture with a shorter side of at most 64 instead of 256 pixels, which saves time.
 
@@ -71,7 +72,7 @@ def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def continued(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the nearest level of a region for each pixel, smoothed."""
+    """Return the level of the nearest pixel of a region for each pixel, smoothed."""
     _, nearest = cv2.distanceTransformWithLabels(
         (~region).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -81,7 +82,7 @@ def continued(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[n
 
 
 def with_outside(grey: NDArray[np.uint8], coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a picture in which a coarse one, enlarged, replaces everything outside a region of the latter."""
+    """Replace the pixels outside a region by those of a coarse picture, which has the region's shape."""
     outside = cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.where(enlarged(region, grey.shape), grey, outside).astype(np.uint8)
 
@@ -94,8 +95,8 @@ def enlarged(region: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.ui
 def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink.
 
-    The border may be a frame, such as the box of a field in a form; if the picture may be `cropped` to its ink, only
-    if it has nearly one colour.
+    A margin along the border is ignored, as it may be a frame, such as the box of a field in a form; if the picture
+    may be `cropped` to its ink, only if the border has nearly one colour.
     """
     height, width = grey.shape
     midrange = sum(levels_of(grey)) / 2
@@ -192,7 +193,7 @@ def _noise(counts: NDArray[np.float32]) -> float:
     half = counts.sum() / 2
     median = counts.cumsum().searchsorted(half)
     deviation = np.bincount(np.abs(_LEVELS - median), counts).cumsum().searchsorted(half)
-    noise = median + _NOISE * 1.5 * deviation  # the standard deviation is about 1.5 times that from the median
+    noise = median + _NOISE * 1.5 * deviation  # 1.5 median absolute deviations are about a standard one
     return float(min(noise, _ABOVE_PAPER * _threshold(counts))) if noise else 0.0
 
 

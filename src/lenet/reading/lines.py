@@ -46,11 +46,11 @@ class InkLine:
         return int(left), int(top)
 
     @cached_property
-    def low_strokes(self) -> Boxes:
-        """The boxes, in the line's pixels, of low strokes that are not in the line but may be its marks."""
+    def short_strokes(self) -> Boxes:
+        """The boxes, in the line's pixels, of short strokes that are not in the line but may be its marks."""
         strokes, boxes = self.page.strokes, self.page.strokes.boxes
         top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max() + _BELOW * self.height
-        found = boxes[np.setdiff1d(strokes.low(self.height), self.members)]
+        found = boxes[np.setdiff1d(strokes.short(self.height), self.members)]
         return np.asarray(found[(found[:, 1] >= top) & (found[:, 3] <= bottom)] - np.tile(self.corner, 2))
 
     @cached_property

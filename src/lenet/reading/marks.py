@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lenet.reading.lines import InkLine
 from lenet.reading.pieces import Pieces
 from lenet.reading.segments import Segments
-from lenet.reading.strokes import LOW, Boxes
+from lenet.reading.strokes import SHORT, Boxes
 
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit; half of it between two marks
 _MAX_BAR_GAP = 1.2  # the same for dashes and the bars of equals signs
@@ -19,19 +19,19 @@ _MAX_RATIO = 2  # between their heights
 _MAX_MIDDLE = 0.75  # heights of the writing between their middles and the baseline
 _MIN_BAR = 1.8  # width over height of the bars of an equals sign, and of a dash that is far away or as low as a point
 _MIN_DASH = 0.25  # heights of the writing: the width of such a dash
-_BELOW = 0.1  # heights of the writing: a comma that is not much higher than wide ends further below the baseline
-_MIN_COMMA = 0.22  # heights of the writing: such a comma is higher
+_BELOW = 0.1  # heights of the writing: a comma that is not much taller than wide ends further below the baseline
+_MIN_COMMA = 0.22  # heights of the writing: such a comma is taller
 
 
-def are_low(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
-    """Return whether each segment may be a mark: it is low, or consists of low strokes, as an equals sign does."""
-    return np.asarray((_heights(segments.boxes) < LOW * pieces.line.height) | _have_low_strokes(pieces, segments))
+def are_short(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
+    """Return whether each segment may be a mark: it is short, or consists of short strokes, as an equals sign does."""
+    return np.asarray((_heights(segments.boxes) < SHORT * pieces.line.height) | _have_short_strokes(pieces, segments))
 
 
 def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> tuple[Boxes, list[str]]:
-    """Return the boxes of segments that are marks, or of their strokes if all are low, and their signs, if any."""
+    """Return the boxes of segments that are marks, or of their strokes if all are short, and their signs, if any."""
     found, signs = [np.zeros((0, 4), np.int64)], list[str]()
-    are_split = _have_low_strokes(pieces, segments)
+    are_split = _have_short_strokes(pieces, segments)
     for n in marks:
         strokes = pieces.strokes[segments.starts[n] : segments.stops[n]]
         found.append(np.unique(strokes, axis=0) if are_split[n] else segments.boxes[[n]])
@@ -40,34 +40,34 @@ def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> 
 
 
 def starts_low(boxes: Boxes, baseline: float, height: float) -> NDArray[np.bool_]:
-    """Return whether each box begins in the lower half of the digits; a comma may be as high as half a digit."""
+    """Return whether the top of each box is in the lower half of the digits, as in commas."""
     return np.asarray(boxes[:, 1] > baseline - height / 2)
 
 
 def without_attached_marks(
     pieces: Pieces, segments: Segments, digits: NDArray[np.int64], baseline: float
 ) -> tuple[Boxes, Boxes]:
-    """Return the boxes of segments that are digits, without the low strokes beside them, and those of these strokes."""
+    """Return the boxes of segments that are digits, without the marks attached to them, and those of the marks."""
     height = pieces.line.height
     boxes, attached = segments.boxes[digits], [np.zeros((0, 4), np.int64)]
     for k, n in enumerate(digits):
         strokes = np.unique(pieces.strokes[segments.starts[n] : segments.stops[n]], axis=0)
-        is_low = (_heights(strokes) < LOW * height) | starts_low(strokes, baseline, height)
-        if is_low.any() and not is_low.all():
-            (left, *_), (*_, right, _) = strokes[~is_low].min(axis=0), strokes[~is_low].max(axis=0)
+        may_be_mark = (_heights(strokes) < SHORT * height) | starts_low(strokes, baseline, height)
+        if may_be_mark.any() and not may_be_mark.all():
+            (left, *_), (*_, right, _) = strokes[~may_be_mark].min(axis=0), strokes[~may_be_mark].max(axis=0)
             middles = (strokes[:, 0] + strokes[:, 2]) / 2
-            is_beside = is_low & ((middles < left) | (middles > right))
+            is_beside = may_be_mark & ((middles < left) | (middles > right))
             attached.append(strokes[is_beside])
             own = strokes[~is_beside]
             boxes[k] = *own[:, :2].min(axis=0), *own[:, 2:].max(axis=0)
     return boxes, np.concatenate(attached)
 
 
-def _have_low_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
-    """Return whether all strokes of each segment are low."""
+def _have_short_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
+    """Return whether all strokes of each segment are short."""
     ranges = np.stack([segments.starts, segments.stops], axis=1).ravel()
-    highest = np.maximum.reduceat(np.append(_heights(pieces.strokes), 0), ranges)[::2]
-    return np.asarray(highest < LOW * pieces.line.height)
+    tallest = np.maximum.reduceat(np.append(_heights(pieces.strokes), 0), ranges)[::2]
+    return np.asarray(tallest < SHORT * pieces.line.height)
 
 
 def _heights(boxes: Boxes) -> NDArray[np.int64]:
@@ -79,10 +79,10 @@ def marks_beside(
 ) -> list[tuple[int, str]]:
     """Return each mark of a line and the number of digits before it, from left to right.
 
-    The marks are among other boxes, the first of which may be known to be `signs`, and low strokes that are not part of
-    the line.
+    The marks are among other boxes, the first of which may be known to be `signs`, and short strokes that are not part
+    of the line.
     """
-    candidates = np.concatenate([others, line.low_strokes[_gaps(line.low_strokes, digits) >= 0]])
+    candidates = np.concatenate([others, line.short_strokes[_gaps(line.short_strokes, digits) >= 0]])
     known = np.array([*signs, *[""] * (len(candidates) - len(signs))])
     farthest = np.where(_are_bars(candidates, line.height), _MAX_BAR_GAP, _MAX_GAP) * line.height
     is_near = _gaps(candidates, digits) <= farthest
@@ -119,7 +119,7 @@ def _gaps(boxes: Boxes, digits: Boxes) -> NDArray[np.int64]:
 
 
 def _are_bars(boxes: Boxes, height: float) -> NDArray[np.bool_]:
-    """Return whether a box, or each of several, is that of a bar: wide, and much wider than high."""
+    """Return whether a box, or each of several, is that of a bar: wide, and much wider than tall."""
     widths, heights = (boxes[..., 2:] - boxes[..., :2]).T
     return np.asarray(widths >= np.maximum(_MIN_BAR * heights, _MIN_DASH * height))
 

@@ -12,8 +12,8 @@ from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
 
 _LEGIBLE = 0.98  # a page whose characters have this mean probability is not turned
 _MIN_LEGIBLE = 0.85  # the minimum mean probability of a legible page; a less probable digit is evidence against it
-# The evidence, at least and for each character, that suffices if the mean is lower, as that of tables with words. Words
-# alone gain some evidence upside down.
+# The lead required if the mean is lower, as in tables with words: a minimum, and per character. Words alone gain some
+# evidence upside down.
 _CLEAR_LEAD, _LEAD_OF_CHARACTER = 10.0, 0.8
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 _MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
@@ -64,7 +64,7 @@ def evidence_of(reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE) -> floa
     digits.
     """
 
-    def of(digit: Digit) -> float:
+    def evidence(digit: Digit) -> float:
         return -non_digit if digit.label is None else log_odds(digit.probability) - log_odds(_MIN_LEGIBLE)
 
-    return sum((_LONE if len(line.digits) == 1 else 1) * sum(map(of, line.digits)) for line in reading.lines)
+    return sum((_LONE if len(line.digits) == 1 else 1) * sum(map(evidence, line.digits)) for line in reading.lines)

@@ -18,7 +18,7 @@ def cropped_to_photographs(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], 
     """Return the photographs in a picture, with the left and top of their box; None if it has no plain background.
 
     Beside a background without noise, the grain of photographs would count as ink. Therefore, their nearest levels
-    replace everything between and around them, also titles.
+    replace everything between and around them, including titles.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def _background(coarse: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _inside_photographs(coarse: NDArray[np.uint8], background: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels inside large convex regions without holes, as photographs are, even if they lie askew.
+    """Return the pixels inside large convex regions without holes, as photographs are, even if they are tilted.
 
     Those along the edges are left out, because they mix two colours and would resemble ink.
     """

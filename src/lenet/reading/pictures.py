@@ -102,11 +102,11 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
     name = os.fsdecode(file) if is_path else "The file"
     if "\0" in name or len(name) > _MAX_PATH:
         raise InputError(
-            f"The path starts with {name[:20]!r} and has {len(name):,} characters; expected that of a file. Pass the "
-            "content of a file as bytes."
+            f"The path starts with {name[:20]!r} and has {len(name):,} characters; expected the path of a file. Pass "
+            "the content of a file as bytes."
         )
     try:
-        # Pillow leaves open what it cannot read, such as a pipe.
+        # Pillow does not close files that it cannot read, such as pipes.
         with Path(name).open("rb", 2**16) if is_path else nullcontext(file) as opened:
             return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
@@ -114,7 +114,7 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
     except InputError as error:
         raise DataError(f"{name}: {error}") from None
     except UnicodeEncodeError:
-        raise InputError(f"The path {name!r} cannot be encoded; expected that of a file. Rename the file.") from None
+        raise InputError(f"The path {name!r} cannot be encoded; expected a valid path. Rename the file.") from None
     except image_module.DecompressionBombError:
         most = min(largest, 2 * image_module.MAX_IMAGE_PIXELS) / 1e6
         raise DataError(f"{name} has too many pixels; expected at most {most:g} million. Scale it down.") from None
@@ -137,7 +137,7 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
 def as_grey(image: PictureLike) -> NDArray[np.uint8]:
     """Return the grey levels, uint8 of shape (H, W), of an encoded picture (see `read_picture`) or of pixels.
 
-    Pixels are an array or an image of Pillow, as for `prepare`.
+    Pixels are an array or a Pillow image, as for `prepare`.
     """
     return reduced_grey(image, MAX_PIXELS)[0]
 
@@ -150,10 +150,10 @@ def reduced_grey(image: PictureLike, min_pixels: int) -> PixelsAndShape:
     is_encoded = isinstance(image, str | os.PathLike | bytes | bytearray) or callable(getattr(image, "read", None))
     if is_encoded or (isinstance(image, memoryview) and image.ndim == 1):  # others are arrays of pixels
         return _read(image, "L", min_pixels=min_pixels)
-    if callable(getattr(image, "getbands", None)):  # of Pillow
+    if callable(getattr(image, "getbands", None)):  # a Pillow image
         try:
             cast("Any", image).load()
-        except (AssertionError, AttributeError, ValueError) as error:  # which of them depends on Pillow
+        except (AssertionError, AttributeError, ValueError) as error:  # depending on the version of Pillow
             raise InputError(
                 f"The image is closed or damaged ({error!r}); expected an open one. Open it again."
             ) from None

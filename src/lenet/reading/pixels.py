@@ -17,7 +17,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
 
 def grey_of_array(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the grey levels of an array of pixels, as for `prepare`."""
-    if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3, 4):  # of PyTorch
+    if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3, 4):  # as in PyTorch
         values = np.moveaxis(values, 0, 2)
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
@@ -57,7 +57,7 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def is_on_its_side(picture: Any) -> bool:
-    """Return whether a picture of Pillow must be turned by 90 or 270 degrees to be upright."""
+    """Return whether a Pillow image must be turned by 90 or 270 degrees to be upright."""
     return _orientation(picture) in _ON_ITS_SIDE
 
 
@@ -66,11 +66,11 @@ def _orientation(picture: Any) -> Any:
 
 
 def pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:
-    """Return the upright pixels of a picture of Pillow, in the mode "L" or "RGB"."""
+    """Return the upright pixels of a Pillow image, in the mode "L" or "RGB"."""
     if 0 in picture.size:
         raise InputError("The image has no pixels; expected at least one.")
     picture.load()
-    if picture.mode == "La":  # which Pillow converts to LA only
+    if picture.mode == "La":  # Pillow converts it to LA only
         picture = picture.convert("LA")
     if picture.mode == "F":  # levels up to 1 or 255, which Pillow would not scale, but clip
         white = 255 if picture.getextrema()[1] > 1 else 1

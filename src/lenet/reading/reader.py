@@ -18,7 +18,7 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import InkLine, find_lines
-from lenet.reading.marks import are_low, mark_boxes, marks_beside, starts_low, without_attached_marks
+from lenet.reading.marks import are_short, mark_boxes, marks_beside, starts_low, without_attached_marks
 from lenet.reading.orientation import evidence_of, read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import Path, best_path, confidence_of
@@ -49,7 +49,7 @@ def read(
 
     Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Strokes that are
     not clearly one digit are cut into pieces. The result is the most probable way to join the pieces (section V of the
-    paper). What is beside photographs on a background of one colour is ignored, unless they show no digits.
+    paper). Everything beside photographs on a background of one colour is ignored, unless they show no digits.
 
     Parameters
     ----------
@@ -196,14 +196,14 @@ def _read_line(
     characters: Sequence[str], pieces: Pieces, segments: Segments, graph: Graph, only_digits: bool, marks: bool
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, low, signs = pieces.line, are_low(pieces, segments), segments.features.signs != ""
-    path = best_path(graph, ~(low | signs) if only_digits else None)
+    line, short, signs = pieces.line, are_short(pieces, segments), segments.features.signs != ""
+    path = best_path(graph, ~(short | signs) if only_digits else None)
     is_digit = np.array([label is not None for label in path.labels])
     if not is_digit.any():
         return None
     arcs = segments.boxes[path.arcs]
     baseline = float(np.median(arcs[is_digit, 3]))
-    is_mark, is_sign = ~is_digit & low[path.arcs], ~is_digit & signs[path.arcs]
+    is_mark, is_sign = ~is_digit & short[path.arcs], ~is_digit & signs[path.arcs]
     if marks:
         is_mark |= ~is_digit & starts_low(arcs, baseline, line.height)
     in_word = np.zeros(len(arcs), bool)

@@ -26,7 +26,7 @@ _MIN_INK = 0.15  # between two seams, in stroke widths times the height
 _MAX_VALLEY_COST = 1.0  # in stroke widths of ink: of a seam between two valleys, which may run through a long contact
 _STEP_COST = 0.02  # in stroke widths of ink
 _ROW_COST = 0.001  # so that seams run straight where there is no ink
-_MAX_PIXELS = 2**18  # of strokes side by side, each as high as the highest: 50 bytes each
+_MAX_PIXELS = 2**18  # of strokes side by side, each as tall as the tallest: 50 bytes each
 _WALL = 1e6  # the cost of a column between strokes
 # In heights of the writing: the size of valleys, and the distances between those on one side and on both sides.
 _VALLEY_WIDTH, _MIN_DEPTH, _APART, _MAX_SHIFT = 0.7, 0.12, 0.12, 0.25

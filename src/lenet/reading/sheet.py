@@ -1,4 +1,4 @@
-"""Find light sheets of paper on a darker ground."""
+"""Find light sheets of paper on a darker background."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -33,12 +33,12 @@ _KERNEL = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
 def find_sheets(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     """Return the pixels of the written sheets, or None if there are none or paper fills the picture.
 
-    A sheet is a light region with four corners and something dark on it. A light digit on a dark ground is not a sheet.
+    A sheet is a light region with four corners and something dark on it. A light digit on a dark background is not one.
     The picture is coarse: a few hundred pixels a side.
     """
     if min(coarse.shape) < _MIN_SIDE:
         return None
-    if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark ground
+    if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark background
         return None
     found = [_written_sheets(coarse, outlines) for outlines in _outlines_of_light(coarse)]
     outlines = max(found, key=lambda each: sum(map(cv2.contourArea, each)))
@@ -58,14 +58,14 @@ def find_sheets(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
 
 
 def _written_sheets(coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
-    """Return the outlines of sheets that stand out from the ground, and have writing on them."""
+    """Return the outlines of sheets that stand out from the background, and have writing on them."""
     outlines = [each for each in outlines if _may_be_sheet(each, coarse.shape)]
-    ground = _filled(outlines, coarse.shape) == 0
+    background = _filled(outlines, coarse.shape) == 0
     written = []
     for outline in outlines:
         sheet = _filled([outline], coarse.shape)
-        rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & ground
-        if _stands_out(coarse, sheet == 1, rim, near, ground) and _is_written(_ink(coarse, sheet == 1), sheet):
+        rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & background
+        if _stands_out(coarse, sheet == 1, rim, near, background) and _is_written(_ink(coarse, sheet == 1), sheet):
             written.append(outline)
     return written
 
@@ -91,9 +91,9 @@ def _filled(outlines: Sequence[NDArray[np.int32]], shape: tuple[int, ...]) -> ND
     return np.asarray(cv2.drawContours(np.zeros(shape, np.uint8), outlines, -1, 1, cv2.FILLED), np.uint8)
 
 
-def _is_shadow(coarse: NDArray[np.uint8], ground: NDArray[np.bool_]) -> bool:
-    """Return whether a ground may be paper in a shadow."""
-    return bool(np.median(coarse[ground]) > _MIN_SHADOW * np.median(coarse[~ground]))
+def _is_shadow(coarse: NDArray[np.uint8], background: NDArray[np.bool_]) -> bool:
+    """Return whether the background may be paper in a shadow."""
+    return bool(np.median(coarse[background]) > _MIN_SHADOW * np.median(coarse[~background]))
 
 
 def border_of(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -183,10 +183,10 @@ def _stands_out(
     sheet: NDArray[np.bool_],
     rim: NDArray[np.bool_],
     near: NDArray[np.bool_],
-    ground: NDArray[np.bool_],
+    background: NDArray[np.bool_],
 ) -> bool:
-    """Return whether a sheet is lighter than the ground, with a sharp edge between its rim and the ground near it."""
-    within, around = float(np.median(coarse[sheet])), float(np.median(coarse[ground]))
+    """Return whether a sheet is lighter than the background, with a sharp edge between them."""
+    within, around = float(np.median(coarse[sheet])), float(np.median(coarse[background]))
     step = float(np.median(coarse[rim])) - float(np.median(coarse[near]))
     return around <= _MAX_AROUND * within and step >= _MIN_STEP * (within - around)
 

@@ -14,7 +14,7 @@ from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _SPECK = 0.04  # fraction of the largest stroke's area
-# The same at the border; and for strokes at the left or right border that are higher than wide, as parts of neighbours.
+# The same at the border; and for strokes at the left or right border that are taller than wide, as parts of neighbours.
 _SPECK_AT_BORDER, _NEIGHBOUR = 0.1, 0.6
 _FRAME = 0.9  # fraction of the picture's sides
 _SIDE_OF_FRAME = 0.75  # the fraction of each side along which a frame runs; it is lower for digits cropped to their ink

@@ -13,14 +13,14 @@ from lenet.errors import InputError
 MAX_STROKES = 6000  # a page of writing has fewer
 INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
-LOW = 0.4  # heights of the writing: lower strokes may be marks
-_MAX_HEIGHT = 3.0  # heights of the writing: higher strokes are not writing; the first digit of a number may be large
+SHORT = 0.4  # heights of the writing: shorter strokes may be marks
+_MAX_HEIGHT = 3.0  # heights of the writing: taller strokes are not writing; the first digit of a number may be large
 _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
 _SOLID, _MIN_BLOCK = 0.7, 1.2  # the fraction of its box that a block covers; its sides in heights of the writing
 _MAX_BOXES = 3  # page areas
-_MIN_HEIGHT = 16  # pixels: lower strokes beside solid ones are specks rather than writing
+_MIN_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
 Labels = NDArray[np.uint16] | NDArray[np.int32]
@@ -110,10 +110,10 @@ class Strokes:
         others = specks | rules | slivers | self._are_blocks(height) | (self.heights >= _MAX_HEIGHT * height)
         return np.flatnonzero(~others)
 
-    def low(self, height: float) -> NDArray[np.int64]:
-        """Return the strokes that are too low for digits of this height, but may be marks."""
+    def short(self, height: float) -> NDArray[np.int64]:
+        """Return the strokes that are too short for digits of this height, but may be marks."""
         is_mark = (self.areas >= _MIN_MARK * height**2) & (self.widths < height)
-        return np.flatnonzero((self.heights < LOW * height) & is_mark)
+        return np.flatnonzero((self.heights < SHORT * height) & is_mark)
 
 
 def hollow(

@@ -1,4 +1,4 @@
-"""Tell numbers from words of letters by the evidence of their characters."""
+"""Distinguish numbers from words by the evidence of their characters."""
 
 import math
 from collections.abc import Sequence
