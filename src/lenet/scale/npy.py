@@ -38,7 +38,7 @@ def reader(file: File) -> tuple[tuple[int, ...], np.dtype[Any], Rows]:
         shape, in_fortran_order, dtype = _HEADERS[np.lib.format.read_magic(head)](head)
     except (ValueError, EOFError, TypeError, LookupError) as error:
         raise _incomplete(file, error) from error
-    if dtype.hasobject:  # which only pickle could read
+    if dtype.hasobject:  # only pickle could read it
         raise _incomplete(file, "it contains Python objects")
     if in_fortran_order:
         raise DataError(f"{file.name} is in Fortran order, in which rows are not contiguous. Save it in C order.")

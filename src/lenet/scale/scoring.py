@@ -69,7 +69,7 @@ def score(
     probabilities : bool, default False
         Whether to also write "probabilities", the probabilities of all classes.
     retries : int, default 3
-        How many times to retry a part, at least 0. Parts with invalid images are not retried.
+        Maximum number of times to retry a part, at least 0. Parts with invalid images are not retried.
     progress : bool, default True
         Whether to show a progress bar if standard error is a terminal.
 
@@ -172,7 +172,7 @@ def _scores(
     """Yield the scores of each part, in order."""
     # Unlike scattered data, the result of a task is recomputed if all workers that store it die.
     with _cluster_errors():
-        sent = client.submit(_received, model, pure=False, key=f"lenet-model-{os.urandom(8).hex()}", retries=retries)
+        sent = client.submit(_identity, model, pure=False, key=f"lenet-model-{os.urandom(8).hex()}", retries=retries)
         submit, rest = _submitter(client, parts, sent, rows, retries)
     window, waiting, futures = _Window(client), deque(parts), deque[Any]()
     submitted: deque[Part] = deque()
@@ -223,7 +223,7 @@ def _submitter(
 
 
 class _Window:
-    """The number of parts to keep submitted, which depends on the size of the cluster."""
+    """The number of parts to keep submitted, in proportion to the threads of the cluster."""
 
     def __init__(self, client: Any):
         self._client, self._width, self._asked = client, 0, -1.0
@@ -253,7 +253,7 @@ def _result(part: Part, future: Any) -> NDArray[Any]:
 # ---- on the workers ----------------------------------------------------------------------------------------
 
 
-def _received(model: LeNet5) -> LeNet5:
+def _identity(model: LeNet5) -> LeNet5:
     return model
 
 
