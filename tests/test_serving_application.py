@@ -220,7 +220,7 @@ def test_a_header_that_decides_about_the_request_occurs_once(name):
     assert status((b"accept", b"a"), (b"accept", b"b"))[0] == 418
     assert status((b"accept", b"a"), (b"accept", b"b"), (name, value))[0] == 418
     assert status((name, value), (name, value)) == (
-        400, f"The request has 2 headers {name.decode()}; expected at most one."
+        400, f"The request has 2 {name.decode()} headers; expected at most one."
     )  # fmt: skip
 
 

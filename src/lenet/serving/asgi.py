@@ -1,4 +1,4 @@
-"""The ASGI application: it checks the token, receives the body, calls the handler, answers errors, counts and logs."""
+"""The ASGI application: check the token, receive the body, call the handler, respond to errors, count and log."""
 
 import asyncio
 from collections import Counter
@@ -86,7 +86,7 @@ class Application:
                 raise
             return self._error_response(BusyError("The server is shutting down. Retry after 1 s.", "shutdown"), context)
         except Exception as error:
-            # The connection may have sent an error already. In a variable, it and its traceback would form a cycle.
+            # The connection may have sent an error already. A variable for it would form a cycle with its traceback.
             return self._error_response(scope.get("lenet.refusal", error), context)
 
     def record(self, context: RequestContext) -> None:
@@ -129,7 +129,7 @@ def _check_unique(scope: Scope, context: RequestContext) -> None:
         for name in _UNIQUE:
             if names[name] > 1:
                 raise HTTPException(
-                    400, f"The request has {names[name]} headers {name.decode()}; expected at most one."
+                    400, f"The request has {names[name]} {name.decode()} headers; expected at most one."
                 )
 
 

@@ -17,7 +17,7 @@ from lenet.serving.transport import BufferedTransport, LazyTimer, PipelineFlowCo
 
 _MAX_DRAINED = 2**19  # bytes from a client after the end of its last response, before its connection is aborted
 _READ_BYTES = 2**16  # at once from each connection: with asyncio's 256 KiB, the other connections would wait longer
-_HEADER = object()  # what is being received before the header of a request is complete
+_HEADER = object()  # while the header of a request is being received
 
 
 def application_of(app: Any) -> Application | None:
@@ -44,9 +44,9 @@ class TimedProtocol(StrictProtocol):
         self._limits = Limits() if self._application is None else self._application.limits
         # The connections that wait for their clients, the longest first.
         self._waiting: dict[TimedProtocol, None] = vars(self.server_state).setdefault("lenet_waiting", {})
-        self._answering: RequestResponseCycle | None = None  # the last request whose answer has begun
+        self._responding: RequestResponseCycle | None = None  # the last request whose response has begun
         self._receiving: object = None  # None, _HEADER, or the cycle whose body is incomplete
-        self._refusal: str | None = None  # of the request behind the one that is being answered
+        self._invalid: str | None = None  # the error of an invalid request that waits for earlier responses
         self._drained = 0  # bytes that arrived after the connection was closed
         self._idle_timer = LazyTimer(self.loop, self.timeout_keep_alive_handler)
         self._receive_timer: asyncio.TimerHandle | None = None
@@ -79,38 +79,38 @@ class TimedProtocol(StrictProtocol):
             if self._drained > _MAX_DRAINED:  # it could send megabytes, which take longer to read than to discard
                 self.transport.abort()
             return
-        if self._refusal is not None:
+        if self._invalid is not None:
             return
         self._unset_keepalive_if_required()
         try:
             self.feed(data)
         except InputError as error:
-            self._refuse(str(error))
+            self._reject_in_order(str(error))
         if not self.transport.is_closing():
             self._set_receiving(self._incomplete())
 
-    def _refuse(self, message: str) -> None:
-        """Reject a request that is not valid, after the answers to those before it."""
+    def _reject_in_order(self, message: str) -> None:
+        """Reject an invalid request, after the responses to those before it."""
         if self.part is Part.BODY and self.pipeline:
             self.pipeline.popleft()  # this request
-        elif self.part is Part.BODY or not self._is_answering():
+        elif self.part is Part.BODY or not self._is_responding():
             self._reject(400, message)
             return
-        self._refusal, self.part = message, Part.BEGINNING
+        self._invalid, self.part = message, Part.BEGINNING
         self.flow.pause_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
+        self._responding = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _is_answering(self) -> bool:
+    def _is_responding(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def on_response_complete(self) -> None:
         """Continue with the next request, which may have arrived in part."""
         self.server_state.total_requests += 1
-        if self._refusal is not None and not self.pipeline:
-            self._reject(400, self._refusal)
+        if self._invalid is not None and not self.pipeline:
+            self._reject(400, self._invalid)
         elif self.transport.is_closing():
             self._waiting.setdefault(self)  # for the client to read the rest and close
         else:
@@ -129,7 +129,7 @@ class TimedProtocol(StrictProtocol):
         if self.part is Part.BODY:
             return self.cycle
         is_expected = self.part is Part.HEAD or self.timeout_keep_alive_task is None
-        return _HEADER if is_expected and not self._is_answering() else None
+        return _HEADER if is_expected and not self._is_responding() else None
 
     def _set_receiving(self, receiving: object) -> None:
         """Set what is being received; its timer runs from the first byte of the header to the end of the body."""
@@ -151,7 +151,7 @@ class TimedProtocol(StrictProtocol):
     def _on_receive_timeout(self) -> None:
         self._receive_timer = None
         if self._receiving is _HEADER and self.part is Part.BEGINNING:
-            # A browser may have connected in advance, and would mistake a response for the answer to its first request.
+            # A browser may have connected in advance, and would take a response as that to its first request.
             self.transport.close()
         else:
             self._reject(
@@ -159,18 +159,18 @@ class TimedProtocol(StrictProtocol):
             )
 
     def _reject(self, status: int, message: str) -> None:
-        """Answer an incomplete request, and close the connection."""
+        """Respond with an error to an incomplete request, and close the connection."""
         context = RequestContext("", "", {}, status=status, error=message, peer=self.client[0] if self.client else None)
-        is_answered = self.part is Part.BODY and self.cycle.response_started
+        has_started_response = self.part is Part.BODY and self.cycle.response_started
         if self.part is Part.BODY and not self.cycle.response_complete:
             scope: Any = self.cycle.scope
             context = scope.get("lenet.request", context)
             scope["lenet.refusal"] = HTTPException(status, message)
             self.cycle.disconnected = True  # the application, which waits for the body, ends and records the request
             self.cycle.message_event.set()
-        elif self._application is not None and not is_answered:
+        elif self._application is not None and not has_started_response:
             self._application.record(context)
-        if not is_answered and not self.transport.is_closing():
+        if not has_started_response and not self.transport.is_closing():
             self._send_error(status, message, context)
         self.transport.close()
 
@@ -185,7 +185,7 @@ class TimedProtocol(StrictProtocol):
         self.transport.write(b"\r\n".join([*lines, b"", body]))
 
     def shutdown(self) -> None:
-        """Close the connection when the request that has begun is answered, or at once if there is none."""
+        """Close the connection after the response to a request that has begun, or at once if there is none."""
         if self._application is not None:
             self._application.state.is_draining = True
             if self._receiving is _HEADER and self.part is Part.HEAD:
@@ -208,12 +208,12 @@ class TimedProtocol(StrictProtocol):
             self._send_timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timers, which would keep the connection in memory, and the request that is being answered."""
+        """Stop the timers, which would keep the connection in memory, and the request in progress."""
         super().connection_lost(exc)
         self.pipeline.clear()
-        if self._answering is not None:  # uvicorn notifies only the last request that arrived
-            self._answering.disconnected = True
-            self._answering.message_event.set()
+        if self._responding is not None:  # uvicorn notifies only the last request that arrived
+            self._responding.disconnected = True
+            self._responding.message_event.set()
         self._unset_keepalive_if_required()
         self._idle_timer.stop()
         self._set_receiving(None)

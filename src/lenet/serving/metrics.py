@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from lenet.serving.models import Models
 
-METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the environment variable with the folder of several processes
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the environment variable that names the folder several processes share
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _MODEL_INFO = "lenet_model_info"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -90,9 +90,9 @@ class Pictures:
         return orjson.dumps(answer), served.name, [-1 if label is None else label for label in labels]
 
     async def _uploaded_file(self, request: Request, body: list[bytes], options: dict[str, str]) -> bytes:
-        """Return the file in a form that came in parts, and add the form's other fields to the options."""
+        """Return the file in a form that arrived in parts, and add the form's other fields to the options."""
         try:
-            async with contextlib.aclosing(_parts(body)) as parts:  # closing it ends its turn after an error, too
+            async with contextlib.aclosing(_parts(body)) as parts:  # closing it also ends its turn after an error
                 form = await _FormParser(request.headers, parts, sum(map(len, body))).parse()
         except (MultiPartException, ValueError, LookupError) as error:
             reason = str(error).rstrip(".")
@@ -112,7 +112,7 @@ class _FormParser(MultiPartParser):
     """A parser of forms with one file, which it keeps in memory: the disk may be read-only.
 
     The file has room for the whole body from the start. One that grows is copied again and again, and copying 16 MiB
-    keeps the GIL for 14 ms.
+    holds the GIL for 14 ms.
     """
 
     _is_complete = False
@@ -122,7 +122,7 @@ class _FormParser(MultiPartParser):
         self.spool_max_size, self.max_part_size = size, _MAX_FIELD
 
     def on_part_begin(self) -> None:
-        """Begin a part, in UTF-8: a codec that the client chooses, such as punycode, takes minutes for a megabyte."""
+        """Begin a part, in UTF-8: a codec chosen by the client, such as punycode, takes minutes per megabyte."""
         super().on_part_begin()
         self._charset = "utf-8"
 

@@ -1,4 +1,4 @@
-"""The state of one request while it is answered, shared by the application, the handlers and the log."""
+"""The state of one request in progress, shared by the application, the handlers and the log."""
 
 import functools
 import hmac
@@ -28,7 +28,7 @@ class ServerState:
 
 @dataclass(slots=True)
 class RequestContext:
-    """A request that is being answered."""
+    """A request in progress."""
 
     method: str
     path: str
@@ -125,7 +125,7 @@ def context_of(request: Request) -> RequestContext:
 
 
 class BytesResponse(Response):
-    """A successful response of bytes with encoded headers, which Starlette would take longer to encode."""
+    """A successful response of bytes whose headers are already encoded, which saves time."""
 
     def __init__(self, body: bytes, *headers: tuple[bytes, bytes]):
         self.status_code, self.body, self.background = 200, body, None

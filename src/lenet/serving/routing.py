@@ -1,4 +1,4 @@
-"""One description of each route, from which both the router and the OpenAPI document are made."""
+"""Describe each route once, for both the router and the OpenAPI document."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable

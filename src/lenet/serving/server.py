@@ -360,7 +360,7 @@ class _SharedSocket(socket.socket):
     """A listening socket of several processes."""
 
     def listen(self, backlog: int = 0) -> None:
-        """Keep the length of the queue, which asyncio would reduce to the number of connections accepted at once."""
+        """Keep the backlog, which asyncio would reduce to the number of connections accepted at once."""
 
 
 class _WorkerServer(_DrainingServer):
@@ -372,7 +372,7 @@ class _WorkerServer(_DrainingServer):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.backlog = _ACCEPTED_AT_ONCE
-        if os.name == "posix":  # Windows ignores a second length of the queue
+        if os.name == "posix":  # Windows ignores a second backlog
             # `socket.dup` would make the socket blocking, also for the workers that are accepting.
             sockets = [_SharedSocket(fileno=os.dup(each.fileno())) for each in sockets or []]
         await super().startup(sockets)

@@ -6,11 +6,11 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-_LINGER = 1.0  # seconds for a client that has been sent everything to close, before its connection is aborted
+_LINGER = 1.0  # seconds for a client to close after it was sent everything, before its connection is aborted
 
 
 class PipelineFlowControl(FlowControl):
-    """Flow control that resumes reading only when no request waits for the answer to another, or memory would grow."""
+    """Flow control that resumes reading only when no request waits for an earlier response, or memory would grow."""
 
     def __init__(self, transport: asyncio.Transport, pipeline: Sized):
         super().__init__(transport)
@@ -26,8 +26,8 @@ class BufferedTransport:
     """A transport that joins the writes of one iteration of the event loop, and has a deadline for closing.
 
     A response's header and body are then sent by one system call. One callback sends all responses of an iteration,
-    those of the transports in `unsent`. After `close`, it drops what the client still sends until the client closes,
-    too: otherwise, the operating system would reset the connection, and the client could lose the response.
+    those of the transports in `unsent`. After `close`, it discards data from the client until the client closes, too:
+    otherwise, the operating system would reset the connection, and the client could lose the response.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class BufferedTransport:
         self._transport.resume_reading()
         try:
             self._transport.write_eof()
-        except OSError:  # the client has gone
+        except OSError:  # the client has disconnected
             self._transport.abort()
 
     def lost(self) -> None:

@@ -116,7 +116,7 @@ def _work(tasks: _Tasks, seconds: deque[float]) -> None:
     """Run functions until None comes, and record how long each takes."""
     while (task := tasks.get()) is not None:
         _run(*task, seconds)
-        del task  # which holds a body
+        del task  # it refers to a body
 
 
 def _run(
@@ -146,7 +146,7 @@ def any_thread_runs() -> bool:
 
 
 def exit_if_working() -> None:
-    """End the process at once if a thread of any pool is within OpenCV, where Python's own exit would abort."""
+    """Exit at once if a thread of any pool is working: within OpenCV, Python's own exit would abort."""
     if _working:
         os._exit(0)
 

@@ -14,7 +14,7 @@ MAX_PIPELINED = 16  # requests that wait on a connection for the response to an 
 MAX_SMALL_CHUNKS = 64
 BYTES_PER_CHUNK = 512  # on average, beyond the small ones
 _CHUNK_FRAMING = 16  # bytes of a chunk's size and line ends
-# A trailer with one of these could change what other servers, or the parser, make of the request or the next one.
+# In a trailer, these could change how other servers, or the parser, interpret this request or the next one.
 _HEADER_ONLY = (b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade")
 
 
@@ -49,9 +49,9 @@ class StrictProtocol(HttpToolsProtocol):
         return parser
 
     def feed(self, data: bytes) -> None:
-        """Parse data, and answer the requests in it; raise InputError if it is not valid HTTP/1.1, or too large."""
+        """Parse data, and handle the requests in it; raise InputError if it is not valid HTTP/1.1, or too large."""
         while data:
-            # httptools reports a header only when it is complete, so that is checked after each piece.
+            # httptools reports a header only when it is complete, so its size is checked after each piece.
             size = len(data) if self.part is Part.BODY and not self._is_chunked else MAX_HEAD_BYTES
             piece, data = data[:size], data[size:]
             self._framing += len(piece)
@@ -107,7 +107,7 @@ class StrictProtocol(HttpToolsProtocol):
         )
 
     def on_headers_complete(self) -> None:
-        """Check the header, and begin to answer the request."""
+        """Check the header, and start to handle the request."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise InputError("The method is CONNECT; expected GET or POST. This server is not a proxy.")

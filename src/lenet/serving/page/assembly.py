@@ -11,7 +11,7 @@ _SCRIPT_COMMENT = re.compile(rf'^ *(?://.*|{_BLOCK})\n| +(?://[^"`\n]*|{_BLOCK})
 
 
 def assembled(parts: Path) -> str:
-    """Return the markup of the page with its style and its script, without indentation and comments that end a line."""
+    """Return the page with its style and its script, without indentation and most comments."""
     style = _STYLE_COMMENT.sub("", text_of(parts / "style.css"))
     script = _SCRIPT_COMMENT.sub("", _script(parts / "main.mjs", set()))
     page = text_of(parts / "page.html").replace("/* style */\n", style).replace("// script\n", script)

@@ -1,4 +1,4 @@
-"""The routes of the page and of the model that it reads, which clients and proxies may keep."""
+"""The routes of the page and of the model that it reads, which clients may cache."""
 
 import asyncio
 import gzip
