@@ -58,9 +58,9 @@ def test_arguments_have_at_most_a_mebibyte(run):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": -1}, "its seed is -1 and its num_classes is 3; expected at least 0, and 2 to 100,000"),
-        ({"num_classes": 1}, "its seed is 7 and its num_classes is 1; expected at least 0, and 2 to 100,000"),
-        ({"num_classes": 100_001}, "its seed is 7 and its num_classes is 100001; expected at least 0, and 2 to"),
+        ({"seed": -1}, "its seed is -1 and its num_classes is 3; expected a seed of at least 0, and 2 to 100,000"),
+        ({"num_classes": 1}, "its seed is 7 and its num_classes is 1; expected a seed of at least 0, and 2 to 100,000"),
+        ({"num_classes": 100_001}, "its seed is 7 and its num_classes is 100001; expected a seed of at least 0"),
         ({"seed": True}, "its seed is of type bool; expected int"),
         ({"num_classes": 2.0}, "its num_classes is of type float; expected int"),
         ({"lenet": None}, "its lenet is of type NoneType; expected str"),

@@ -80,7 +80,7 @@ def test_states_that_a_run_can_produce(changes):
     state(**changes).check(OPTIMIZER, RECIPE)
 
 
-HISTORY = "its history is not that of consecutive epochs from 1, at most 3"
+HISTORY = "its history does not have consecutive epochs from 1 to at most 3"
 RANGE = "its step, mean, std or best_epoch is out of range"
 BATCHES = "its step does not match its number of images"
 

@@ -82,7 +82,7 @@ class FOOF(SGD):
         images = _checks.images(x)
         _checks.not_empty(images)
         moments = FlatDict(self._inverses.shapes, np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss of a run that diverges is an error later
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges raises an error later
             for start in range(0, len(images), _BLOCK):
                 block = images[start : start + _BLOCK]
                 for name, z in _inputs(self.model, block):
@@ -122,7 +122,7 @@ def _rows(layer: Layer, x: Array) -> Array:
 def _inverse(matrix: Array) -> Array:
     """Return the inverse of a positive definite matrix, by Gauss-Jordan elimination.
 
-    That of `numpy.linalg.inv` depends on the number of threads.
+    The result of `numpy.linalg.inv` depends on the number of threads.
     """
     a = matrix.copy()
     for k in range(len(a)):

@@ -1,4 +1,4 @@
-"""The training loop. It returns a history and prints nothing; callbacks run after each step and epoch.
+"""The training loop, which prints nothing; callbacks run after each step and epoch.
 
 All randomness depends on the seed and the epoch's number alone, so that training can resume at any step.
 """
@@ -219,7 +219,7 @@ class _Loop:
         return self.comm.broadcast(state)
 
     def take_model(self, state: State) -> None:
-        """Load the state into the model and the optimizer, and let it share their arrays."""
+        """Copy the state into the model and the optimizer, and make it share their arrays."""
         model, self.state = self.model, state
         self.before = model.metadata, model.mean, model.std
         model.metadata = {KEY: model.metadata[KEY]} if KEY in model.metadata else {}

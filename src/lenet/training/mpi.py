@@ -57,7 +57,7 @@ class Ranks(Communicator):
         try:
             mpi = require("mpi4py.MPI", "mpi")
         except MissingExtraError as error:
-            if not isinstance(error.__context__, RuntimeError):  # which mpi4py raises if it cannot load a library
+            if not isinstance(error.__context__, RuntimeError):  # mpi4py raises it if it cannot load a library
                 raise
             raise MissingExtraError(
                 "mpi4py cannot find an MPI library. Install one with your system's package manager, or run "

@@ -248,9 +248,9 @@ class Run:
         Parameters
         ----------
         model : LeNet5
-            The model; it is not changed, and its weights may be others.
+            The network; its weights are neither used nor changed.
         state : State
-            The state after the epoch, which has the weights.
+            The state after the epoch.
 
         Raises
         ------
@@ -379,8 +379,8 @@ def _checked_args(args: Any) -> dict[str, Any]:
         raise ValueError(f"its network is {_checks.short_repr(args['network'])}; expected {', '.join(NETWORKS)}")
     if args["seed"] < 0 or not 2 <= args["num_classes"] <= MAX_CLASSES:
         raise ValueError(
-            f"its seed is {args['seed']} and its num_classes is {args['num_classes']}; expected at least 0, and 2 to "
-            f"{MAX_CLASSES:,}"
+            f"its seed is {args['seed']} and its num_classes is {args['num_classes']}; expected a seed of at least 0, "
+            f"and 2 to {MAX_CLASSES:,} classes"
         )
     return args
 

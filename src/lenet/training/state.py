@@ -167,7 +167,7 @@ class State:
             check_numbers(row)
         epochs = len(self.history)
         if epochs > recipe.epochs or [row.epoch for row in self.history] != [*range(1, epochs + 1)]:
-            raise ValueError(f"its history is not that of consecutive epochs from 1, at most {recipe.epochs}")
+            raise ValueError(f"its history does not have consecutive epochs from 1 to at most {recipe.epochs}")
         scaled = self.mean is None if self.std is None else self.mean is not None and self.std > 1 / _MAX_NUMBER
         if not (scaled and self.step >= 0 and min(1, epochs) <= self.best_epoch <= epochs):
             raise ValueError("its step, mean, std or best_epoch is out of range")

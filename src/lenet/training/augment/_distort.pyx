@@ -16,12 +16,12 @@ cdef enum:
 
 
 cdef inline double value(const pixel* image, Py_ssize_t H, Py_ssize_t W, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
-    """The pixel at (y, x), or 0 outside the image."""
+    """Return the pixel at (y, x), or 0 outside the image."""
     return image[y * W + x] if 0 <= y < H and 0 <= x < W else 0
 
 
 cdef inline double between(const pixel* image, Py_ssize_t H, Py_ssize_t W, double v, double u) noexcept nogil:
-    """The image at row v and column u, with bilinear interpolation."""
+    """Return the level at row v and column u, by bilinear interpolation."""
     cdef Py_ssize_t left, top
     cdef double right_part, low_part, high, low
     cdef const pixel* corner
@@ -104,7 +104,7 @@ cdef void blur(float* image, float strength, float* work) noexcept nogil:
 
 
 cdef inline float noise(unsigned long long* state) noexcept nogil:
-    """A pseudorandom number in [-1, 1), by Marsaglia's 64-bit xorshift."""
+    """Return a pseudorandom number in [-1, 1), by Marsaglia's 64-bit xorshift."""
     state[0] ^= state[0] << 13
     state[0] ^= state[0] >> 7
     state[0] ^= state[0] << 17

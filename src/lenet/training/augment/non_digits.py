@@ -95,7 +95,7 @@ def _letter(digits: Image, rng: Random) -> Image:
 
 
 def _half(digits: Image, rng: Random) -> Image:
-    """Cut off part of a digit, as a cut through a touching pair in the wrong place does."""
+    """Cut off part of a digit, like a cut between touching digits in the wrong place."""
     for _ in range(_MAX_TRIES):
         digit = _random_digit(digits, rng)
         axis = int(rng.random() < 0.7)
@@ -121,9 +121,9 @@ def _window(digits: Image, rng: Random) -> Image:
         left, right = int(columns[0]), int(columns[-1]) + 1
         shared = np.minimum(right, extents[:, 1]) - np.maximum(left, extents[:, 0])
         whole = np.maximum(right, extents[:, 1]) - np.minimum(left, extents[:, 0])
-        holds_two = ((shared > 0.8 * np.diff(extents)[:, 0]).sum()) > 1
+        has_two = ((shared > 0.8 * np.diff(extents)[:, 0]).sum()) > 1
         # A narrower part may look like a 1.
-        if ((shared / whole).max() < 0.7 or holds_two) and part.shape[1] > 0.4 * part.shape[0]:
+        if ((shared / whole).max() < 0.7 or has_two) and part.shape[1] > 0.4 * part.shape[0]:
             break
     return mnist_form(part)
 
