@@ -21,7 +21,7 @@ from lenet.errors import InputTypeError, WeightsError
 CHECKSUM = "lenet_sha256"
 MAX_FILE_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 2**20
-NUMBERS = {np.dtype(code).name for code in "?bhiqBHIQefd"}  # that the format has
+NUMBERS = {np.dtype(code).name for code in "?bhiqBHIQefd"}  # in safetensors
 
 
 def to_bytes(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:

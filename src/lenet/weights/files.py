@@ -146,7 +146,7 @@ class ModelFile:
         if metadata.get("format") != FORMAT:
             raise WeightsError(
                 f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}, a file that lenet saved. Pass "
-                "weights of PyTorch to lenet.interop.from_torch."
+                "PyTorch weights to lenet.interop.from_torch."
             )
         network = metadata.get("network")
         if network not in (None, *NETWORKS):
@@ -163,8 +163,8 @@ class ModelFile:
         scaled = mean is None or std is None or (math.isfinite(mean) and 0 < std < math.inf)
         if not (2 <= num_classes <= MAX_CLASSES and scaled):
             raise WeightsError(
-                f"{path} has num_classes {num_classes}, mean {mean} and std {std}; expected 2 to {MAX_CLASSES:,}, "
-                "a finite number, and one above 0. Save it again."
+                f"{path} has num_classes {num_classes}, mean {mean} and std {std}; expected 2 to {MAX_CLASSES:,} "
+                "classes, a finite mean, and a std above 0. Save it again."
             )
         names = ("output.weight", "output.bias") if network is None else ("output.weight",)
         for name in names:  # before a model with so many classes is built
