@@ -72,7 +72,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
 
 
 def as_mnist(images: ArrayLike, *, deslant: bool = True) -> NDArray[np.uint8]:
-    """Convert images of single digits from other data sets to the form of MNIST's images.
+    """Convert images of single digits from other data sets to MNIST's format.
 
     The ink must be light on dark, as in MNIST; `prepare` accepts any picture. Specks and an even background are
     removed. Each digit is cropped, made upright if its strokes lean by more than 11 degrees on average, scaled so that
