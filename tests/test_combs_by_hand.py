@@ -5,7 +5,7 @@ import pytest
 from drawn_ink import bars
 
 from lenet.data import load_digits
-from lenet.reading import read
+from lenet.reading import Field, read, read_form
 from lenet.reading.boxes import lines_of_boxes
 
 pytest.importorskip("cv2")
@@ -30,7 +30,10 @@ def found(mask):
     [
         (teeth(20, 60, 100, 140, 180), True),
         (teeth(20, 60, 100, 140), False),
-        (teeth(20, 60, 140, 180, 220), False),  # one is missing
+        (teeth(20, 60, 140, 180, 220), True),  # one of six is missing
+        (teeth(20, 60, 180, 220, 260), False),  # two of seven
+        (teeth(20, 60, 100, 140, 180, wide=3), True),  # a pixel thicker than the rule
+        (teeth(20, 60, 100, 140, 180, wide=4), False),  # strokes of digits, such as ones
         (teeth(20, 60, 104, 140, 180), True),  # 0.08 distances and a pixel from its place
         (teeth(20, 60, 105, 140, 180), False),
         (teeth(20, 40, 60, 80, 100), True),
@@ -81,8 +84,20 @@ def test_the_digits_of_a_comb_are_read_and_not_its_teeth(shift):
     images = digits.X_test[members]
     images[3] = np.roll(images[3], shift, axis=1)
     page = drawn(range(40, 500, 56), images)
+    expected = "".join(map(str, digits.y_test[members]))
     for turns in range(4):
-        assert read(np.rot90(page, turns)).text.replace(" ", "") == "".join(map(str, digits.y_test[members]))
+        turned = np.rot90(page, turns)
+        assert read(turned).text.replace(" ", "") == expected
+        [value] = read_form(turned, [Field("number", box=(0, 0, 1, 1), digits=8)])
+        assert value.value == expected
+
+
+@pytest.mark.parametrize(("wide", "expected"), [(25, True), (26, False)])
+def test_digits_may_cross_the_rule_in_half_of_its_columns(wide, expected):
+    """Six tails of 25 or 26 columns extend 10 pixels below a rule of 310."""
+    tails = [(60, left + 5, 12, wide) for left in range(20, 260, 40)]
+    drawn = bars(SHAPE, RULE, *teeth(20, 60, 100, 140, 180, 220, 260), *tails)
+    assert (lines_of_boxes(drawn[:72, 15:325]) is not None) == expected
 
 
 @pytest.mark.parametrize("pitch", [(0, 0, 0, 0, 0, 0), (0, 3, -4, 2, -3, 1)], ids=["even", "uneven"])

@@ -149,11 +149,12 @@ def test_single_boxes_are_erased_if_they_have_equal_neighbours(sides, shift, era
     assert (not without_boxes(Page(ink, ink.shape)).ink.any()) == erased
 
 
-@pytest.mark.parametrize(("line", "erased"), [(3, True), (5, False)])
-def test_thick_empty_boxes_may_be_zeros_with_square_corners(line, erased):
-    """Lines of 0.05 or 0.083 of the height, as on the display of a meter: 00."""
+@pytest.mark.parametrize(("line", "height", "erased"), [(3, 60, True), (3, 59, False), (5, 60, False)])
+def test_thick_empty_boxes_may_be_zeros_with_square_corners(line, height, erased):
+    """Lines of 0.05, 0.051 or 0.083 of the height, as on the display of a meter: 00."""
     ink = np.zeros((120, 200), np.uint8)
-    ink[20 : 80 + line, 20 : 60 + line] = ink[20 : 80 + line, 80 : 120 + line] = 255 * row(1, 40, 60, line)
+    ink[20 : 20 + height + line, 20 : 60 + line] = 255 * row(1, 40, height, line)
+    ink[20 : 20 + height + line, 80 : 120 + line] = 255 * row(1, 40, height, line)
     assert (not without_boxes(Page(ink, ink.shape)).ink.any()) == erased
 
 

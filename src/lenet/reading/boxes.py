@@ -11,12 +11,15 @@ from lenet.reading.rules import erased, sheared, straight_lines, thickness_of
 from lenet.reading.strokes import INK, MAX_LENGTH, Mask, hollow
 
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
+_MAX_THIN = 0.05  # of the height of a single box: the thickness of lines that are not strokes of a 0
 _ASPECTS = (0.5, 1.3)  # width over height of a box; the cells of tables are wider
-_MAX_ROWS, _MAX_BOXES = 1000, 40  # of a page, where each takes half a millisecond; of a row
+_MAX_ROWS, _MAX_BOXES = 1000, 40  # of one search, where each takes half a millisecond; of a row
 _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
 _MIN_LINE = 0.8  # the length of a rule or side, as a fraction of the row's width or the height of a box
+_MIN_EDGE = 0.5  # the fraction of the columns in which a rule is the edge of the stroke; digits may cross the rule
 _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a table, all have one
 _MIN_UPRIGHT, _MIN_TEETH = 0.23, 5  # heights of a box; the number of uprights of one height without an upper rule
+_MAX_THICKER = 1  # pixels by which teeth are thicker than the rule
 _MAX_SHIFT = 0.08  # widths of a box between an upright and its place
 # Of neighbouring single boxes: the maximum distance of the centres, and the maximum difference, in their sides.
 _NEAR, _SIMILAR = 2.0, 0.2
@@ -58,7 +61,7 @@ def without_boxes(page: Page) -> Page:
 def _is_single_box(ink: NDArray[np.uint8], lines: BoxLines) -> bool:
     """Return whether a single box is certainly not a 0: its lines are thin, or there is ink inside it."""
     margin = 2 * round(lines.thickness)
-    is_thin = margin <= _MAX_THICKNESS * lines.size[1]
+    is_thin = round(lines.thickness) <= _MAX_THIN * lines.size[1]
     return lines.number == 1 and bool(is_thin or (ink[margin:-margin, margin:-margin] >= INK).any())
 
 
@@ -83,7 +86,8 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     rules = straight_lines(stroke, round(min(_MIN_LINE * len(lower), MAX_LENGTH * len(stroke))), slopes)
     thickness = thickness_of(rules)
     pen = round(thickness)
-    near_edges = np.abs(np.arange(len(stroke))[:, np.newaxis] - edges[:, np.newaxis]) <= 2 * pen
+    rows = np.arange(len(stroke))[:, np.newaxis]
+    near_edges = np.stack([np.abs(rows - edge) <= 2 * pen for edge in edges.astype(np.float32)])
     third = np.where(near_edges.any(axis=0), 0, rules)  # a rule of a table, or the bar of a digit in a box
     covered = (rules & near_edges).any(axis=1).mean(axis=1)
     if covered.min() < _MIN_LINE or third.any(axis=0).mean() > _MAX_THIRD:
@@ -92,12 +96,15 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     level = sheared(stroke, lean)  # its uprights are columns
     bottoms = np.rint(lower).astype(np.int64) - pen
     lengths = _lengths_above(level, bottoms)
-    near, size = _places(lengths, pen, float(np.ptp(edges.mean(axis=1))) + 1 - pen)
+    height = float(np.ptp(edges.mean(axis=1))) + 1 - pen  # too low for a box if there is no upper rule
+    near, size = _places(lengths, pen, height)
     if not len(near) or pen > _MAX_THICKNESS * size[1]:
         return None
-    is_upright = np.arange(len(stroke))[:, np.newaxis] > bottoms - _heights(lengths, near)
+    is_upright = rows > bottoms - _heights(lengths, near)
     bar = np.ones((round(_MIN_UPRIGHT * size[1]) | 1, 1), np.uint8)
     uprights = np.asarray(cv2.morphologyEx(level, cv2.MORPH_OPEN, bar) & is_upright, np.uint8)
+    if height < _MIN_SIDE and thickness_of(uprights.T) > thickness + _MAX_THICKER:
+        return None  # strokes of digits that stand on a rule
     return BoxLines(rules - third, sheared(uprights, -lean), thickness, size, len(near) - 1)
 
 
@@ -108,7 +115,7 @@ def _lower_edge(stroke: Mask) -> NDArray[np.float64] | None:
     edge = len(stroke) - 1 - stroke[::-1].argmax(axis=0)
     slope = np.median(edge[half:] - edge[: width - half]) / half
     straight = np.median(edge - slope * across) + slope * across
-    return straight if (np.abs(edge - straight) <= _reach(len(stroke))).mean() >= _MIN_LINE else None
+    return straight if (np.abs(edge - straight) <= _reach(len(stroke))).mean() >= _MIN_EDGE else None
 
 
 def _lengths_above(level: Mask, bottoms: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -143,7 +150,8 @@ def _are_uprights(lengths: NDArray[np.int64], size: NDArray[np.float64], is_open
     """Return whether uprights are long enough and, without an upper rule, many are short and equal."""
     tall = np.quantile(lengths, 0.25)  # the others touch digits
     are_teeth = tall <= size[0] and (np.abs(lengths - tall) <= _reach(size[0])).sum() >= _MIN_TEETH
-    return bool((lengths >= _MIN_UPRIGHT * size[1]).all() and (are_teeth or not is_open))
+    missing = int((lengths < _MIN_UPRIGHT * size[1]).sum())
+    return bool(are_teeth and missing <= 1) if is_open else missing == 0
 
 
 def _heights(lengths: NDArray[np.int64], near: NDArray[np.bool_]) -> NDArray[np.float64]:
