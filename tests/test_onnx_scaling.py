@@ -129,7 +129,7 @@ def test_a_standardisation_neither_scales_nor_shifts(scale, shift):
 def test_bytes_are_divided_before_they_are_standardised():
     changed = Changed(OF_EACH_IMAGE, "uint8")
     changed.constant("one_byte", np.float32(1))
-    assert "expected pixels in [0, 1] and 1e-05" in changed.refusal()
+    assert "expected pixels in [0, 1], and epsilon 1e-05" in changed.refusal()
 
 
 def test_nothing_is_scaled_after_the_standardisation():

@@ -84,7 +84,7 @@ def as_mnist(images: ArrayLike, *, deslant: bool = True) -> NDArray[np.uint8]:
     images : array_like of uint8 or floats, shape (n, height, width)
         From 0 (background) to 255 (ink), or from 0 to 1.
     deslant : bool, default True
-        Whether to make digits upright. Pass False for symbols that differ in their slant, such as / and |.
+        Whether to make digits upright. Pass False for symbols that differ only in slant, such as a slash and a bar.
 
     Returns
     -------
