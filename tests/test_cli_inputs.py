@@ -460,6 +460,14 @@ def test_a_note_reports_digits_of_another_size(tmp_path, monkeypatch, capsys, he
     assert expected in found if expected else "Most digits" not in found
 
 
+@pytest.mark.parametrize("change", [lambda x: 255 - x, lambda x: np.maximum(x, 100)], ids=["dark ink", "grey paper"])
+def test_the_background_is_not_part_of_the_size(tmp_path, monkeypatch, capsys, change):
+    monkeypatch.chdir(tmp_path)
+    np.savez("changed.npz", X=change(DIGITS.X_test[:100]), y=DIGITS.y_test[:100])
+    assert cli.main(["evaluate", "changed.npz"]) == 0
+    assert "Most digits" not in capsys.readouterr().err
+
+
 def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for part in (slice(0, 210), slice(210, 280)):

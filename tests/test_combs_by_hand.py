@@ -100,6 +100,18 @@ def test_digits_may_cross_the_rule_in_half_of_its_columns(wide, expected):
     assert (lines_of_boxes(drawn[:72, 15:325]) is not None) == expected
 
 
+def test_the_tops_of_digits_are_not_an_upper_rule():
+    """The ink begins in row 30 in 136 of 310 columns, above it in 92, and below it in 82."""
+    comb = [RULE, *teeth(20, 60, 100, 140, 180, 220, 260)]
+    tops = {20: 30, 60: 30, 100: 30, 140: 30, 180: 10}
+    digits = [(top, left + 4, 52 - top, 34) for left, top in tops.items()]
+    stems = [(52, left + 27, 8, 2) for left in tops]
+    drawn = bars(SHAPE, *comb, *digits, *stems, (10, 262, 42, 58))[:62, 15:325]
+    assert lines_of_boxes(drawn) is not None
+    first = drawn.argmax(axis=0)
+    assert [(first == 30).sum(), (first < 30).sum(), (first > 30).sum()] == [136, 92, 82]
+
+
 @pytest.mark.parametrize("pitch", [(0, 0, 0, 0, 0, 0), (0, 3, -4, 2, -3, 1)], ids=["even", "uneven"])
 def test_ones_that_stand_on_a_rule_are_digits(pitch):
     digits = load_digits()

@@ -55,7 +55,7 @@ def test_the_ink_is_dark_unless_more_pictures_say_otherwise(dark, expected):
 )
 def test_each_picture_decides_if_at_least_3_and_more_than_5_percent_differ(caplog, light, dark, expected):
     assert pictures._is_dark([False] * light + [True] * dark, "mine") is expected
-    said = f"mine: {light} of {light + dark} sampled pictures are light on dark, the others dark on light."
+    said = f"mine: {light} of {light + dark} sampled pictures are light on dark, the others dark on light. Each picture"
     assert [each.getMessage().startswith(said) for each in caplog.records] == [True] * (expected is None)
 
 

@@ -182,7 +182,7 @@ def test_a_stroke_as_long_as_the_region_belongs_to_it_as_a_whole(across, down, e
 
 
 def field_read(monkeypatch, labels, lows, arcs=None):
-    """The value that is read of segments with these labels, of which some are low; lines have two segments each."""
+    """The value that is read of segments with these labels, of which some are short; lines have two segments each."""
     parts = [(n, (n, low), n) for n, low in enumerate(lows)]
     monkeypatch.setattr(forms, "cut_and_classify", lambda *_: parts)
     monkeypatch.setattr(forms, "are_short", lambda pieces, segments: segments[1] if pieces == segments[0] else None)

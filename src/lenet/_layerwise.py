@@ -33,9 +33,9 @@ def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLi
 class LayerwiseKernels:
     """Run a network layer by layer, with the interface of the fused kernels (`Build` in _compiled.pyi).
 
-    LeNet5 in float64, which is for checking gradients, and LeNet1998 use it. `layers` are pairs of a stage's name and a
-    layer. The layers share their parameters with the flat vector, so the methods ignore `parameters`. They also ignore
-    `work`, and sum in the order of NumPy's matrix product.
+    LeNet5 in float64, which is for checking gradients, `layerwise_loss_and_gradients` and LeNet1998 use it. `layers`
+    are pairs of a stage's name and a layer. The layers share their parameters with the flat vector, so the methods
+    ignore `parameters`. They also ignore `work`, and sum in the order of NumPy's matrix product.
     """
 
     def __init__(

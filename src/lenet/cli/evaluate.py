@@ -88,13 +88,16 @@ def note_other_size(images: "NDArray[np.uint8]", *, converted: bool, quiet: bool
     from lenet.data.dataset import SAMPLE
 
     sample = images[:: max(1, -(-len(images) // SAMPLE))]
-    sample = sample[sample.any(axis=(1, 2))]
-    is_ink = sample > sample.max(axis=(1, 2), keepdims=True) / 4
+    low, high = sample.min(axis=(1, 2), keepdims=True), sample.max(axis=(1, 2), keepdims=True)
+    is_ink = sample > low + (high - low) / 4
+    inked = is_ink.mean(axis=(1, 2))
+    is_ink = is_ink[(inked > 0) & (inked < 0.5)]  # others are blank, noisy or dark on light
     sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
     size = np.median(sides) if len(sides) else BOX
     text = f"Most digits are about {size:.0f} pixels high or wide; those of MNIST are {BOX}."
     if size < BOX - 2:
-        note(f"{text} Convert the original images with lenet.reading.as_mnist.", quiet=quiet)
+        others = "" if converted else " --as-mnist converts others."
+        note(f"{text} If images were larger than 28x28, convert them with lenet.reading.as_mnist.{others}", quiet=quiet)
     elif size > BOX + 2 and not converted:
         note(f"{text} --as-mnist converts them.", quiet=quiet)
 

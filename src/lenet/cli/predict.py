@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if tables and (len(names) > 1 or arguments.show is not None):
         parser.error(f"{tables[0]} is a table; expected no other input and no --show.")
     if arguments.as_mnist and not tables:
-        parser.error("--as-mnist was given with pictures, which are converted in any case; expected a .csv file.")
+        parser.error("--as-mnist was given with pictures; expected a .csv file. Omit it.")
     model = load_model(arguments.model, quiet=arguments.quiet)
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)

@@ -46,8 +46,8 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     Raises
     ------
     DataError
-        As for `read_csv`; also if there are no labels, if all labels are equal and no header names their column, or if
-        the data set is invalid as described in `load_idx_folder`.
+        As for `read_csv`; also if there are no labels, if all labels are equal and their column has none of the names
+        above, or if the data set is invalid as described in `load_idx_folder`.
     InputTypeError
         If `hold_out` has another type.
     MissingExtraError
@@ -128,7 +128,7 @@ def _read_path(path: str | os.PathLike[str]) -> tuple[Table, str]:
 def read_table(file: BinaryIO, name: str) -> tuple[Table, str]:
     """Read an open, seekable CSV file; raise the errors of `read_csv`, or OSError if reading fails.
 
-    Also return the table's name for errors about labels, which includes their column if no header names it.
+    Also return the table's name for errors about labels, which includes their column if it has no usual name.
     """
     pandas = require("pandas", "train")
     try:

@@ -95,8 +95,8 @@ def _is_dark(votes: list[bool], source: str) -> bool | None:
     """Return whether the ink of most pictures is dark, or None if too many differ; log it."""
     count, light = len(votes), votes.count(False)
     if min(light, count - light) > max(2, _FEW * count):
-        text = "%s: %d of %d sampled pictures are light on dark, the others dark on light. Each is checked separately."
-        logger.warning(text, source, light, count)
+        text = "%s: %d of %d sampled pictures are light on dark, the others dark on light. "
+        logger.warning(text + "Each picture is prepared by its own contrast.", source, light, count)
         return None
     dark = 2 * light <= count
     logger.info("%s: the ink is %s", source, "dark on light" if dark else "light on dark")

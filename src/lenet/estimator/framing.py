@@ -161,7 +161,7 @@ def shape_of(
     if isinstance(image_shape, str):
         if image_shape != "auto":
             raise InputError(f"image_shape is {short_repr(image_shape)}; expected 'auto' or (height, width).")
-        side = math.isqrt(n_features - 1) + 1  # of the smallest square that fits them
+        side = math.isqrt(n_features - 1) + 1  # of the smallest square that holds them
         height, width = given or (side, side)
         if given is None and n_features < side**2 <= SIDE**2:
             warnings.warn(

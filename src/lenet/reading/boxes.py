@@ -21,7 +21,7 @@ _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a tab
 _MIN_UPRIGHT, _MIN_TEETH = 0.23, 5  # heights of a box; the number of uprights of one height without an upper rule
 _MAX_THICKER = 1  # pixels by which teeth are thicker than the rule
 _MAX_SHIFT = 0.08  # widths of a box between an upright and its place
-# Of neighbouring single boxes: the maximum distance of the centres, and the maximum difference, in their sides.
+# In the sides of neighbouring single boxes: the maximum distance of their centres along a row; across it, and of sides.
 _NEAR, _SIMILAR = 2.0, 0.2
 
 
@@ -87,7 +87,7 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     thickness = thickness_of(rules)
     pen = round(thickness)
     rows = np.arange(len(stroke))[:, np.newaxis]
-    near_edges = np.stack([np.abs(rows - edge) <= 2 * pen for edge in edges.astype(np.float32)])
+    near_edges = np.stack([np.abs(rows - edge) <= 2 * pen for edge in edges])
     third = np.where(near_edges.any(axis=0), 0, rules)  # a rule of a table, or the bar of a digit in a box
     covered = (rules & near_edges).any(axis=1).mean(axis=1)
     if covered.min() < _MIN_LINE or third.any(axis=0).mean() > _MAX_THIRD:
@@ -97,8 +97,11 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     bottoms = np.rint(lower).astype(np.int64) - pen
     lengths = _lengths_above(level, bottoms)
     height = float(np.ptp(edges.mean(axis=1))) + 1 - pen  # too low for a box if there is no upper rule
-    near, size = _places(lengths, pen, height)
-    if not len(near) or pen > _MAX_THICKNESS * size[1]:
+    places = _places(lengths, pen, height)
+    if places is None:
+        return None
+    near, size = places
+    if pen > _MAX_THICKNESS * size[1]:
         return None
     is_upright = rows > bottoms - _heights(lengths, near)
     bar = np.ones((round(_MIN_UPRIGHT * size[1]) | 1, 1), np.uint8)
@@ -119,39 +122,49 @@ def _lower_edge(stroke: Mask) -> NDArray[np.float64] | None:
 
 
 def _lengths_above(level: Mask, bottoms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the number of pixels without a gap from a row upwards, for each column; the row may be below the ink."""
+    """Return the number of pixels without a gap from a row upwards, for each column.
+
+    Gaps in that row and the one above it do not count, as they may be below the ink.
+    """
     rows = np.arange(len(level))[:, np.newaxis]
     bridged = cv2.dilate(level, np.ones((1, 3), np.uint8))  # over the steps of leaning lines
     return np.asarray(bottoms - np.where((bridged == 0) & (rows <= bottoms - 2), rows, -1).max(axis=0))
 
 
-def _places(lengths: NDArray[np.int64], pen: int, height: float) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _places(
+    lengths: NDArray[np.int64], pen: int, height: float
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
     """Return the columns near each of the equidistant uprights, shape (uprights, columns), and the size of a box.
 
-    If the height is too low for a box, there is no upper rule.
+    If the height is too low for a box, there is no upper rule. The result is None if there are no such uprights.
     """
     is_open = height < _MIN_SIDE
     [sides] = np.nonzero(lengths >= (_MIN_UPRIGHT * _MIN_SIDE if is_open else _MIN_LINE * height))
-    for count in range(_MAX_BOXES if len(sides) else 0, 0, -1):
-        # The middles of the outermost lines, which are wider by a pixel on either side, but not beyond the image.
-        left = sides[0] + int(sides[0] > 0) + (pen - 1) / 2
-        right = sides[-1] - int(sides[-1] < len(lengths) - 1) - (pen - 1) / 2
+    if not len(sides):
+        return None
+    # The middles of the outermost lines, which are wider by a pixel on either side, but not beyond the image.
+    left = sides[0] + int(sides[0] > 0) + (pen - 1) / 2
+    right = sides[-1] - int(sides[-1] < len(lengths) - 1) - (pen - 1) / 2
+    for count in range(_MAX_BOXES, 0, -1):
         width = (right - left) / count
-        size = np.array([width, width if is_open else height])
-        if size[1] >= _MIN_SIDE and _ASPECTS[0] <= width / size[1] <= _ASPECTS[1]:
+        side = width if is_open else height
+        if side >= _MIN_SIDE and _ASPECTS[0] <= width / side <= _ASPECTS[1]:
             places = np.linspace(left, right, count + 1)
             near = np.abs(np.arange(len(lengths)) - places[:, np.newaxis]) <= _reach(width)
+            size = np.array([width, side])
             if _are_uprights(np.where(near, lengths, 0).max(axis=1), size, is_open):
                 return near, size
-    return np.empty((0, 0), np.bool_), np.empty(2)
+    return None
 
 
 def _are_uprights(lengths: NDArray[np.int64], size: NDArray[np.float64], is_open: bool) -> bool:
     """Return whether uprights are long enough and, without an upper rule, many are short and equal."""
+    missing = int(np.count_nonzero(lengths < _MIN_UPRIGHT * size[1]))
+    if not is_open:
+        return missing == 0
     tall = np.quantile(lengths, 0.25)  # the others touch digits
-    are_teeth = tall <= size[0] and (np.abs(lengths - tall) <= _reach(size[0])).sum() >= _MIN_TEETH
-    missing = int((lengths < _MIN_UPRIGHT * size[1]).sum())
-    return bool(are_teeth and missing <= 1) if is_open else missing == 0
+    equal = np.count_nonzero(np.abs(lengths - tall) <= _reach(size[0]))
+    return bool(missing <= 1 and tall <= size[0] and equal >= _MIN_TEETH)
 
 
 def _heights(lengths: NDArray[np.int64], near: NDArray[np.bool_]) -> NDArray[np.float64]:

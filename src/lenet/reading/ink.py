@@ -95,8 +95,8 @@ def enlarged(region: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.ui
 def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink.
 
-    A margin along the border is ignored, as it may be a frame, such as the box of a field in a form; if the picture
-    may be `cropped` to its ink, only if the border has nearly one colour.
+    The border may be a frame, such as the box of a field in a form. The levels inside it then count as the border; if
+    the picture may be `cropped` to its ink, only if the border has nearly one colour.
     """
     height, width = grey.shape
     midrange = sum(levels_of(grey)) / 2

@@ -74,10 +74,10 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
 def as_mnist(images: ArrayLike, *, deslant: bool = True) -> NDArray[np.uint8]:
     """Convert images of single digits from other data sets to MNIST's format.
 
-    The ink must be light on dark, as in MNIST; `prepare` accepts any picture. Specks and an even background are
-    removed. Each digit is cropped, made upright if its strokes lean by more than 11 degrees on average, scaled so that
-    its longer side has 20 pixels, given strokes of the usual width, and centred by mass in 28x28 pixels (LeCun et al.
-    1998, section III.A).
+    The ink must be light on dark, as in MNIST; `prepare` accepts any picture. An even background, specks, frames, and
+    parts of neighbours at the left or right edge are removed. Each digit is cropped, made upright if its strokes lean
+    by more than 11 degrees on average, scaled so that its longer side has 20 pixels, given strokes of the usual width,
+    and centred by mass in 28x28 pixels (LeCun et al. 1998, section III.A).
 
     Parameters
     ----------

@@ -151,7 +151,7 @@ class TimedProtocol(StrictProtocol):
     def _on_receive_timeout(self) -> None:
         self._receive_timer = None
         if self._receiving is _HEADER and self.part is Part.BEGINNING:
-            # A browser may have connected in advance, and would take a response as that to its first request.
+            # A browser may have connected in advance, and would take this as the response to its first request.
             self.transport.close()
         else:
             self._reject(

@@ -248,9 +248,9 @@ class Run:
         Parameters
         ----------
         model : LeNet5
-            The network; its weights are neither used nor changed.
+            The model, whose network, mean and std are saved; its weights are neither used nor changed.
         state : State
-            The state after the epoch.
+            The state after the epoch, which contains the weights.
 
         Raises
         ------
