@@ -92,6 +92,13 @@ def test_the_digits_of_a_comb_are_read_and_not_its_teeth(shift):
         assert value.value == expected
 
 
+@pytest.mark.parametrize(("left", "tall", "expected"), [(20, 32, True), (20, 33, False), (17, 32, False)])
+def test_boxes_open_at_the_top_have_their_sides_at_the_ends_of_the_rule(left, tall, expected):
+    """The sides are 30 or 31 pixels above the rule, 1.5 widths of a box; 3 pixels of rule beyond one are too many."""
+    drawn = bars(SHAPE, (60, left, 2, 122 - left), *teeth(20, 40, 60, 80, 100, 120, tall=tall))[:, left:122]
+    assert (lines_of_boxes(drawn) is not None) == expected
+
+
 @pytest.mark.parametrize(("wide", "expected"), [(25, True), (26, False)])
 def test_digits_may_cross_the_rule_in_half_of_its_columns(wide, expected):
     """Six tails of 25 or 26 columns extend 10 pixels below a rule of 310."""

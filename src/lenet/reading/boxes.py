@@ -18,7 +18,9 @@ _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cov
 _MIN_LINE = 0.8  # the length of a rule or side, as a fraction of the row's width or the height of a box
 _MIN_EDGE = 0.5  # the fraction of the columns in which a rule is the edge of the stroke; digits may cross the rule
 _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a table, all have one
-_MIN_UPRIGHT, _MIN_TEETH = 0.23, 5  # heights of a box; the number of uprights of one height without an upper rule
+_MIN_UPRIGHT = 0.23  # heights of a box
+_MIN_TEETH = 5  # of one height, without an upper rule
+_MAX_TEETH, _MAX_SIDES = 1.0, 1.5  # widths of a box: their height; if the outermost ones are at the ends of the rule
 _MAX_THICKER = 1  # pixels by which teeth are thicker than the rule
 _MAX_SHIFT = 0.08  # widths of a box between an upright and its place
 # In the sides of neighbouring single boxes: the maximum distance of their centres along a row; across it, and of sides.
@@ -152,19 +154,20 @@ def _places(
             places = np.linspace(left, right, count + 1)
             near = np.abs(np.arange(len(lengths)) - places[:, np.newaxis]) <= _reach(width)
             size = np.array([width, side])
-            if _are_uprights(np.where(near, lengths, 0).max(axis=1), size, is_open):
+            tall = np.where(near, lengths, 0).max(axis=1)
+            are_ends = left <= _reach(width) and right >= len(lengths) - 1 - _reach(width)
+            longest = _MAX_SIDES if are_ends else _MAX_TEETH
+            if _are_teeth(tall, size, longest) if is_open else (tall >= _MIN_UPRIGHT * side).all():
                 return near, size
     return None
 
 
-def _are_uprights(lengths: NDArray[np.int64], size: NDArray[np.float64], is_open: bool) -> bool:
-    """Return whether uprights are long enough and, without an upper rule, many are short and equal."""
-    missing = int(np.count_nonzero(lengths < _MIN_UPRIGHT * size[1]))
-    if not is_open:
-        return missing == 0
+def _are_teeth(lengths: NDArray[np.int64], size: NDArray[np.float64], longest: float) -> bool:
+    """Return whether uprights are long enough, except one, and many have one height, of at most `longest` widths."""
+    missing = np.count_nonzero(lengths < _MIN_UPRIGHT * size[1])
     tall = np.quantile(lengths, 0.25)  # the others touch digits
     equal = np.count_nonzero(np.abs(lengths - tall) <= _reach(size[0]))
-    return bool(missing <= 1 and tall <= size[0] and equal >= _MIN_TEETH)
+    return bool(missing <= 1 and tall <= longest * size[0] and equal >= _MIN_TEETH)
 
 
 def _heights(lengths: NDArray[np.int64], near: NDArray[np.bool_]) -> NDArray[np.float64]:
