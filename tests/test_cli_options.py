@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ class Model:
     """A model of two classes that returns the first pixel as the probability of the second class."""
 
     classes = ("a", "b")
+    metadata: ClassVar = {}
 
     def __init__(self):
         self.calls = []

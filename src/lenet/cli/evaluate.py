@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._bar import Bar
-from lenet.cli.options import DATA_NAMES, add_common, add_data, add_model, load_data, load_model, warn_if_changed
+from lenet.cli.options import (
+    DATA_NAMES,
+    add_common,
+    add_data,
+    add_model,
+    load_data,
+    load_model,
+    note_other_size,
+    warn_if_changed,
+)
 from lenet.cli.output import note, standard_output
 
 if TYPE_CHECKING:
@@ -53,8 +62,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     data = load_test_set(model, arguments)
     chosen = chosen_images(len(data.y_test), arguments)
     images, labels = data.X_test[chosen], data.y_test[chosen]
-    if arguments.as_mnist or model.metadata.get("data") == "mnist":
-        note_other_size(images, converted=arguments.as_mnist, quiet=arguments.quiet)
+    note_other_size(model, images, converted=arguments.as_mnist, quiet=arguments.quiet)
     if arguments.as_mnist:
         images = as_mnist(images)
     outcome: Report | RobustnessReport
@@ -78,28 +86,6 @@ def chosen_images(count: int, arguments: argparse.Namespace) -> "slice | NDArray
         return slice(None)
     note(f"{arguments.images:,} of the {count:,} test images, chosen at random, are used.", quiet=arguments.quiet)
     return np.random.default_rng(0).permutation(count)[: arguments.images]
-
-
-def note_other_size(images: "NDArray[np.uint8]", *, converted: bool, quiet: bool) -> None:
-    """Print a note if most digits are clearly larger or smaller than those of MNIST."""
-    import numpy as np
-
-    from lenet._mnist_form import BOX
-    from lenet.data.dataset import SAMPLE
-
-    sample = images[:: max(1, -(-len(images) // SAMPLE))]
-    low, high = sample.min(axis=(1, 2), keepdims=True), sample.max(axis=(1, 2), keepdims=True)
-    is_ink = sample > low + (high - low) / 4
-    inked = is_ink.mean(axis=(1, 2))
-    is_ink = is_ink[(inked > 0) & (inked < 0.5)]  # others are blank, noisy or dark on light
-    sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
-    size = np.median(sides) if len(sides) else BOX
-    text = f"Most digits are about {size:.0f} pixels high or wide; those of MNIST are {BOX}."
-    if size < BOX - 2:
-        others = "" if converted else " --as-mnist converts others."
-        note(f"{text} If images were larger than 28x28, convert them with lenet.reading.as_mnist.{others}", quiet=quiet)
-    elif size > BOX + 2 and not converted:
-        note(f"{text} --as-mnist converts them.", quiet=quiet)
 
 
 def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":

@@ -14,6 +14,9 @@ from lenet._files import PNG_MARK, check_replaceable
 from lenet.cli.output import note, printable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lenet.data import Dataset
     from lenet.model import LeNet5
 
@@ -131,6 +134,30 @@ def warn_if_changed(model: "LeNet5", name: str, data: "Dataset", *, quiet: bool)
     if known not in (None, data.sha256(test_only=True)):
         text = f"The test set of {name} has changed since the model was trained, so it may contain training images."
         note(f"{text} Train from other weights; if it is another data set, rename it.", quiet=quiet, kind="warning")
+
+
+def note_other_size(model: "LeNet5", images: "NDArray[np.uint8]", *, converted: bool, quiet: bool) -> None:
+    """Print a note if a model of MNIST's digits gets images in which most digits are clearly larger or smaller."""
+    import numpy as np
+
+    from lenet._mnist_form import BOX
+    from lenet.data.dataset import SAMPLE
+
+    if not converted and model.metadata.get("data") != "mnist":
+        return
+    sample = images[:: max(1, -(-len(images) // SAMPLE))]
+    low, high = sample.min(axis=(1, 2), keepdims=True), sample.max(axis=(1, 2), keepdims=True)
+    is_ink = sample > low + (high - low) / 4
+    inked = is_ink.mean(axis=(1, 2))
+    is_ink = is_ink[(inked > 0) & (inked < 0.5)]  # others are blank, noisy or dark on light
+    sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
+    size = np.median(sides) if len(sides) else BOX
+    text = f"Most digits are about {size:.0f} pixels high or wide; those of MNIST are {BOX}."
+    if size < BOX - 2:
+        others = "" if converted else " --as-mnist converts others."
+        note(f"{text} If images were larger than 28x28, convert them with lenet.reading.as_mnist.{others}", quiet=quiet)
+    elif size > BOX + 2 and not converted:
+        note(f"{text} --as-mnist converts them.", quiet=quiet)
 
 
 class _Printable(logging.Formatter):

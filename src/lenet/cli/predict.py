@@ -17,7 +17,7 @@ from lenet.cli.inputs import (
     write_csv,
     written_rows,
 )
-from lenet.cli.options import add_common, add_model, load_model, printed_log
+from lenet.cli.options import add_common, add_model, load_model, note_other_size, printed_log
 from lenet.cli.output import say
 from lenet.errors import DataError, InputError
 
@@ -137,6 +137,7 @@ def rows_of(
 
     with printed_log(quiet=arguments.quiet):
         images, _, _ = read_csv(table)
+    note_other_size(model, images, converted=arguments.as_mnist, quiet=arguments.quiet)
     for start in range(0, len(images), ROWS_AT_ONCE):
         block = images[start : start + ROWS_AT_ONCE]
         block = as_mnist(block) if arguments.as_mnist else block

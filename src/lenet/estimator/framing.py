@@ -186,8 +186,8 @@ def shape_of(
                 f"X has {n_features} columns; expected at most {SIDE * SIDE} ({SIDE}x{SIDE} pixels). {advice}"
             )
         raise InputError(
-            f"X has {n_features} pixels per image, {height}x{width}; expected at most {SIDE}x{SIDE}. Resize the "
-            "images, and convert colours to grey."
+            f"X has {n_features} pixels per image, {height}x{width}; expected at most {SIDE}x{SIDE}. Convert "
+            "digits with lenet.reading.as_mnist, or resize the images, and convert colours to grey."
         )
     return height, width
 
