@@ -13,7 +13,7 @@ from lenet.reading.results import Digit, Line, Reading
 @pytest.fixture(autouse=True)
 def no_boxes(monkeypatch):
     """The pages have no pixels."""
-    monkeypatch.setattr(orientation, "without_boxes", lambda page: page)
+    monkeypatch.setattr(orientation, "without_boxes", lambda page, _: page)
 
 
 def line_of(text, *probabilities):

@@ -149,6 +149,14 @@ def test_single_boxes_are_erased_if_they_have_equal_neighbours(sides, shift, era
     assert (not without_boxes(Page(ink, ink.shape)).ink.any()) == erased
 
 
+@pytest.mark.parametrize(("at_least", "erased"), [(9, True), (10, False)])
+def test_strokes_that_are_too_narrow_for_the_boxes_are_skipped(at_least, erased):
+    """Five squares have 202x42 pixels, and ten boxes of half their height at least 210."""
+    ink = np.zeros((100, 300), np.uint8)
+    ink[20:62, 20:222] = 255 * row(5, 40, 40)
+    assert (not without_boxes(Page(ink, ink.shape), at_least).ink.any()) == erased
+
+
 @pytest.mark.parametrize(("line", "height", "erased"), [(3, 60, True), (3, 59, False), (5, 60, False)])
 def test_thick_empty_boxes_may_be_zeros_with_square_corners(line, height, erased):
     """Lines of 0.05, 0.051 or 0.083 of the height, as on the display of a meter: 00."""

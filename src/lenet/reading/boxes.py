@@ -20,6 +20,7 @@ _MIN_EDGE = 0.5  # the fraction of the columns in which a rule is the edge of th
 _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a table, all have one
 _MIN_UPRIGHT = 0.23  # heights of a box
 _MIN_TEETH = 5  # of one height, without an upper rule
+MIN_OPEN = _MIN_TEETH - 1  # boxes without an upper rule
 _MAX_TEETH, _MAX_SIDES = 1.0, 1.5  # widths of a box: their height; if the outermost ones are at the ends of the rule
 _MAX_THICKER = 1  # pixels by which teeth are thicker than the rule
 _MAX_SHIFT = 0.08  # widths of a box between an upright and its place
@@ -37,10 +38,13 @@ class BoxLines(NamedTuple):
     number: int  # of the boxes
 
 
-def without_boxes(page: Page) -> Page:
-    """Remove combs and rows of equal boxes, with or without gaps; strokes that cross their lines stay whole."""
+def without_boxes(page: Page, at_least: int = 1) -> Page:
+    """Remove combs and rows of equal boxes, with or without gaps; strokes that cross their lines stay whole.
+
+    Strokes that are too narrow for a row of `at_least` boxes are skipped, which saves time on a page that is turned.
+    """
     strokes, ink = page.strokes, page.ink.copy()
-    is_wide = strokes.widths > np.maximum(_MIN_SIDE, _ASPECTS[0] * strokes.heights)
+    is_wide = strokes.widths > at_least * np.maximum(_MIN_SIDE, _ASPECTS[0] * strokes.heights)
     lowest = round(_MIN_UPRIGHT * _MIN_SIDE)
     rows = hollow(strokes.widths * is_wide, strokes.heights, strokes.areas, lowest, ink.size, _MAX_FILLED)
     found = []
