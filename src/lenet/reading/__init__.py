@@ -5,7 +5,7 @@ first two. `read` takes a page through these steps, each of which takes the resu
 
 1. `pictures`: from a file or an array to grey levels (`pixels`).
 2. `page`: from grey levels to a page of `ink`; of a slide, only its `photographs`.
-3. `grids` and `frames`: from a page to one without their lines.
+3. `boxes`, `grids` and `frames`: from a page to one without their lines.
 4. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
 5. `pieces`: from a line to pieces: wide strokes that are not legible digits are cut along `seams`.
 6. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.

@@ -21,10 +21,11 @@ _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a tab
 _MIN_UPRIGHT = 0.23  # heights of a box
 _MIN_TEETH = 5  # of one height, without an upper rule
 MIN_OPEN = _MIN_TEETH - 1  # boxes without an upper rule
-_MAX_TEETH, _MAX_SIDES = 1.0, 1.5  # widths of a box: their height; if the outermost ones are at the ends of the rule
-_MAX_THICKER = 1  # pixels by which teeth are thicker than the rule
+_MAX_TEETH, _MAX_SIDES = 1.0, 1.5  # widths of a box: the height of uprights; if the rule ends at the outermost ones
+_MAX_THICKER = 1  # pixels by which teeth may be thicker than the rule
 _MAX_SHIFT = 0.08  # widths of a box between an upright and its place
-# In the sides of neighbouring single boxes: the maximum distance of their centres along a row; across it, and of sides.
+# Of neighbouring single boxes: the maximum distance of their centres along the row, in widths; and the maximum
+# difference of their widths, their heights, and their places across the row, as a fraction of these sides.
 _NEAR, _SIMILAR = 2.0, 0.2
 
 
