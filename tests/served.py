@@ -39,8 +39,9 @@ class Served:
         return answer.status, answer.headers, json.loads(content) if is_json and content else content
 
     def log(self):
-        """Return what the server has logged, one dict per line."""
-        return [json.loads(line) for line in self._log.read_bytes().split(b"\n")[:-1]]
+        """Return what the server has logged, one dict per line, without a notice of a second Ctrl-C."""
+        lines = self._log.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines if line != b"lenet: interrupted"]
 
     def logged(self, request):
         """Return the line about a request, which may come shortly after the response."""

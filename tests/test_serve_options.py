@@ -1,5 +1,7 @@
 """The arguments that `lenet serve` derives from options and environment variables; no server starts."""
 
+import signal
+
 import needs_serve  # noqa: F401
 import pytest
 from commands import misused
@@ -17,7 +19,7 @@ def started(monkeypatch):
     """A function that runs the command, and returns the arguments of the server that it would start."""
     for name in ("PORT", "MODEL", "TOKEN", "TOKEN_FILE", "CONTROL_TOKEN", "LOG_LEVEL"):
         monkeypatch.delenv(f"LENET_{name}", raising=False)
-    calls = []
+    calls, handler = [], signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(lenet.serving, "serve", lambda *arguments, **named: calls.append((arguments, named)))
 
     def run(*options):
@@ -26,7 +28,8 @@ def started(monkeypatch):
         assert loader is load_model
         return models, named
 
-    return run
+    yield run
+    signal.signal(signal.SIGINT, handler)
 
 
 def test_the_defaults_are_those_of_the_help(started):

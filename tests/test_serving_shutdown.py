@@ -184,6 +184,19 @@ def test_shutdown_does_not_wait_for_pictures_in_progress(signals, seconds):
 
 
 @SENDS_SIGNALS
+@pytest.mark.parametrize("gap", [0.03, 0.3])  # seconds
+def test_another_ctrl_c_prints_no_traceback(gap):
+    with serving("--workers", "2", exit_codes=(0, 130)) as server:
+        processes = [server.process.pid, *workers_of(server)]
+        while server.process.poll() is None:
+            for pid in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT)
+            time.sleep(gap)
+        assert not [each for each in server.log() if "traceback" in each]  # and all lines are JSON
+
+
+@SENDS_SIGNALS
 @pytest.mark.timing
 def test_workers_that_read_pictures_end_without_abort(monkeypatch):
     """A terminal sends Ctrl-C to every process; OpenCV's threads would abort Python's own exit."""
@@ -194,7 +207,7 @@ def test_workers_that_read_pictures_end_without_abort(monkeypatch):
         with contextlib.suppress(OSError, http.client.HTTPException):  # requests in progress may be cut off
             server.ask("POST", "/predict", noise)
 
-    codes = 0, -signal.SIGINT  # the latter if the second Ctrl-C came while Python ended
+    codes = 0, 130  # the latter if the second Ctrl-C came after the requests
     with (
         serving("--workers", "2", LENET_NUM_THREADS="1", exit_codes=codes) as server, ThreadPoolExecutor(4) as pool
     ):  # fmt: skip

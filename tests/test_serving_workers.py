@@ -93,6 +93,15 @@ def test_a_worker_ends_with_its_parent(monkeypatch, parent, own, ends):
     assert bool(asyncio.run(server.on_tick(1))) == ends
 
 
+@pytest.fixture
+def _same_signals():
+    """Restore what Ctrl-C does."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("_same_signals")
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch, tmp_path, fails):
     """If its parent has died, it removes the folder that they shared."""
@@ -118,6 +127,7 @@ def test_a_worker_has_one_server_and_ends_at_once_if_a_thread_works(monkeypatch,
     assert events == [["socket"], ("exit", not fails)]
 
 
+@pytest.mark.usefixtures("_same_signals")
 def test_a_worker_whose_parent_has_died_does_not_start(monkeypatch, tmp_path):
     """Another worker may have removed the folder with the models."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "removed"))

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -409,6 +410,8 @@ class _Worker(Process):
         self.process.join(timeout)
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # except while uvicorn handles it; the parent gets it, too
+        _block_ctrl_c(False)
         try:
             if not _is_orphaned():
                 super().target(sockets)
@@ -489,5 +492,16 @@ class _Workers(Multiprocess):
 
     def _started(self) -> _Worker:
         worker = _Worker(self.config, self.sockets)
-        worker.start()
+        _block_ctrl_c(True)  # in the worker, too, until it has imported its modules
+        try:
+            worker.start()
+        finally:
+            _block_ctrl_c(False)
         return worker
+
+
+def _block_ctrl_c(block: bool) -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        if block:
+            resource_tracker.ensure_running()  # its start would unblock the signal
+        signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, {signal.SIGINT})
