@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from drawn_ink import bars
 from versions import FONTS_OF_OPENCV_5
 
 import lenet
@@ -576,6 +577,35 @@ def test_a_line_that_the_border_cuts_is_ignored_below_three_quarters_of_its_heig
     """The digits of the first line are 60 pixels high, up to their baseline at row 100."""
     cropped = numbers(["2741", "605"])[100 - visible :]
     assert len(find_lines(page_of(np.ascontiguousarray(np.rot90(cropped, turns))))) == count
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ((136, 178, 50, 26), True),  # top, left, height and width
+        ((136, 195, 50, 26), True),
+        ((136, 196, 50, 26), False),  # the gap is 36 pixels
+        ((129, 178, 50, 26), False),  # begins above the middle of the digits
+        ((159, 178, 50, 26), True),
+        ((160, 178, 50, 26), False),  # below them
+        ((136, 178, 50, 27), False),
+        ((136, 178, 51, 26), False),
+        ((136, 178, 24, 26), True),
+        ((136, 178, 23, 26), False),  # short
+        ((136, 30, 45, 20), True),  # before the first digit
+    ],
+)
+def test_a_long_comma_beside_digits_is_no_line(place, expected):
+    """The digits are 60 pixels high, from row 100, and end in column 160."""
+    ink = 255 * bars((250, 300), (100, 70, 60, 30), (100, 130, 60, 30), place)
+    page = Page(ink, ink.shape)
+    boxes = page.strokes.boxes
+    (comma,) = np.flatnonzero(boxes[:, 1] == place[0])
+    assert lines_module._is_comma(InkLine(page, np.array([comma])), boxes, 60.0) == expected
+    assert not lines_module._is_comma(InkLine(page, np.arange(3)), boxes, 60.0)
+    shorter = boxes.copy()
+    shorter[:, 1] = shorter[:, 3] - place[2]  # no stroke is higher than the comma
+    assert not lines_module._is_comma(InkLine(page, np.array([comma])), shorter, 60.0)
 
 
 def test_a_low_line_beside_the_border_is_kept():

@@ -103,6 +103,31 @@ def test_bold_and_slanted_marks_are_kept(text, pen, slant):
     assert reading.read(page, marks=True).text == text
 
 
+@pytest.mark.parametrize(
+    ("top", "stop", "text"),
+    [
+        (64, 82, "38,27"),  # 0.45 heights long
+        (58, 86, "38,27"),  # 0.82 heights
+        (64, 90, "38,27"),  # shares too few rows with the digits for their line
+        (20, 66, "38127"),  # a 1
+    ],
+)
+def test_a_long_comma_is_no_1(top, stop, text):
+    """The digits are 40 pixels high and end at row 70."""
+    images = lenet.data.load_digits().X_test
+    page = np.zeros((120, 260), np.uint8)
+    for n, left in zip((13, 17, 21, 11), (20, 66, 124, 172), strict=True):
+        rows, columns = np.nonzero(images[n] > 60)
+        digit = images[n][rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        page[30:70, left : left + 30] = cv2.resize(digit, (30, 40), interpolation=cv2.INTER_AREA)
+    cv2.line(page, (112, top), (106, stop), 255, 4, cv2.LINE_AA)
+    for only_digits in (False, True):
+        assert reading.read(255 - page, marks=True, only_digits=only_digits).text == text
+        assert reading.read(255 - page, only_digits=only_digits).text == text.replace(",", "")
+    fields = [reading.Field("amount", (0, 0, 1, 1))]
+    assert reading.read_form(255 - page, fields)[0].value == text.replace(",", "")
+
+
 def test_a_comma_below_the_baseline_is_kept():
     """It is 14 pixels long, between those of specks and of digits, and begins 5 pixels above the end of the digits."""
     page = Image.new("L", (300, 140), 255)

@@ -8,7 +8,7 @@ from drawn_ink import line_of
 
 from lenet import _mnist_form
 from lenet.errors import InputError
-from lenet.reading import features, pieces, segments
+from lenet.reading import features, pieces, segments, signs
 from lenet.reading.features import Features
 from lenet.reading.graph import LEARNED, Coefficients, Graph, coefficients_of, graph_of, joined
 from lenet.reading.lines import InkLine
@@ -184,6 +184,34 @@ def test_a_sign_has_the_lowest_digit_score_unless_it_touches_another_character()
     assert again.log_other_score.tolist() == pytest.approx([0, np.log(1e-4), np.log(1e-4), 0])
 
 
+@pytest.mark.parametrize(("probability", "classes", "sign"), [(0.89, "01", ","), (0.99, "01", ","), (0.89, "0x", "")])
+def test_long_commas_are_no_digits_unless_a_class_is_a_letter(probability, classes, sign):
+    line, model = (
+        line_of((9, 9, 21, 29), (30, 9, 42, 29), (50, 20, 55, 32)),
+        Known([[probability, 1 - probability]] * 5),
+    )
+    model.classes = tuple(classes)
+    (found,) = segments.segments_of(model, [pieces_of(line, np.array([True] * 3))])
+    assert found.features.signs[(found.starts == 2) & (found.stops == 3)] == [sign]
+    assert (found.features.signs[found.starts < 2] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((120, 46, 164, 130), True),  # 0.44 wide and 0.84 high; begins 0.04 heights above the middle
+        ((120, 46, 165, 130), False),
+        ((120, 46, 164, 131), False),
+        ((120, 45, 164, 129), False),
+        ((120, 70, 130, 110), True),
+        ((120, 70, 130, 109), False),  # as short as a point or a usual comma
+    ],
+)
+def test_the_size_and_place_of_long_commas(box, expected):
+    boxes = [(0, 0, 60, 100), (200, 0, 260, 100), box]
+    assert signs.are_commas(pieces_in(boxes, 100.0), np.array(boxes)).tolist() == [False, False, expected]
+
+
 @pytest.mark.parametrize(("probability", "classes", "sign"), [(0.89, "01", "+"), (0.91, "01", ""), (0.89, "0x", "")])
 def test_certain_digits_and_models_of_letters_have_no_signs(monkeypatch, probability, classes, sign):
     monkeypatch.setattr(segments, "signs_of", lambda images: np.full(len(images), "+"))
@@ -220,7 +248,7 @@ def test_features_are_columns():
 )
 def test_a_line_slopes_if_six_high_pieces_extend_over_four_heights(count, step, height, is_sloping):
     boxes = [(n * step, n * step // 5, n * step + 10, n * step // 5 + height) for n in range(count)]
-    middle = features._middle_of_line(pieces_in(boxes, 100.0))
+    middle = features.middle_of_line(pieces_in(boxes, 100.0))
     places = np.array([0.0, 2.0])
     first = (height / 2) / 100 - 0.01  # 0.05 heights before the middle of the first piece
     expected = (
@@ -231,8 +259,8 @@ def test_a_line_slopes_if_six_high_pieces_extend_over_four_heights(count, step, 
 
 def test_low_pieces_do_not_change_the_middle_of_a_line():
     boxes = [(0, 0, 10, 70), (50, 10, 60, 90), (100, 0, 110, 60), (150, 80, 160, 110), (160, 80, 170, 100)]
-    assert features._middle_of_line(pieces_in(boxes, 100.0))(0) == pytest.approx((0.35 + 0.5) / 2)
-    assert features._middle_of_line(pieces_in(boxes[2:], 100.0))(0) == pytest.approx(0.9)
+    assert features.middle_of_line(pieces_in(boxes, 100.0))(0) == pytest.approx((0.35 + 0.5) / 2)
+    assert features.middle_of_line(pieces_in(boxes[2:], 100.0))(0) == pytest.approx(0.9)
 
 
 # Graphs

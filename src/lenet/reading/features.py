@@ -77,7 +77,7 @@ def features_of(
         overlap=np.maximum(0, np.maximum.accumulate(right) - next_left)[stops - 1],
         cut=pieces.cuts[stops],
         ends_at_seam=pieces.cuts[stops] > 0,
-        off_line=np.abs(y - _middle_of_line(pieces)(x)),
+        off_line=np.abs(y - middle_of_line(pieces)(x)),
         signs=np.where((pieces.cuts[starts] == 0) & (pieces.cuts[stops] == 0), signs, ""),  # a part may look like one
         margin=unknown,
         log_score=unknown,
@@ -93,7 +93,7 @@ def _widest_gaps(left: Floats, right: Floats, starts: Ints, stops: Ints) -> Floa
     return np.asarray(np.maximum.accumulate(np.maximum(gaps, 0), axis=1)[starts, stops - starts - 1])
 
 
-def _middle_of_line(pieces: Pieces) -> np.poly1d:
+def middle_of_line(pieces: Pieces) -> np.poly1d:
     """Return the middle of the line as a function of the position along it; long lines may slope."""
     left, top, right, bottom = (pieces.boxes / pieces.line.height).T
     x, y = (left + right) / 2, (top + bottom) / 2

@@ -10,13 +10,14 @@ from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
-from lenet.reading.strokes import MAX_STROKES, Boxes, reject_texture
+from lenet.reading.strokes import MAX_STROKES, Boxes, are_long_commas, reject_texture
 
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_LINES = 3000  # a digit far from all others forms its own line
 # The minimum height of a line, and of a line that the border may have cut, as fractions of the typical height.
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
 _MARGIN = 2  # pixels around a line
+_NEAR = 0.6  # heights of the writing: the maximum gap between a comma and a digit beside it
 _BELOW = 0.3  # heights of the writing: how far a comma may be below a line
 
 
@@ -49,9 +50,10 @@ class InkLine:
     def short_strokes(self) -> Boxes:
         """The boxes, in the line's pixels, of short strokes that are not in the line but may be its marks."""
         strokes, boxes = self.page.strokes, self.page.strokes.boxes
-        top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max() + _BELOW * self.height
+        top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max()
         found = boxes[np.setdiff1d(strokes.short(self.height), self.members)]
-        return np.asarray(found[(found[:, 1] >= top) & (found[:, 3] <= bottom)] - np.tile(self.corner, 2))
+        reaches_line = (found[:, 1] < bottom) | (found[:, 3] <= bottom + _BELOW * self.height)
+        return np.asarray(found[(found[:, 1] >= top) & reaches_line] - np.tile(self.corner, 2))
 
     @cached_property
     def ink(self) -> NDArray[np.uint8]:
@@ -81,4 +83,17 @@ def find_lines(page: Page) -> list[InkLine]:
     reject_texture(len(writing), MAX_STROKES, "strokes")  # erased rules may leave many
     lines = [InkLine(page, members) for members in grouped(strokes, writing, height)]
     reject_texture(len(lines), _MAX_LINES, "lines")
-    return [line for line in lines if line.height >= (_MIN_CUT_HEIGHT if line.touches_border else _MIN_HEIGHT) * height]
+    least = {False: _MIN_HEIGHT * height, True: _MIN_CUT_HEIGHT * height}
+    lines = [line for line in lines if line.height >= least[line.touches_border]]
+    return [line for line in lines if not _is_comma(line, strokes.boxes[writing], height)]
+
+
+def _is_comma(line: InkLine, boxes: Boxes, height: float) -> bool:
+    """Return whether a line is only a stroke that may be a long comma, which hangs from a taller stroke beside it."""
+    left, top, right, bottom = line.page.strokes.boxes[line.members[0]]
+    if len(line.members) > 1 or not are_long_commas(right - left, bottom - top, height):
+        return False
+    starts, tops, stops, bottoms = boxes.T
+    is_beside = np.maximum(left - stops, starts - right) < _NEAR * height
+    hangs = (bottoms - tops > bottom - top) & (2 * top > tops + bottoms) & (top < bottoms)
+    return bool((is_beside & hangs).any())

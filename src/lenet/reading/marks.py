@@ -24,8 +24,9 @@ _MIN_COMMA = 0.22  # heights of the writing: such a comma is taller
 
 
 def are_short(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
-    """Return whether each segment may be a mark: it is short, or consists of short strokes, as an equals sign does."""
-    return np.asarray((_heights(segments.boxes) < SHORT * pieces.line.height) | _have_short_strokes(pieces, segments))
+    """Return whether each segment may be a mark: a comma, a short one, or one of short strokes, as an equals sign."""
+    is_short = (_heights(segments.boxes) < SHORT * pieces.line.height) | _have_short_strokes(pieces, segments)
+    return np.asarray(is_short | (segments.features.signs == ","))
 
 
 def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> tuple[Boxes, list[str]]:

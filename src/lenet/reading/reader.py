@@ -196,14 +196,14 @@ def _read_line(
     characters: Sequence[str], pieces: Pieces, segments: Segments, graph: Graph, only_digits: bool, marks: bool
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, short, signs = pieces.line, are_short(pieces, segments), segments.features.signs != ""
-    path = best_path(graph, ~(short | signs) if only_digits else None)
+    line, short, signs = pieces.line, are_short(pieces, segments), segments.features.signs
+    path = best_path(graph, ~(short | (signs != "")) if only_digits else None)
     is_digit = np.array([label is not None for label in path.labels])
     if not is_digit.any():
         return None
     arcs = segments.boxes[path.arcs]
     baseline = float(np.median(arcs[is_digit, 3]))
-    is_mark, is_sign = ~is_digit & short[path.arcs], ~is_digit & signs[path.arcs]
+    is_mark, is_sign = ~is_digit & short[path.arcs], ~is_digit & np.isin(signs, ("+", "x"))[path.arcs]
     if marks:
         is_mark |= ~is_digit & starts_low(arcs, baseline, line.height)
     in_word = np.zeros(len(arcs), bool)

@@ -1,13 +1,17 @@
-"""Detect plus and multiplication signs, which resemble a 4 or a 7."""
+"""Detect signs that resemble digits: a plus sign a 4, a multiplication sign a 7, and a long comma a 1."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._mnist_form import MIDDLE
+from lenet.reading.features import middle_of_line
+from lenet.reading.pieces import Pieces
+from lenet.reading.strokes import Boxes, are_long_commas
 
 _MIN_RADIUS = 5.0  # pixels: nearer to the crossing, the arms are not separate
 _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
+_OFFSET = 0.05  # heights of the writing: how far the top of a comma may be above the middle of its line
 _Y, _X = np.mgrid[:SIDE, :SIDE].reshape(2, -1) - MIDDLE
 _ANGLES = np.arctan2(_Y, _X)
 _PHASES = np.outer(_ANGLES, (0, 1, 2, 4))
@@ -36,3 +40,11 @@ def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     is_sign = fourth > _MIN_FOURTH * total
     is_sign &= np.maximum(first, second) < _MAX_OTHERS * total
     return np.where(is_sign, np.where(real[3] > 0, "+", "x"), "")
+
+
+def are_commas(pieces: Pieces, boxes: Boxes) -> NDArray[np.bool_]:
+    """Return whether each box in a line has the size of a long comma, and starts in its lower half or below."""
+    height = pieces.line.height
+    left, top, right, bottom = boxes.T
+    is_low = top > (middle_of_line(pieces)((left + right) / (2 * height)) - _OFFSET) * height
+    return np.asarray(is_low & are_long_commas(right - left, bottom - top, height))

@@ -14,6 +14,7 @@ MAX_STROKES = 6000  # a page of writing has fewer
 INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
 SHORT = 0.4  # heights of the writing: shorter strokes may be marks
+_MAX_COMMA = 0.45, 0.85  # the maximum width and height of a comma, in heights of the writing
 _MAX_HEIGHT = 3.0  # heights of the writing: taller strokes are not writing; the first digit of a number may be large
 _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
@@ -113,7 +114,14 @@ class Strokes:
     def short(self, height: float) -> NDArray[np.int64]:
         """Return the strokes that are too short for digits of this height, but may be marks."""
         is_mark = (self.areas >= _MIN_MARK * height**2) & (self.widths < height)
-        return np.flatnonzero((self.heights < SHORT * height) & is_mark)
+        is_short = (self.heights < SHORT * height) | are_long_commas(self.widths, self.heights, height)
+        return np.flatnonzero(is_short & is_mark)
+
+
+def are_long_commas(widths: NDArray[np.int64], heights: NDArray[np.int64], height: float) -> NDArray[np.bool_]:
+    """Return whether strokes are not short, but have the size of commas in writing of a height, if they are low."""
+    is_long = (heights >= SHORT * height) & (heights < _MAX_COMMA[1] * height)
+    return np.asarray(is_long & (widths < _MAX_COMMA[0] * height))
 
 
 def hollow(
