@@ -10,12 +10,6 @@ from lenet.reading import orientation
 from lenet.reading.results import Digit, Line, Reading
 
 
-@pytest.fixture(autouse=True)
-def no_boxes(monkeypatch):
-    """The pages have no pixels."""
-    monkeypatch.setattr(orientation, "without_boxes", lambda page, _: page)
-
-
 def line_of(text, *probabilities):
     """A line of digits, with their probabilities; ? is a non-digit, with that of a non-digit."""
     digits = [

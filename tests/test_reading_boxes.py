@@ -149,12 +149,30 @@ def test_single_boxes_are_erased_if_they_have_equal_neighbours(sides, shift, era
     assert (not without_boxes(Page(ink, ink.shape)).ink.any()) == erased
 
 
-@pytest.mark.parametrize(("at_least", "erased"), [(9, True), (10, False)])
-def test_strokes_that_are_too_narrow_for_the_boxes_are_skipped(at_least, erased):
-    """Five squares have 202x42 pixels, and ten boxes of half their height at least 210."""
-    ink = np.zeros((100, 300), np.uint8)
-    ink[20:62, 20:222] = 255 * row(5, 40, 40)
-    assert (not without_boxes(Page(ink, ink.shape), at_least).ink.any()) == erased
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize(
+    ("drawn", "erased"),
+    [
+        (row(5), True),
+        (row(4, width=29), True),  # 118 pixels long: four boxes that are half as wide as high have 116
+        (row(4)[:-2], True),  # open at the bottom
+        (row(3)[:-2], False),  # four teeth
+        (row(6, tooth=20)[2:], True),  # a comb
+    ],
+)  # fmt: skip
+def test_rows_on_a_page_that_is_turned(drawn, erased, turns):
+    ink = np.rot90(np.pad(255 * drawn, 20), turns).copy()
+    assert (not without_boxes(Page(ink, ink.shape)).ink.any()) == erased
+
+
+def test_digits_that_cross_the_lines_of_a_turned_row_stay_whole():
+    """A stem in the second box crosses the upper rule, which is the only one, and remains upside down."""
+    drawn = np.pad(255 * row(5)[:-2], 20)
+    digit = np.zeros_like(drawn)
+    digit[10:50, 84:88] = 255
+    turned = np.rot90(np.maximum(drawn, digit), 2).copy()
+    left = without_boxes(Page(turned, turned.shape)).ink
+    np.testing.assert_array_equal(left, np.rot90(digit, 2))
 
 
 @pytest.mark.parametrize(("line", "height", "erased"), [(3, 60, True), (3, 59, False), (5, 60, False)])

@@ -20,7 +20,7 @@ _MIN_EDGE = 0.5  # the fraction of the columns in which a rule is the edge of th
 _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a table, all have one
 _MIN_UPRIGHT = 0.23  # heights of a box
 _MIN_TEETH = 5  # of one height, without an upper rule
-MIN_OPEN = _MIN_TEETH - 1  # boxes without an upper rule
+_MIN_OPEN = _MIN_TEETH - 1  # boxes without an upper rule
 _MAX_TEETH, _MAX_SIDES = 1.0, 1.5  # widths of a box: the height of uprights; if the rule ends at the outermost ones
 _MAX_THICKER = 1  # pixels by which teeth may be thicker than the rule
 _MAX_SHIFT = 0.08  # widths of a box between an upright and its place
@@ -39,30 +39,56 @@ class BoxLines(NamedTuple):
     number: int  # of the boxes
 
 
-def without_boxes(page: Page, at_least: int = 1) -> Page:
+class _Row(NamedTuple):
+    """A stroke that is a row of boxes."""
+
+    ink: NDArray[np.uint8]  # a view of its part of the page, turned until the row is upright
+    lines: BoxLines
+    middle: NDArray[np.float64]  # x and y on the page
+
+
+def without_boxes(page: Page) -> Page:
     """Remove combs and rows of equal boxes, with or without gaps; strokes that cross their lines stay whole.
 
-    Strokes that are too narrow for a row of `at_least` boxes are skipped, which saves time on a page that is turned.
+    The page may be on its side or upside down.
     """
-    strokes, ink = page.strokes, page.ink.copy()
-    is_wide = strokes.widths > at_least * np.maximum(_MIN_SIDE, _ASPECTS[0] * strokes.heights)
+    ink = page.ink.copy()
+    found = _rows_of_boxes(page, ink)
+    singles = [(*row.lines.size, *row.middle) for row in found if row.lines.number == 1]
+    if not any(_is_single_box(row.ink, row.lines) for row in found):
+        found = [row for row in found if row.lines.number > 1]  # the others may be zeros with square corners
+    for part, lines, middle in found:
+        if lines.number > 1 or _has_neighbour(lines.size, middle, np.array(singles)):
+            without_rules = erased(part, lines.rules, lines.thickness)
+            part[:] = erased(without_rules.T, lines.uprights.T, lines.thickness).T
+    return page.with_ink(ink)
+
+
+def _rows_of_boxes(page: Page, ink: NDArray[np.uint8]) -> list[_Row]:
+    """Return the strokes that are rows of boxes or combs; those that are not upright have at least _MIN_OPEN boxes."""
+    strokes = page.strokes
+    sides = strokes.widths, strokes.heights
+    # By quarter turns, whether a stroke is long enough.
+    fits = [_may_hold(1, *sides), *(_may_hold(_MIN_OPEN, *sides[::step]) for step in (-1, 1, -1))]
     lowest = round(_MIN_UPRIGHT * _MIN_SIDE)
-    rows = hollow(strokes.widths * is_wide, strokes.heights, strokes.areas, lowest, ink.size, _MAX_FILLED)
+    rows = hollow(sides[0] * np.any(fits, axis=0), sides[1], strokes.areas, lowest, page.ink.size, _MAX_FILLED)
     found = []
     for n in rows[:_MAX_ROWS]:
         left, top, right, bottom = strokes.boxes[n].tolist()
         window = np.s_[top:bottom, left:right]
-        lines = lines_of_boxes(np.asarray(strokes.labels[window] == n + 1, np.uint8))
-        if lines is not None:
-            found.append((window, lines, [(left + right) / 2, (top + bottom) / 2]))
-    singles = [(*lines.size, *middle) for _, lines, middle in found if lines.number == 1]
-    if not any(_is_single_box(page.ink[window], lines) for window, lines, _ in found):
-        found = [each for each in found if each[1].number > 1]  # the others may be zeros with square corners
-    for window, lines, middle in found:
-        if lines.number > 1 or _has_neighbour(lines.size, np.array(middle), np.array(singles)):
-            without_rules = erased(ink[window], lines.rules, lines.thickness)
-            ink[window] = erased(without_rules.T, lines.uprights.T, lines.thickness).T
-    return page.with_ink(ink)
+        stroke = np.asarray(strokes.labels[window] == n + 1, np.uint8)
+        for turns in (k for k in range(4) if fits[k][n]):
+            lines = lines_of_boxes(np.ascontiguousarray(np.rot90(stroke, turns)))
+            if lines is not None:
+                middle = np.array([left + right, top + bottom]) / 2
+                found.append(_Row(np.rot90(ink[window], turns), lines, middle))
+                break
+    return found
+
+
+def _may_hold(count: int, along: NDArray[np.int64], across: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether strokes are long enough for a number of boxes."""
+    return np.asarray(along > count * np.maximum(_MIN_SIDE, _ASPECTS[0] * across))
 
 
 def _is_single_box(ink: NDArray[np.uint8], lines: BoxLines) -> bool:

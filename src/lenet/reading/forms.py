@@ -11,7 +11,7 @@ from lenet._extras import cv2
 from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
 from lenet.model import LeNet5
-from lenet.reading.boxes import MIN_OPEN, without_boxes
+from lenet.reading.boxes import without_boxes
 from lenet.reading.fields import Field, FieldValue, checked_fields
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import joined
@@ -98,8 +98,7 @@ def read_form(
         if _summed_confidence(best) >= _LEGIBLE * len(fields):
             break
         try:
-            turned_page = without_boxes(page.turned(turns), MIN_OPEN)
-            values = _values(turned_page, turned(cells, turns), fields, model, check_below, n_jobs)
+            values = _values(page.turned(turns), turned(cells, turns), fields, model, check_below, n_jobs)
         except InputError:  # a turned page may look like a texture
             continue
         if _summed_confidence(values) > max(least, _summed_confidence(best)):

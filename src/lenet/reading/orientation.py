@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lenet.errors import InputError
-from lenet.reading.boxes import MIN_OPEN, without_boxes
 from lenet.reading.page import Page
 from lenet.reading.results import Digit, Reading
 from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
@@ -37,8 +36,7 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
     best, best_evidence = reading, -math.inf
     for turns, least_lead in _LEADS.items():
         try:
-            without_combs = without_boxes(page.turned(turns), MIN_OPEN)
-            turned = replace(read_page(without_combs, _MAX_SEGMENTS), rotation=90 * turns)
+            turned = replace(read_page(page.turned(turns), _MAX_SEGMENTS), rotation=90 * turns)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
         evidence = evidence_of(turned)
