@@ -600,3 +600,14 @@ def test_a_network_on_the_plateau_gets_advice(tmp_path, monkeypatch, capsys, cla
     printed = lines(capsys, "train", "mine.npz", "--epochs", epochs, *options)
     assert [line for line in printed if "guessing" in line] == ([advice] if advice else [])
     assert sum(line.startswith("The model cannot reject images") for line in printed) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [("predict", "some.npz"), ("predict", "ALL.PARQUET"), ("read", "some.npy"), ("read", "a.csv")]
+)
+def test_a_data_set_is_not_a_picture(capsys, tmp_path, monkeypatch, command, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"PK")
+    error = lines(capsys, command, name, status=1)
+    assert error.startswith(f"lenet: error: {name} is a table or an array; expected a picture. ")
+    assert error.count("\n") == 1
