@@ -34,15 +34,15 @@ class Kernels:
     def softmax(self, x):
         x *= -1
 
-    def learn_work(self, classes):
+    def scratch_size(self, classes):
         self.allocated += 1
         return 4 * classes
 
-    def learn(self, parameters, x, mean, std, y, shares, logits, totals, margins, gradient, work):
+    def forward_backward(self, parameters, x, mean, std, y, shares, logits, exp_sums, target_logits, gradient, work):
         assert work.shape == (12,)
         self.calls.append((len(x), gradient.ctypes.data))
         logits[...] = x[:, 0, :1]
-        totals[...], margins[...] = np.exp(y), -mean
+        exp_sums[...], target_logits[...] = np.exp(y), -mean
         gradient += (shares * y).sum()
 
 
@@ -109,7 +109,7 @@ def test_gradients_are_weighted_and_those_of_a_part_of_a_batch():
 
 def test_the_number_of_classes_may_differ_from_that_of_the_biases():
     class Four(Kernels):
-        def learn(self, *arguments):
+        def forward_backward(self, *arguments):
             arguments[7][...] = 1
             self.shapes = arguments[6].shape, arguments[10].shape
 

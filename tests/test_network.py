@@ -233,18 +233,18 @@ class Learning:
             labels = arrays.holding(labels.astype(arrays.dtype))
         flat, self.parameters = in_build(arrays, weights(num_classes))
         self.logits = arrays.output(n, num_classes)
-        self.totals, self.margins = arrays.output(n), arrays.output(n)
+        self.exp_sums, self.target_logits = arrays.output(n), arrays.output(n)
         self.gradient = arrays.output(flat.size, value=start)
-        self.work = arrays.output(build.learn_work(num_classes), value=0)
-        self.call = lambda: build.learn(
+        self.work = arrays.output(build.scratch_size(num_classes), value=0)
+        self.call = lambda: build.forward_backward(
             flat, arrays.holding(pixels).view(np.uint8), MEAN, STD, labels, shares,
-            self.logits, self.totals, self.margins, self.gradient, self.work,
+            self.logits, self.exp_sums, self.target_logits, self.gradient, self.work,
         )  # fmt: skip
         self.call()
 
     def check(self, pixels, labels, start=0.0):
         loss, expected = reference.lenet_loss_and_gradients(self.parameters, standardised(pixels), labels)
-        assert np.mean(np.log(np.float64(self.totals)) - self.margins) == pytest.approx(loss, rel=1e-5)
+        assert np.mean(np.log(np.float64(self.exp_sums)) - self.target_logits) == pytest.approx(loss, rel=1e-5)
         self.arrays.assert_close(self.logits, reference.lenet(self.parameters, standardised(pixels))["output"])
         actual = FlatDict(self.parameters.shapes, np.float64, self.gradient.astype(np.float64) - start)
         for name, value in expected.items():

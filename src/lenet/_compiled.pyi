@@ -13,8 +13,8 @@ class Build:
     def sigmoid(self, x: Array, /) -> None: ...
     def logits(self, parameters: Array, x: Array, mean: float | None, std: float | None, out: Array, /) -> None: ...
     def softmax(self, x: Array, /) -> None: ...
-    def learn_work(self, classes: int, /) -> int: ...
-    def learn(
+    def scratch_size(self, classes: int, /) -> int: ...
+    def forward_backward(
         self,
         parameters: Array,
         x: Array,
@@ -23,8 +23,8 @@ class Build:
         y: Array,
         shares: Array,
         logits: Array,
-        totals: Array,
-        margins: Array,
+        exp_sums: Array,
+        target_logits: Array,
         gradient: Array,
         work: Array,
         /,

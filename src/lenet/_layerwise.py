@@ -14,7 +14,7 @@ EPSILON = 1e-5  # added to the variance of an image; must equal `epsilon` in sta
 
 
 def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLike, padding: int = 0) -> Array:
-    """Standardise validated images, after padding them with 0; return shape (n, 1, H, W)."""
+    """Standardise validated images, after padding them with 0 as LeNet1998 does; return shape (n, 1, H, W)."""
     y = x[:, np.newaxis].astype(dtype, order="C")
     if padding:
         y = np.pad(y, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
@@ -74,17 +74,17 @@ class LayerwiseKernels:
         with np.errstate(all="ignore"):  # as the kernels do
             out[...] = self.forward(self._standardised(x, mean, std))[0]
 
-    def learn_work(self, classes: int) -> int:
+    def scratch_size(self, classes: int) -> int:
         return 0
 
-    def learn(
+    def forward_backward(
         self, parameters: Array, x: Array, mean: float | None, std: float | None, y: Array, shares: Array,
-        logits: Array, totals: Array, margins: Array, gradient: Array, work: Array,
+        logits: Array, exp_sums: Array, target_logits: Array, gradient: Array, work: Array,
     ) -> None:  # fmt: skip
         with np.errstate(all="ignore"):
             logits[...], gradients_of = self.forward(self._standardised(x, mean, std))
             losses, dlogits = self._loss(logits, y)
-            totals[...], margins[...] = 1, -losses  # the loss is log(totals) - margins
+            exp_sums[...], target_logits[...] = 1, -losses  # Learner computes log(exp_sums) - target_logits
             sums = FlatDict(self._shapes, self._dtype, gradient)
             for name, value in gradients_of(dlogits * shares[:, None]).items():
                 np.add(sums[name], value, out=sums[name])
@@ -98,5 +98,5 @@ class LayerwiseKernels:
             parameters -= lr * velocity
 
     def _standardised(self, x: Array, mean: float | None, std: float | None) -> Array:
-        x = x if x.shape[2] == _checks.SIDE else x.view(self._dtype)
+        x = x if x.shape[2] == _checks.SIDE else x.view(self._dtype)  # floats come as bytes
         return standardised(x, mean, std, self._dtype, self._padding)

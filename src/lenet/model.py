@@ -70,7 +70,7 @@ class LeNet5:
     network : str or None
         The name of the network in model files; None for LeNet5.
     padding : int
-        Number of background pixels that the network adds on each side of an image.
+        Number of background pixels to add on each side of an image: 2 for LeNet1998, and 0 for LeNet5, whose C1 pads.
 
     Raises
     ------

@@ -79,7 +79,7 @@ STAGES = _of(
     ("pooled-by-a-half", "window[3])) * vset(0.25)", "window[3])) * vset(0.5)"),
     ("pooled-keeps-three", "        vstore(sums + down + right, window[3])\n", ""),
     ("c3-without-bias", "= vload(bias + v * LANES)", "= vset(0)"),
-    ("c3-next-map-too-near", "        s2 += WINDOWS\n", "        s2 += WINDOWS - S2_SIDE\n"),
+    ("c3-next-map-too-near", "        s2 += S2_STRIDE\n", "        s2 += S2_STRIDE - S2_SIDE\n"),
     ("c3-rows-overlap", "(2 * row + down * C3_ROWS) * S2_SIDE", "(row + down * C3_ROWS) * S2_SIDE"),
 )  # fmt: skip
 GRADIENTS = _of(
@@ -114,10 +114,10 @@ NETWORK = _of(
     ("target-of-none-not-shared", "1 / <real> classes", "1"),
     ("margin-without-the-highest", "target[k] * (logits[k] - highest)", "target[k] * logits[k]"),
     ("target-of-the-first-group", "target = targets + (start + n) * classes", "target = targets + n * classes"),
-    ("c3-bias-assigned", "gradient[C3_BIAS + k] += w.sums.c3_bias[k]",
-     "gradient[C3_BIAS + k] = w.sums.c3_bias[k]"),
-    ("biases-of-the-batch-before", "memset(&w.sums, 0, sizeof(Sums))",
-     "memset(w.sums.c1_weight, 0, sizeof(w.sums.c1_weight))"),
+    ("c3-bias-assigned", "gradient[C3_BIAS + k] += w.conv.c3_bias[k]",
+     "gradient[C3_BIAS + k] = w.conv.c3_bias[k]"),
+    ("biases-of-the-batch-before", "memset(&w.conv, 0, sizeof(ConvGradients))",
+     "memset(w.conv.c1_weight, 0, sizeof(w.conv.c1_weight))"),
     ("share-of-the-first-group", "target, shares[start + n]", "target, shares[n]"),
     ("label-of-the-first-group", "labels[start + n], own", "labels[n], own"),
     ("learn-work-too-short", "max(<Py_ssize_t> C5_UNITS, classes), TRAIN_GROUP))", "C5_UNITS, TRAIN_GROUP))"),

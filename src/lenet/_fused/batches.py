@@ -151,7 +151,11 @@ class Learner:
         n, dtype = len(x), self._parameters.flat.dtype
         batch_size = batch_size or n
         shares = np.full(n, 1 / batch_size, dtype) if weights is None else (weights / batch_size).astype(dtype)
-        logits, totals, margins = np.empty((n, self._num_classes), dtype), np.empty(n, dtype), np.empty(n, dtype)
+        logits, exp_sums, target_logits = (
+            np.empty((n, self._num_classes), dtype),
+            np.empty(n, dtype),
+            np.empty(n, dtype),
+        )
         size = TRAIN_CHUNK * max(1, -(-n // (TRAIN_CHUNK * MAX_TRAIN_CHUNKS)))
         self._allocate(max(1, -(-n // size)))
         if not n:
@@ -163,21 +167,21 @@ class Learner:
             for start in range(chunk.start, chunk.stop, TRAIN_CALL):
                 part = slice(start, min(start + TRAIN_CALL, chunk.stop))
                 images = x[part] if distortions is None else distortions[part].apply(x[part])
-                self._kernels.learn(
+                self._kernels.forward_backward(
                     self._parameters.flat, _pixels(images, dtype), mean, std, y[part], shares[part],
-                    logits[part], totals[part], margins[part], gradient, work,
+                    logits[part], exp_sums[part], target_logits[part], gradient, work,
                 )  # fmt: skip
 
         chunks = run_chunks(run, range(n), size, n_jobs)
         gradients = self._gradients[0]
         for other in self._gradients[1 : len(chunks)]:
             gradients.flat += other.flat
-        return np.log(totals, dtype=np.float64) - margins, logits, gradients
+        return np.log(exp_sums, dtype=np.float64) - target_logits, logits, gradients
 
     def _allocate(self, chunks: int) -> None:
         for _ in range(chunks - len(self._work)):
             self._gradients.append(FlatDict(self._parameters.shapes, self._parameters.flat.dtype))
-            self._work.append(np.zeros(self._kernels.learn_work(self._num_classes), self._parameters.flat.dtype))
+            self._work.append(np.zeros(self._kernels.scratch_size(self._num_classes), self._parameters.flat.dtype))
 
 
 def _pixels(x: Array, dtype: np.dtype[Any]) -> NDArray[np.uint8]:

@@ -2,7 +2,8 @@
 
 cdef enum:
     # A second copy of the gradient of C3's sums, one plane per map: each row has zeros before and after it, and the
-    # plane begins and ends with a row of zeros. A tap of any pixel of S2 then reads a gradient or a zero.
+    # plane begins and ends with a row of zeros. `s2_gradient` skips taps beyond these rows, so each tap of a pixel of
+    # S2 reads a gradient or a zero.
     MARGIN = KERNEL - 1
     S2_ROW = (S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES     # in whole vectors
     PLANE_ROW = MARGIN + S2_ROW + MARGIN
@@ -23,7 +24,7 @@ cdef inline vreal sigmoid_backward(vreal dy, vreal y) noexcept nogil:
 
 
 cdef inline void sigmoids_backward(real* dy, const real* y, Py_ssize_t n) noexcept nogil:
-    """The same for dy[n], in place; C computes this product in double and rounds it once."""
+    """Multiply dy[n] by the slopes y (1 - y) of the sigmoids, in place."""
     cdef Py_ssize_t i
     for i in range(n):
         dy[i] = dy[i] * y[i] * (1 - y[i])
@@ -104,7 +105,7 @@ cdef void c3_weight_gradient(const real* dz, const real* s2, real* dweight, real
     for c in range(C1_MAPS):
         for i in range(KERNEL // C3_WEIGHT_ROWS):
             for v in range(C3_MAPS // (C3_VECTORS * LANES)):
-                c3_weight_tile(dz + v * C3_VECTORS * LANES, s2 + c * WINDOWS + i * C3_WEIGHT_ROWS * S2_SIDE,
+                c3_weight_tile(dz + v * C3_VECTORS * LANES, s2 + c * S2_STRIDE + i * C3_WEIGHT_ROWS * S2_SIDE,
                                dweight + (c * TAPS + i * C3_WEIGHT_ROWS * KERNEL) * C3_MAPS + v * C3_VECTORS * LANES)
     for v in range(C3_MAPS // LANES):
         total = vload(dbias + v * LANES)
@@ -145,14 +146,14 @@ cdef inline void s2_tile(const real* planes, const real* weight, Py_ssize_t row,
     for c in range(C1_MAPS):
         for v in range(S2_VECTORS):
             lane = start + v * LANES
-            vstore(ds2 + c * WINDOWS + (row + lane // S2_ROW) * S2_SIDE + lane % S2_ROW, acc[c * S2_VECTORS + v])
+            vstore(ds2 + c * S2_STRIDE + (row + lane // S2_ROW) * S2_SIDE + lane % S2_ROW, acc[c * S2_VECTORS + v])
 
 
 cdef void s2_gradient(const real* planes, const real* weight, real* ds2) noexcept nogil:
     """Compute ds2[map, row, column]. A tile spans one row, or several if its vectors have more than S2_ROW numbers.
 
     Each row ends with zeros, which the next row overwrites; after the last row, they fall into the padding. The rest of
-    the padding is never written, but c1_sums_gradient reads it: it must be zero already (see learn_work).
+    the padding is never written, but c1_sums_gradient reads it: it must be zero already (see scratch_size).
     """
     cdef Py_ssize_t rows = max(1, S2_VECTORS * LANES // S2_ROW), block, band, row
     for band in range(S2_SIDE // rows):
@@ -173,7 +174,7 @@ cdef void c1_sums_gradient(const real* ds2, real* y, real* dbias) noexcept nogil
         total = vload(dbias + c * LANES)
         for band in range(ceil_div(S2_SIDE * S2_SIDE, LANES)):
             window = y + (band * C1_MAPS + c) * PLACES * LANES
-            avg_pool_backward(vload(ds2 + c * WINDOWS + band * LANES), window, LANES, 2 * LANES)
+            avg_pool_backward(vload(ds2 + c * S2_STRIDE + band * LANES), window, LANES, 2 * LANES)
             for place in range(PLACES):
                 total += vload(window + place * LANES)
         vstore(dbias + c * LANES, total)

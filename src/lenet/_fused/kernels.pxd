@@ -19,9 +19,9 @@ cdef struct Kernels "lenet_kernels":
     void (*forward)(const real* parameters, const Images* x, Py_ssize_t N, Py_ssize_t classes,
                     real* out, real* work) noexcept nogil
     void (*softmax)(Py_ssize_t N, Py_ssize_t classes, real* x) noexcept nogil
-    Py_ssize_t (*learn_work)(Py_ssize_t classes) noexcept nogil
+    Py_ssize_t (*scratch_size)(Py_ssize_t classes) noexcept nogil
     void (*forward_backward)(const real* parameters, const Images* x, Py_ssize_t N, const long long* labels,
-                             const real* targets, const real* shares, Py_ssize_t classes, real* logits, real* totals,
-                             real* margins, real* gradient, real* work) noexcept nogil
+                             const real* targets, const real* shares, Py_ssize_t classes, real* logits, real* exp_sums,
+                             real* target_logits, real* gradient, real* work) noexcept nogil
     void (*sgd_step)(Py_ssize_t n, real* w, const real* g, real* v, real lr, real momentum,
                      real weight_decay) noexcept nogil

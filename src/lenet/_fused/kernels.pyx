@@ -76,6 +76,6 @@ cdef void FILL_KERNELS(Kernels* kernels) noexcept nogil:
     kernels.forward_bytes = sizeof(Scratch)
     kernels.forward = forward
     kernels.softmax = softmax
-    kernels.learn_work = learn_work
+    kernels.scratch_size = scratch_size
     kernels.forward_backward = forward_backward
     kernels.sgd_step = sgd_step

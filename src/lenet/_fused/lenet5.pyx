@@ -4,7 +4,7 @@
 
 Every method takes C-contiguous arrays, fills its outputs and releases the GIL. It neither validates nor allocates,
 except for the scratch memory of `logits`, which may not fit on the stack of a thread. `lenet._fused.batches` does
-both, and passes `work`, scratch memory of the length that `learn_work` returns.
+both, and passes `work`, scratch memory of the length that `scratch_size` returns.
 
 The computation is in kernels.pyx, which setup.py compiles once for each CPU level and links to `lenet._compiled`.
 `lenet._fused.dispatch` chooses a build. In float64, `lenet._layerwise` takes the place of a build.
@@ -93,17 +93,17 @@ cdef class Build:
             with nogil:
                 self.kernels.softmax(x.shape[0], x.shape[1], &x[0, 0])
 
-    def learn_work(self, Py_ssize_t classes, /) -> int:
-        """Return the length of the scratch memory of learn, which must be zero at first; only learn may write it."""
-        return self.kernels.learn_work(classes)
+    def scratch_size(self, Py_ssize_t classes, /) -> int:
+        """Return the length of the work of forward_backward, which must be zero at first; nothing else may write it."""
+        return self.kernels.scratch_size(classes)
 
-    def learn(self, const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, y,
-              const real[::1] shares, real[:, ::1] logits, real[::1] totals, real[::1] margins, real[::1] gradient,
-              real[::1] work, /):
+    def forward_backward(self, const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, y,
+                         const real[::1] shares, real[:, ::1] logits, real[::1] exp_sums, real[::1] target_logits,
+                         real[::1] gradient, real[::1] work, /):
         """Add to `gradient` that of the sum of shares[N] times the cross-entropies of N images.
 
         x, mean and std are as for images_of; y is labels[N] or probabilities[N, classes]. logits[N, classes] is
-        filled; the loss of image n is log(totals[n]) - margins[n].
+        filled; the loss of image n is log(exp_sums[n]) - target_logits[n].
         """
         cdef const long long[::1] labels
         cdef const real[:, ::1] targets
@@ -122,7 +122,7 @@ cdef class Build:
         with nogil:
             self.kernels.forward_backward(
                 &parameters[0], &images, x.shape[0], label, target, &shares[0], logits.shape[1], &logits[0, 0],
-                &totals[0], &margins[0], &gradient[0], &work[0])
+                &exp_sums[0], &target_logits[0], &gradient[0], &work[0])
 
     def sgd_step(self, real[::1] parameters, const real[::1] gradient, real[::1] velocity, double lr, double momentum,
                  double weight_decay, /):

@@ -117,15 +117,15 @@ cdef void target_of(Py_ssize_t classes, long long label, real* target) noexcept 
 
 
 cdef void cross_entropy_gradient(Py_ssize_t classes, const real* logits, const real* target, real share,
-                                 real* dlogits, real* total, real* margin) noexcept nogil:
-    """dlogits = share * (softmax - target); the loss is log(total) - margin."""
+                                 real* dlogits, real* exp_sum, real* target_logit) noexcept nogil:
+    """dlogits = share * (softmax - target). The caller computes the loss, log(exp_sum) - target_logit."""
     cdef Py_ssize_t k
     cdef real highest = maximum(classes, logits), sum_ = 0
-    total[0] = exponentials(classes, logits, highest, dlogits)
+    exp_sum[0] = exponentials(classes, logits, highest, dlogits)
     for k in range(classes):
-        dlogits[k] = dlogits[k] * (share / total[0]) - share * target[k]
+        dlogits[k] = dlogits[k] * (share / exp_sum[0]) - share * target[k]
         sum_ += target[k] * (logits[k] - highest)
-    margin[0] = sum_
+    target_logit[0] = sum_
 
 
 # ---- gradients -----------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ cdef struct Saved:
     real c3[C3_SIZE]                # sigmoids
 
 
-cdef struct Sums:
+cdef struct ConvGradients:
     # Gradients of the convolutions, summed over images in the layouts of their tiles.
     real c1_weight[C1_MAPS * TAPS * LANES]      # (map, tap, lane)
     real c1_bias[C1_MAPS * LANES]               # (map, lane)
@@ -158,12 +158,12 @@ cdef struct Workspace:
     real c3_weight[C3_WEIGHTS]                  # (tap, map)
     real c3_planes[PLANES_SIZE]
     real ds2[S2_SIZE]
-    Sums sums
+    ConvGradients conv
     real dc3_weight[C3_WEIGHTS]                 # (map, tap)
     real spare[LANES]                           # aligned() moves everything by up to a vector
 
 
-cdef Py_ssize_t learn_work(Py_ssize_t classes) noexcept nogil:
+cdef Py_ssize_t scratch_size(Py_ssize_t classes) noexcept nogil:
     """The length of the scratch memory of forward_backward, which must be zero at first."""
     return (sizeof(Workspace) // sizeof(real) + (TRAIN_GROUP + 1) * classes
             + matmul_work(max(<Py_ssize_t> C5_UNITS, classes), TRAIN_GROUP))
@@ -175,12 +175,12 @@ cdef void convolutions_forward(const real* parameters, const real* c3_weight, Sa
 
 
 cdef void convolutions_backward(const real* parameters, Saved* saved, const real* ds4, Workspace* w) noexcept nogil:
-    """Add an image's share to the gradients of C3 and C1 in w.sums; overwrite its sigmoids."""
-    c3_sums_gradient(ds4, saved.c3, w.c3_planes)
-    c3_weight_gradient(saved.c3, saved.s2, w.sums.c3_weight, w.sums.c3_bias)
+    """Add an image's share to the gradients of C3 and C1 in w.conv."""
+    c3_sums_gradient(ds4, saved.c3, w.c3_planes)                # replaces the sigmoids of C3
+    c3_weight_gradient(saved.c3, saved.s2, w.conv.c3_weight, w.conv.c3_bias)
     s2_gradient(w.c3_planes, parameters + C3_WEIGHT, w.ds2)
-    c1_sums_gradient(w.ds2, saved.c1, w.sums.c1_bias)
-    c1_weight_gradient(saved.c1, saved.image, w.sums.c1_weight)
+    c1_sums_gradient(w.ds2, saved.c1, w.conv.c1_bias)           # replaces those of C1
+    c1_weight_gradient(saved.c1, saved.image, w.conv.c1_weight)
 
 
 cdef void dense_layers_backward(const real* parameters, Py_ssize_t N, Py_ssize_t classes, const real* dlogits,
@@ -199,25 +199,26 @@ cdef void add_sums(Workspace* w, real* gradient) noexcept nogil:
     """Add the summed gradients of C1 and C3 to the flat vector."""
     cdef Py_ssize_t k
     for k in range(C1_MAPS * TAPS):
-        gradient[C1_WEIGHT + k] += vsum(vload(w.sums.c1_weight + k * LANES))
+        gradient[C1_WEIGHT + k] += vsum(vload(w.conv.c1_weight + k * LANES))
     for k in range(C1_MAPS):
-        gradient[C1_BIAS + k] += vsum(vload(w.sums.c1_bias + k * LANES))
-    transpose(False, C3_TAPS, C3_MAPS, w.sums.c3_weight, C3_MAPS, w.dc3_weight, C3_TAPS)
+        gradient[C1_BIAS + k] += vsum(vload(w.conv.c1_bias + k * LANES))
+    transpose(False, C3_TAPS, C3_MAPS, w.conv.c3_weight, C3_MAPS, w.dc3_weight, C3_TAPS)
     for k in range(C3_WEIGHTS):
         gradient[C3_WEIGHT + k] += w.dc3_weight[k]
     for k in range(C3_MAPS):
-        gradient[C3_BIAS + k] += w.sums.c3_bias[k]
+        gradient[C3_BIAS + k] += w.conv.c3_bias[k]
 
 
 cdef void forward_backward(const real* parameters, const Images* x, Py_ssize_t N, const long long* labels,
-                           const real* targets, const real* shares, Py_ssize_t classes, real* logits, real* totals,
-                           real* margins, real* gradient, real* work) noexcept nogil:
+                           const real* targets, const real* shares, Py_ssize_t classes, real* logits, real* exp_sums,
+                           real* target_logits, real* gradient, real* work) noexcept nogil:
+    """Fill logits, exp_sums and target_logits, and add the gradient of the sum of shares times losses to gradient."""
     cdef Workspace* w = <Workspace*> aligned(work)
-    cdef real* dlogits = <real*> (w + 1)
-    cdef real* own = dlogits + TRAIN_GROUP * classes
+    cdef real* dlogits = <real*> (w + 1)                        # behind the Workspace
+    cdef real* one_hot = dlogits + TRAIN_GROUP * classes
     cdef const real* target
     cdef Py_ssize_t group, start, n, count
-    memset(&w.sums, 0, sizeof(Sums))
+    memset(&w.conv, 0, sizeof(ConvGradients))
     transpose(True, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, w.c3_weight, C3_MAPS)
     for group in range(ceil_div(N, TRAIN_GROUP)):
         start = group * TRAIN_GROUP
@@ -228,13 +229,13 @@ cdef void forward_backward(const real* parameters, const Images* x, Py_ssize_t N
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, logits + start * classes)
         for n in range(count):
             if labels:
-                target_of(classes, labels[start + n], own)
-                target = own
+                target_of(classes, labels[start + n], one_hot)
+                target = one_hot
             else:
                 target = targets + (start + n) * classes
             cross_entropy_gradient(classes, logits + (start + n) * classes, target, shares[start + n],
-                                   dlogits + n * classes, totals + start + n, margins + start + n)
-        dense_layers_backward(parameters, count, classes, dlogits, w, own + classes, gradient)
+                                   dlogits + n * classes, exp_sums + start + n, target_logits + start + n)
+        dense_layers_backward(parameters, count, classes, dlogits, w, one_hot + classes, gradient)
         for n in range(count):
             convolutions_backward(parameters, &w.saved[n], w.ds4 + n * C5_INPUTS, w)
     add_sums(w, gradient)

@@ -170,12 +170,12 @@ cdef void dense_backward(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* d
                          real* dweight, real* dbias, real* dx, real* work) noexcept nogil:
     """dweight[O, D] += dy[N, O]^T x[N, D], dbias[O] += dy summed over N, dx[N, D] = dy weight."""
     cdef Py_ssize_t n, o
-    matmul(O, N, D, dy, 1, O, x, dweight, work)
+    matmul(O, N, D, dy, 1, O, x, dweight, work)     # dy^T: its element (o, n) is at o + n O
     for n in range(N):
         for o in range(O):
             dbias[o] += dy[n * O + o]
     memset(dx, 0, N * D * sizeof(real))
-    matmul(N, O, D, dy, O, 1, weight, dx, work)
+    matmul(N, O, D, dy, O, 1, weight, dx, work)     # its element (n, o) is at n O + o
 
 
 cdef void transpose(const bint whole, Py_ssize_t rows, Py_ssize_t cols, const real* a, Py_ssize_t a_row,

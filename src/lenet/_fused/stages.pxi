@@ -9,20 +9,20 @@ cdef enum:
     PLACES = POOL * POOL    # of a pixel in its pooling window
     # The windows of a map of C1, or the pixels of one of S2, in whole vectors. Predictions ignore the padding;
     # in gradients, it must be zero.
-    WINDOWS = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
-    S2_SIZE = C1_MAPS * WINDOWS                         # (map, row, column)
+    S2_STRIDE = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
+    S2_SIZE = C1_MAPS * S2_STRIDE                       # (map, row, column)
     # A part of the padded image has the pixels that a tap reads for one place of all windows, row after row. Taps in
     # the same column share a part: a tap two rows further down begins S2_SIDE numbers later, so a part is longer than
-    # WINDOWS.
+    # S2_STRIDE.
     SHIFTS = KERNEL + POOL - 1
-    PART = WINDOWS + 2 * MAX_LANES
+    PART = S2_STRIDE + 2 * MAX_LANES
     IMAGE_SIZE = POOL * SHIFTS * PART                   # (parity of the row, first column, row, every other column)
     # C1, in bands of LANES windows: (map, place, window).
-    C1_SIZE = C1_MAPS * PLACES * WINDOWS                # (band, map, place, window)
+    C1_SIZE = C1_MAPS * PLACES * S2_STRIDE              # (band, map, place, window)
     C3_PAIR = POOL * C3_SIDE * C3_MAPS                  # (row, column, map)
     C3_SIZE = S4_SIDE * C3_PAIR
     SPLIT_ROW = 2 * MAX_LANES   # every other column of a row
-    SUMS = 7                # partial sums of an image, each over every seventh vector, so that additions overlap
+    PARTIAL_SUMS = 7            # of an image, each over every seventh vector, so that additions overlap
 
 
 # Offsets of the pixel under tap (i, j): in the image, for the upper and the lower row of a window; in S2, relative to
@@ -43,7 +43,11 @@ cdef void fill_taps() noexcept nogil:
 # ---- the image -----------------------------------------------------------------------------------------
 
 cdef void spread_pixels(const real* pixels, real* image) noexcept nogil:
-    """Write pixels[SIDE, SIDE] into the parts of `image`, whose rows of padding are zero already."""
+    """Write pixels[SIDE, SIDE] into the parts of `image`, whose rows of padding are zero already.
+
+    First, each row is split into its even and its odd columns. Then each half is copied to three parts: the even
+    columns to those with the shifts 0, 2 and 4, and the odd ones to 1, 3 and 5.
+    """
     cdef real[SIDE * 2 * SPLIT_ROW] split       # (row, parity of the column, column), a zero on either side included
     cdef Py_ssize_t y, column, v, shift
     cdef const real* row
@@ -71,22 +75,22 @@ cdef inline vreal total(const vreal* parts) noexcept nogil:
 
 cdef void standardise(real* pixels, real epsilon) noexcept nogil:
     """pixels[SIDE * SIDE] = (pixels - mean) / sqrt(variance + epsilon)."""
-    cdef vreal parts[SUMS]
+    cdef vreal parts[PARTIAL_SUMS]
     cdef vreal shift, values
     cdef real scale
     cdef Py_ssize_t v
     cdef int k
-    for k in range(SUMS):
+    for k in range(PARTIAL_SUMS):
         parts[k] = vset(0)
-    for v in range(SIDE * SIDE // (SUMS * LANES)):
-        for k in range(SUMS):
-            parts[k] += vload(pixels + (v * SUMS + k) * LANES)
+    for v in range(SIDE * SIDE // (PARTIAL_SUMS * LANES)):
+        for k in range(PARTIAL_SUMS):
+            parts[k] += vload(pixels + (v * PARTIAL_SUMS + k) * LANES)
     shift = vset(vsum(total(parts)) / (SIDE * SIDE))
-    for k in range(SUMS):
+    for k in range(PARTIAL_SUMS):
         parts[k] = vset(0)
-    for v in range(SIDE * SIDE // (SUMS * LANES)):
-        for k in range(SUMS):
-            values = vload(pixels + (v * SUMS + k) * LANES) - shift
+    for v in range(SIDE * SIDE // (PARTIAL_SUMS * LANES)):
+        for k in range(PARTIAL_SUMS):
+            values = vload(pixels + (v * PARTIAL_SUMS + k) * LANES) - shift
             parts[k] = vmuladd(values, values, parts[k])
     scale = 1 / sqrtf(vsum(total(parts)) / (SIDE * SIDE) + epsilon)
     for v in range(SIDE * SIDE // LANES):
@@ -108,7 +112,7 @@ cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
         values = vload_bytes(source + v * LANES) if bytes_ else vload(<const real*> source + v * LANES)
         vstore(pixels + v * LANES, vmuladd(values, vset(scale), vset(shift)))
     if x.each:
-        standardise(pixels, epsilon * unit * unit)
+        standardise(pixels, epsilon * unit * unit)      # bytes are 255 times as large, so their variance 255^2 times
     spread_pixels(pixels, image)
 
 
@@ -159,7 +163,7 @@ cdef void c1_stage(const bint keep, const real* image, const real* weight, const
                    real* s2) noexcept nogil:
     """s2[map, row, column] = the pooled sigmoids of C1.
 
-    y holds one band at a time or, to `keep` the sigmoids for the backward pass, C1_SIZE numbers.
+    Without `keep`, y is scratch memory for one band. With `keep`, it receives all C1_SIZE sigmoids.
     """
     cdef Py_ssize_t band, half, c
     cdef real* sums = y
@@ -167,7 +171,7 @@ cdef void c1_stage(const bint keep, const real* image, const real* weight, const
         for half in range(PLACES // C1_VECTORS):
             c1_tile(image + band * LANES, image_taps + half * TAPS, weight, bias, sums + half * C1_VECTORS * LANES)
         for c in range(C1_MAPS):
-            vstore(s2 + c * WINDOWS + band * LANES, avg_pool(keep, sums + c * PLACES * LANES, LANES, 2 * LANES))
+            vstore(s2 + c * S2_STRIDE + band * LANES, avg_pool(keep, sums + c * PLACES * LANES, LANES, 2 * LANES))
         if keep:
             sums += C1_MAPS * PLACES * LANES
 
@@ -202,7 +206,7 @@ cdef inline void c3_tile(const real* s2, const real* weight, const real* bias, r
                         acc[k] = vmuladd(pixel, w[v], acc[k])
             weight += C3_MAPS
             FORGET_LOADS()
-        s2 += WINDOWS
+        s2 += S2_STRIDE
     for row in range(C3_ROWS):
         for column in range(C3_COLUMNS):
             for v in range(C3_VECTORS):
@@ -214,7 +218,7 @@ cdef void c3_stage(const bint keep, const real* s2, const real* weight, const re
                    real* s4) noexcept nogil:
     """s4[map, S4_PIXELS] = the pooled sigmoids of C3, whose weights come as (tap, map).
 
-    y holds one pair of rows at a time or, to `keep` the sigmoids for the backward pass, C3_SIZE numbers.
+    Without `keep`, y is scratch memory for one pair of rows. With `keep`, it receives all C3_SIZE sigmoids.
     """
     cdef real by_pixel[S4_PIXELS * C3_MAPS]
     cdef Py_ssize_t row, column, down, o, v
