@@ -580,32 +580,48 @@ def test_a_line_that_the_border_cuts_is_ignored_below_three_quarters_of_its_heig
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("place", "joins"),
     [
         ((136, 178, 50, 26), True),  # top, left, height and width
-        ((136, 195, 50, 26), True),
-        ((136, 196, 50, 26), False),  # the gap is 36 pixels
-        ((129, 178, 50, 26), False),  # begins above the middle of the digits
-        ((159, 178, 50, 26), True),
-        ((160, 178, 50, 26), False),  # below them
-        ((136, 178, 50, 27), False),
-        ((136, 178, 51, 26), False),
-        ((136, 178, 24, 26), True),
-        ((136, 178, 23, 26), False),  # short
-        ((136, 30, 45, 20), True),  # before the first digit
+        ((136, 213, 50, 26), True),
+        ((136, 214, 50, 26), False),  # the gap before it is 54 pixels
+        ((136, 171, 50, 26), True),
+        ((136, 170, 50, 26), False),  # the gap after it
+        ((130, 190, 50, 26), False),  # begins in the middle of the digits
+        ((159, 190, 36, 26), True),
+        ((160, 190, 30, 26), False),  # below them
+        ((145, 190, 50, 26), True),
+        ((146, 190, 50, 26), False),  # ends 36 pixels below them
+        ((136, 190, 50, 27), False),
+        ((136, 190, 51, 26), False),
+        ((137, 190, 24, 26), True),
+        ((137, 190, 22, 26), False),  # short
     ],
 )
-def test_a_long_comma_beside_digits_is_no_line(place, expected):
-    """The digits are 60 pixels high, from row 100, and end in column 160."""
-    ink = 255 * bars((250, 300), (100, 70, 60, 30), (100, 130, 60, 30), place)
+def test_a_long_comma_joins_the_line_of_its_number(place, joins):
+    """Two digits are 60 pixels high, from row 100, and end in column 160; a dash begins in column 250."""
+    ink = 255 * bars((250, 400), (100, 70, 60, 30), (100, 130, 60, 30), place, (125, 250, 8, 30))
     page = Page(ink, ink.shape)
     boxes = page.strokes.boxes
-    (comma,) = np.flatnonzero(boxes[:, 1] == place[0])
-    assert lines_module._is_comma(InkLine(page, np.array([comma])), boxes, 60.0) == expected
-    assert not lines_module._is_comma(InkLine(page, np.arange(3)), boxes, 60.0)
-    shorter = boxes.copy()
-    shorter[:, 1] = shorter[:, 3] - place[2]  # no stroke is higher than the comma
-    assert not lines_module._is_comma(InkLine(page, np.array([comma])), shorter, 60.0)
+    (comma,) = np.flatnonzero(boxes[:, 3] == place[0] + place[2])
+    digits = np.flatnonzero(boxes[:, 3] == 160)
+    found = lines_module._with_commas([InkLine(page, np.array([comma])), InkLine(page, digits)], 60.0)
+    assert sorted(len(line.members) for line in found) == ([3] if joins else [1, 2])
+    if joins:
+        assert found[0].members.tolist() == [*digits, comma]
+
+
+def test_strokes_that_are_not_alone_or_have_nothing_after_them_stay_in_their_lines():
+    """Without the dash; and with a second stroke in the line of the comma; and behind a digit that is not higher."""
+    places = [(100, 70, 60, 30), (100, 130, 60, 30), (136, 190, 50, 26), (125, 240, 8, 30), (136, 300, 50, 26)]
+    for chosen, groups in (([0, 1, 2], [[0, 1], [2]]), ([0, 1, 2, 3, 4], [[0, 1], [2, 4]])):
+        ink = 255 * bars((250, 400), *[places[k] for k in chosen])
+        page = Page(ink, ink.shape)
+        numbers = {tuple(box[:2]): n for n, box in enumerate(page.strokes.boxes.tolist())}
+        lines = [InkLine(page, np.array([numbers[places[k][1], places[k][0]] for k in group])) for group in groups]
+        found = lines_module._with_commas(lines, 60.0)
+        assert [line.members.tolist() for line in found] == [line.members.tolist() for line in lines]
+    assert lines_module._with_commas([], 60.0) == []
 
 
 def test_a_low_line_beside_the_border_is_kept():

@@ -108,7 +108,7 @@ def test_bold_and_slanted_marks_are_kept(text, pen, slant):
     [
         (64, 82, "38,27"),  # 0.45 heights long
         (58, 86, "38,27"),  # 0.82 heights
-        (64, 90, "38,27"),  # shares too few rows with the digits for their line
+        (64, 86, "38,27"),  # shares too few rows with the digits for their line
         (20, 66, "38127"),  # a 1
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from lenet.reading import features, grouping, segments
 from lenet.reading.graph import LEARNED
+from lenet.reading.pieces import Pieces
 from lenet.reading.strokes import Strokes
 from lenet.rejection import digit_score
 
@@ -27,7 +28,7 @@ def random_boxes(rng, n, shape=(400, 600), longest=60):
 
 def pieces_with(boxes, cuts=None):
     line = SimpleNamespace(height=LINE_HEIGHT)
-    return SimpleNamespace(line=line, boxes=np.array(boxes, np.int64), cuts=np.array(cuts))
+    return Pieces(line, None, np.array(boxes, np.int64), None, np.array(cuts))
 
 
 def row_of_pieces(rng, n, slope=0.0):

@@ -209,7 +209,7 @@ def pieces_and_segments():
 
 
 def test_segments_of_short_strokes_are_short_however_tall_they_are():
-    assert marks.are_short(*pieces_and_segments()).tolist() == [True, True, True, True, True, False, False]
+    assert marks.may_be_marks(*pieces_and_segments()).tolist() == [True, True, True, True, True, False, False]
 
 
 def test_marks_of_short_strokes_have_a_box_for_each():
@@ -223,7 +223,7 @@ def test_marks_of_short_strokes_have_a_box_for_each():
 def test_the_limit_of_short_strokes_is_04_heights():
     pieces, segments = pieces_and_segments()
     pieces.strokes[2] = pieces.boxes[2] = segments.boxes[2] = 14, 12, 18, 20
-    assert not marks.are_short(pieces, segments)[2]
+    assert not marks.may_be_marks(pieces, segments)[2]
 
 
 def test_only_marks_may_be_non_digits_on_request(monkeypatch):

@@ -14,7 +14,7 @@ from lenet.reading.graph import LEARNED, Coefficients, Graph, coefficients_of, g
 from lenet.reading.lines import InkLine
 from lenet.reading.page import Page
 from lenet.reading.paths import best_path, log_sum_of
-from lenet.reading.pieces import legible_strokes, pieces_of
+from lenet.reading.pieces import Pieces, legible_strokes, pieces_of
 from lenet.reading.strokes import Strokes
 
 pytest.importorskip("cv2")
@@ -38,7 +38,8 @@ class Known:
 def pieces_in(boxes, height=10.0, cuts=None):
     boxes = np.array(boxes, np.int64)
     cuts = np.zeros(len(boxes) + 1) if cuts is None else np.array(cuts)
-    return SimpleNamespace(line=SimpleNamespace(height=height), boxes=boxes, cuts=cuts)
+    line = SimpleNamespace(height=height, short_strokes=np.zeros((0, 4), np.int64))
+    return Pieces(line, None, boxes, None, cuts)
 
 
 # Legible strokes
@@ -97,6 +98,7 @@ def test_segments_of_lines_are_classified_at_once():
     lines = [pieces_of(line_of((10, 10, 20, 50), (30, 12, 42, 50))), pieces_of(line_of((40, 5, 50, 45)))]
     probabilities = np.random.default_rng(0).dirichlet(np.ones(10), 4)
     model = Known(probabilities)
+    model.classes = tuple("0123456789")
     first, second = segments.segments_of(model, lines, n_jobs=3)
     assert model.jobs == [3]
     assert (first.starts.tolist(), first.stops.tolist()) == ([0, 0, 1], [1, 2, 2])
@@ -184,16 +186,20 @@ def test_a_sign_has_the_lowest_digit_score_unless_it_touches_another_character()
     assert again.log_other_score.tolist() == pytest.approx([0, np.log(1e-4), np.log(1e-4), 0])
 
 
-@pytest.mark.parametrize(("probability", "classes", "sign"), [(0.89, "01", ","), (0.99, "01", ","), (0.89, "0x", "")])
-def test_long_commas_are_no_digits_unless_a_class_is_a_letter(probability, classes, sign):
-    line, model = (
-        line_of((9, 9, 21, 29), (30, 9, 42, 29), (50, 20, 55, 32)),
-        Known([[probability, 1 - probability]] * 5),
-    )
+@pytest.mark.parametrize(
+    ("probability", "classes", "sign"),
+    [(0.11, "01", ","), (0.01, "01", ","), (0.89, "01", ","), (0.91, "01", ""), (0.11, "0x", ""), (0.01, "10", "")],
+)
+def test_long_commas_are_uncertain_or_ones_unless_a_class_is_a_letter(monkeypatch, probability, classes, sign):
+    """`probability` is that of the first class."""
+    monkeypatch.setattr(segments, "signs_of", lambda images: np.full(len(images), ""))
+    line = line_of((9, 9, 21, 29), (30, 20, 35, 34), (42, 9, 54, 29))
+    model = Known([[probability, 1 - probability]] * 6)
     model.classes = tuple(classes)
     (found,) = segments.segments_of(model, [pieces_of(line, np.array([True] * 3))])
-    assert found.features.signs[(found.starts == 2) & (found.stops == 3)] == [sign]
-    assert (found.features.signs[found.starts < 2] == "").all()
+    is_comma = (found.starts == 1) & (found.stops == 2)
+    assert found.features.signs[is_comma] == [sign]
+    assert (found.features.signs[~is_comma] == "").all()
 
 
 @pytest.mark.parametrize(
@@ -203,13 +209,39 @@ def test_long_commas_are_no_digits_unless_a_class_is_a_letter(probability, class
         ((120, 46, 165, 130), False),
         ((120, 46, 164, 131), False),
         ((120, 45, 164, 129), False),
-        ((120, 70, 130, 110), True),
-        ((120, 70, 130, 109), False),  # as short as a point or a usual comma
+        ((120, 71, 130, 111), True),  # ends 0.61 heights below the middle
+        ((120, 69, 130, 110), False),
+        ((120, 72, 130, 111), False),  # as short as a point or a usual comma
     ],
 )
 def test_the_size_and_place_of_long_commas(box, expected):
-    boxes = [(0, 0, 60, 100), (200, 0, 260, 100), box]
-    assert signs.are_commas(pieces_in(boxes, 100.0), np.array(boxes)).tolist() == [False, False, expected]
+    """The digits are 100 pixels high."""
+    boxes = np.array([(0, 0, 60, 100), box, (200, 0, 260, 100)])
+    found = signs.may_be_commas(pieces_in(boxes, 100.0), np.arange(3), boxes)
+    assert found.tolist() == [False, expected, False]
+
+
+@pytest.mark.parametrize(("top", "bottom", "expected"), [(192, 247, True), (170, 250, False)])
+def test_a_long_comma_in_a_sloping_line(top, bottom, expected):
+    """Eight digits fall by 30 pixels each: at the comma, their middle is at row 183.5, but its median is at row 155."""
+    boxes = [(100 * n, 30 * n, 100 * n + 60, 30 * n + 100) for n in range(8)]
+    boxes = np.array([*boxes[:5], (470, top, 480, bottom), *boxes[5:]])
+    found = signs.may_be_commas(pieces_in(boxes, 100.0), np.arange(9), boxes)
+    assert np.flatnonzero(found).tolist() == [5] * expected
+
+
+@pytest.mark.parametrize(
+    ("boxes", "short", "expected"),
+    [
+        ([(0, 0, 60, 100), (70, 60, 90, 120)], [], False),  # at the end, as a subscript
+        ([(0, 60, 20, 120), (30, 0, 90, 100)], [], False),
+        ([(0, 0, 60, 100), (70, 60, 90, 120)], [(110, 45, 140, 55)], True),  # before a dash
+    ],
+)
+def test_a_long_comma_is_not_at_an_end(boxes, short, expected):
+    pieces = pieces_in(boxes, 100.0)
+    pieces.line.short_strokes = np.array(short, np.int64).reshape(-1, 4)
+    assert signs.may_be_commas(pieces, np.arange(2), pieces.boxes).any() == expected
 
 
 @pytest.mark.parametrize(("probability", "classes", "sign"), [(0.89, "01", "+"), (0.91, "01", ""), (0.89, "0x", "")])
@@ -248,7 +280,7 @@ def test_features_are_columns():
 )
 def test_a_line_slopes_if_six_high_pieces_extend_over_four_heights(count, step, height, is_sloping):
     boxes = [(n * step, n * step // 5, n * step + 10, n * step // 5 + height) for n in range(count)]
-    middle = features.middle_of_line(pieces_in(boxes, 100.0))
+    middle = pieces_in(boxes, 100.0).middle
     places = np.array([0.0, 2.0])
     first = (height / 2) / 100 - 0.01  # 0.05 heights before the middle of the first piece
     expected = (
@@ -259,8 +291,8 @@ def test_a_line_slopes_if_six_high_pieces_extend_over_four_heights(count, step, 
 
 def test_low_pieces_do_not_change_the_middle_of_a_line():
     boxes = [(0, 0, 10, 70), (50, 10, 60, 90), (100, 0, 110, 60), (150, 80, 160, 110), (160, 80, 170, 100)]
-    assert features.middle_of_line(pieces_in(boxes, 100.0))(0) == pytest.approx((0.35 + 0.5) / 2)
-    assert features.middle_of_line(pieces_in(boxes[2:], 100.0))(0) == pytest.approx(0.9)
+    assert pieces_in(boxes, 100.0).middle(0) == pytest.approx((0.35 + 0.5) / 2)
+    assert pieces_in(boxes[2:], 100.0).middle(0) == pytest.approx(0.9)
 
 
 # Graphs

@@ -13,14 +13,14 @@ from lenet.reading.strokes import INK, MAX_LENGTH, Mask, hollow
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
 _MAX_THIN = 0.05  # of the height of a single box: the thickness of lines that are not strokes of a 0
 _ASPECTS = (0.5, 1.3)  # width over height of a box; the cells of tables are wider
-_MAX_ROWS, _MAX_BOXES = 1000, 40  # of one search, where each takes half a millisecond; of a row
+_MAX_ROWS, _MAX_BOXES = 1000, 40  # of one search, where each takes up to 2 milliseconds; of a row
 _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
 _MIN_LINE = 0.8  # the length of a rule or side, as a fraction of the row's width or the height of a box
 _MIN_EDGE = 0.5  # the fraction of the columns in which a rule is the edge of the stroke; digits may cross the rule
 _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a table, all have one
 _MIN_UPRIGHT = 0.23  # heights of a box
 _MIN_TEETH = 5  # of one height, without an upper rule
-_MIN_OPEN = _MIN_TEETH - 1  # boxes without an upper rule
+_MIN_OPEN = _MIN_TEETH - 1  # boxes without an upper rule, or in a row that is not upright; an 8 may look like two
 _MAX_TEETH, _MAX_SIDES = 1.0, 1.5  # widths of a box: the height of uprights; if the rule ends at the outermost ones
 _MAX_THICKER = 1  # pixels by which teeth may be thicker than the rule
 _MAX_SHIFT = 0.08  # widths of a box between an upright and its place
@@ -65,11 +65,11 @@ def without_boxes(page: Page) -> Page:
 
 
 def _rows_of_boxes(page: Page, ink: NDArray[np.uint8]) -> list[_Row]:
-    """Return the strokes that are rows of boxes or combs; those that are not upright have at least _MIN_OPEN boxes."""
+    """Return the strokes that are rows of boxes or combs; rows that are not upright have at least `_MIN_OPEN` boxes."""
     strokes = page.strokes
     sides = strokes.widths, strokes.heights
-    # By quarter turns, whether a stroke is long enough.
-    fits = [_may_hold(1, *sides), *(_may_hold(_MIN_OPEN, *sides[::step]) for step in (-1, 1, -1))]
+    is_wide, is_tall = _may_hold(_MIN_OPEN, *sides), _may_hold(_MIN_OPEN, *sides[::-1])
+    fits = [_may_hold(1, *sides), is_tall, is_wide, is_tall]  # by quarter turns
     lowest = round(_MIN_UPRIGHT * _MIN_SIDE)
     rows = hollow(sides[0] * np.any(fits, axis=0), sides[1], strokes.areas, lowest, page.ink.size, _MAX_FILLED)
     found = []
@@ -79,7 +79,7 @@ def _rows_of_boxes(page: Page, ink: NDArray[np.uint8]) -> list[_Row]:
         stroke = np.asarray(strokes.labels[window] == n + 1, np.uint8)
         for turns in (k for k in range(4) if fits[k][n]):
             lines = lines_of_boxes(np.ascontiguousarray(np.rot90(stroke, turns)))
-            if lines is not None:
+            if lines is not None and (turns == 0 or lines.number >= _MIN_OPEN):
                 middle = np.array([left + right, top + bottom]) / 2
                 found.append(_Row(np.rot90(ink[window], turns), lines, middle))
                 break

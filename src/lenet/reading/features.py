@@ -37,7 +37,7 @@ class Features:
     cut: Floats  # the ink that the seam after the segment crosses
     ends_at_seam: NDArray[np.bool_]  # whether there is such a seam
     off_line: Floats  # the distance between the middles of the segment and of the line
-    signs: NDArray[np.str_]  # "+" or "x" if the segment is such a sign, which has a digit score of 0; otherwise ""
+    signs: NDArray[np.str_]  # "+", "x" or "," if the segment is such a sign, which has a digit score of 0; or ""
     margin: Floats  # between the two most probable labels
     log_score: Floats  # the logarithm of the digit score
     log_other_score: Floats  # the logarithm of one minus the digit score
@@ -77,7 +77,7 @@ def features_of(
         overlap=np.maximum(0, np.maximum.accumulate(right) - next_left)[stops - 1],
         cut=pieces.cuts[stops],
         ends_at_seam=pieces.cuts[stops] > 0,
-        off_line=np.abs(y - middle_of_line(pieces)(x)),
+        off_line=np.abs(y - pieces.middle(x)),
         signs=np.where((pieces.cuts[starts] == 0) & (pieces.cuts[stops] == 0), signs, ""),  # a part may look like one
         margin=unknown,
         log_score=unknown,
@@ -91,13 +91,3 @@ def _widest_gaps(left: Floats, right: Floats, starts: Ints, stops: Ints) -> Floa
     members = np.minimum(np.arange(len(left))[:, np.newaxis] + np.arange((stops - starts).max()), len(left) - 1)
     gaps = left[members] - np.maximum.accumulate(right[members], axis=1)[:, [0, *range(members.shape[1] - 1)]]
     return np.asarray(np.maximum.accumulate(np.maximum(gaps, 0), axis=1)[starts, stops - starts - 1])
-
-
-def middle_of_line(pieces: Pieces) -> np.poly1d:
-    """Return the middle of the line as a function of the position along it; long lines may slope."""
-    left, top, right, bottom = (pieces.boxes / pieces.line.height).T
-    x, y = (left + right) / 2, (top + bottom) / 2
-    large = bottom - top > 0.6
-    if large.sum() < 6 or np.ptp(x[large]) < 4:
-        return np.poly1d([float(np.median(y[large] if large.any() else y))])
-    return np.poly1d(np.polyfit(x[large], y[large], 1))

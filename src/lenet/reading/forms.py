@@ -17,7 +17,7 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import joined
 from lenet.reading.grids import without_grids
 from lenet.reading.ink import coarsened
-from lenet.reading.marks import are_short
+from lenet.reading.marks import may_be_marks
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, checked_model, cut_and_classify
@@ -192,7 +192,7 @@ def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> 
     parts = cut_and_classify(model, page, n_jobs)
     if not parts:
         return "", 0.0
-    short = np.concatenate([are_short(pieces, segments) for pieces, segments, _ in parts])
+    short = np.concatenate([may_be_marks(pieces, segments) for pieces, segments, _ in parts])
     arcs, labels, confidence = most_probable(joined([graph for _, _, graph in parts]), field)
     if all(label is None for label in labels):
         return "", 0.0

@@ -10,15 +10,15 @@ from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
 from lenet.reading.rules import without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
-from lenet.reading.strokes import MAX_STROKES, Boxes, are_long_commas, reject_texture
+from lenet.reading.strokes import MAX_STROKES, Boxes, have_comma_size, reject_texture
 
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_LINES = 3000  # a digit far from all others forms its own line
 # The minimum height of a line, and of a line that the border may have cut, as fractions of the typical height.
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
 _MARGIN = 2  # pixels around a line
-_NEAR = 0.6  # heights of the writing: the maximum gap between a comma and a digit beside it
-_BELOW = 0.3  # heights of the writing: how far a comma may be below a line
+_NEAR = 0.9  # heights of the writing: the maximum gap between a comma and what is beside it
+_BELOW, _MAX_BELOW = 0.3, 0.6  # heights of the writing: how far a short mark or a long comma may end below a line
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,9 @@ class InkLine:
     def short_strokes(self) -> Boxes:
         """The boxes, in the line's pixels, of short strokes that are not in the line but may be its marks."""
         strokes, boxes = self.page.strokes, self.page.strokes.boxes
-        top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max()
+        top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max() + _BELOW * self.height
         found = boxes[np.setdiff1d(strokes.short(self.height), self.members)]
-        reaches_line = (found[:, 1] < bottom) | (found[:, 3] <= bottom + _BELOW * self.height)
-        return np.asarray(found[(found[:, 1] >= top) & reaches_line] - np.tile(self.corner, 2))
+        return np.asarray(found[(found[:, 1] >= top) & (found[:, 3] <= bottom)] - np.tile(self.corner, 2))
 
     @cached_property
     def ink(self) -> NDArray[np.uint8]:
@@ -83,17 +82,38 @@ def find_lines(page: Page) -> list[InkLine]:
     reject_texture(len(writing), MAX_STROKES, "strokes")  # erased rules may leave many
     lines = [InkLine(page, members) for members in grouped(strokes, writing, height)]
     reject_texture(len(lines), _MAX_LINES, "lines")
-    least = {False: _MIN_HEIGHT * height, True: _MIN_CUT_HEIGHT * height}
-    lines = [line for line in lines if line.height >= least[line.touches_border]]
-    return [line for line in lines if not _is_comma(line, strokes.boxes[writing], height)]
+    tall = [line for line in lines if line.height >= (_MIN_CUT_HEIGHT if line.touches_border else _MIN_HEIGHT) * height]
+    return _with_commas(tall, height)
 
 
-def _is_comma(line: InkLine, boxes: Boxes, height: float) -> bool:
-    """Return whether a line is only a stroke that may be a long comma, which hangs from a taller stroke beside it."""
-    left, top, right, bottom = line.page.strokes.boxes[line.members[0]]
-    if len(line.members) > 1 or not are_long_commas(right - left, bottom - top, height):
-        return False
-    starts, tops, stops, bottoms = boxes.T
-    is_beside = np.maximum(left - stops, starts - right) < _NEAR * height
-    hangs = (bottoms - tops > bottom - top) & (2 * top > tops + bottoms) & (top < bottoms)
-    return bool((is_beside & hangs).any())
+def _with_commas(lines: list[InkLine], height: float) -> list[InkLine]:
+    """Move each stroke that is alone on its line, but has the size and place of a comma, to the line of its number."""
+    if not lines:
+        return []
+    strokes, members = lines[0].page.strokes, np.concatenate([line.members for line in lines])
+    owners = np.repeat(np.arange(len(lines)), [len(line.members) for line in lines])
+    boxes = strokes.boxes[members]
+    is_alone = np.bincount(owners)[owners] == 1
+    for n in np.flatnonzero(is_alone & have_comma_size(boxes, height)):
+        before = np.flatnonzero(_hangs_from(boxes, boxes[n], height))
+        if len(before) and _precedes(strokes.boxes, boxes[n], height):
+            owners[n] = owners[before[boxes[before, 2].argmax()]]
+    order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
+    return [InkLine(lines[0].page, members[order[owners[order] == owner]]) for owner in np.unique(owners)]
+
+
+def _hangs_from(boxes: Boxes, comma: NDArray[np.int64], height: float) -> NDArray[np.bool_]:
+    """Return whether a long comma begins beside the lower half of each stroke, which is before it and higher."""
+    left, top, _, bottom = comma
+    _, tops, rights, bottoms = boxes.T
+    is_lower = (2 * top > tops + bottoms) & (top < bottoms) & (bottom < bottoms + _MAX_BELOW * height)
+    is_near = (rights <= left) & (rights > left - _NEAR * height)
+    return np.asarray(is_lower & is_near & (bottoms - tops > bottom - top))
+
+
+def _precedes(boxes: Boxes, comma: NDArray[np.int64], height: float) -> bool:
+    """Return whether a digit or a dash is soon after a long comma, and not below it."""
+    _, top, right, bottom = comma
+    lefts, tops, _, bottoms = boxes.T
+    is_near = (lefts >= right) & (lefts < right + _NEAR * height)
+    return bool((is_near & (tops + bottoms < 2 * bottom) & (tops + bottoms > 2 * (top - height))).any())

@@ -23,8 +23,8 @@ _BELOW = 0.1  # heights of the writing: a comma that is not much taller than wid
 _MIN_COMMA = 0.22  # heights of the writing: such a comma is taller
 
 
-def are_short(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
-    """Return whether each segment may be a mark: a comma, a short one, or one of short strokes, as an equals sign."""
+def may_be_marks(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
+    """Return whether each segment may be a mark: it is a comma or short, or has short strokes, such as those of "="."""
     is_short = (_heights(segments.boxes) < SHORT * pieces.line.height) | _have_short_strokes(pieces, segments)
     return np.asarray(is_short | (segments.features.signs == ","))
 

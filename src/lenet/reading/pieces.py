@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet._lazy import cached_property
 from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.lines import InkLine
@@ -35,6 +36,19 @@ class Pieces:
     # (n + 1,): the ink crossed by the seam before each piece and after the last one, in stroke widths; 0 between
     # strokes. If small pieces have joined a piece, the maximum over their seams.
     cuts: NDArray[np.float64]
+
+    @cached_property
+    def middle(self) -> np.poly1d:
+        """The middle of the line as a function of the position along it; long lines may slope.
+
+        Both are in heights of the writing.
+        """
+        left, top, right, bottom = (self.boxes / self.line.height).T
+        x, y = (left + right) / 2, (top + bottom) / 2
+        large = bottom - top > 0.6
+        if large.sum() < 6 or np.ptp(x[large]) < 4:
+            return np.poly1d([float(np.median(y[large] if large.any() else y))])
+        return np.poly1d(np.polyfit(x[large], y[large], 1))
 
 
 class _Part(NamedTuple):

@@ -18,7 +18,7 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import InkLine, find_lines
-from lenet.reading.marks import are_short, mark_boxes, marks_beside, starts_low, without_attached_marks
+from lenet.reading.marks import mark_boxes, marks_beside, may_be_marks, starts_low, without_attached_marks
 from lenet.reading.orientation import evidence_of, read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import Path, best_path, confidence_of
@@ -196,7 +196,7 @@ def _read_line(
     characters: Sequence[str], pieces: Pieces, segments: Segments, graph: Graph, only_digits: bool, marks: bool
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, short, signs = pieces.line, are_short(pieces, segments), segments.features.signs
+    line, short, signs = pieces.line, may_be_marks(pieces, segments), segments.features.signs
     path = best_path(graph, ~(short | (signs != "")) if only_digits else None)
     is_digit = np.array([label is not None for label in path.labels])
     if not is_digit.any():

@@ -12,7 +12,7 @@ from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
 from lenet.reading.pieces import Pieces
-from lenet.reading.signs import are_commas, signs_of
+from lenet.reading.signs import may_be_commas, signs_of
 from lenet.reading.strokes import Boxes, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
@@ -61,8 +61,11 @@ def segments_of(
     may_be_sign = probabilities.max(axis=1) < _MAX_OF_SIGN
     if "".join(model.classes).isdecimal():  # letters may have the same shapes
         signs[may_be_sign] = signs_of(images[may_be_sign])
-        commas = [are_commas(pieces, boxes) for pieces, (_, _, boxes) in zip(lines, joined, strict=True)]
-        signs[np.concatenate(commas)] = ","
+        are_commas = np.concatenate(
+            [may_be_commas(pieces, starts, boxes) for pieces, (starts, _, boxes) in zip(lines, joined, strict=True)]
+        )
+        are_commas &= may_be_sign | (np.array(model.classes)[probabilities.argmax(axis=1)] == "1")
+        signs[are_commas] = ","
     shown, marked, seen = (np.split(each, np.cumsum(counts)[:-1]) for each in (images, signs, probabilities))
     parts = zip(lines, joined, shown, marked, seen, strict=True)
     return [Segments(*each, own, p, features_of(pieces, *each, sign, p)) for pieces, each, own, sign, p in parts]

@@ -5,13 +5,14 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._mnist_form import MIDDLE
-from lenet.reading.features import middle_of_line
 from lenet.reading.pieces import Pieces
-from lenet.reading.strokes import Boxes, are_long_commas
+from lenet.reading.strokes import Boxes, have_comma_size
 
 _MIN_RADIUS = 5.0  # pixels: nearer to the crossing, the arms are not separate
 _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
-_OFFSET = 0.05  # heights of the writing: how far the top of a comma may be above the middle of its line
+# Of a long comma, in heights of the writing: its top is at most this far above the middle of the line, and its bottom
+# at least this far below the middle, that is, slightly below the digits.
+_MAX_ABOVE, _MIN_BELOW = 0.05, 0.6
 _Y, _X = np.mgrid[:SIDE, :SIDE].reshape(2, -1) - MIDDLE
 _ANGLES = np.arctan2(_Y, _X)
 _PHASES = np.outer(_ANGLES, (0, 1, 2, 4))
@@ -42,9 +43,11 @@ def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     return np.where(is_sign, np.where(real[3] > 0, "+", "x"), "")
 
 
-def are_commas(pieces: Pieces, boxes: Boxes) -> NDArray[np.bool_]:
-    """Return whether each box in a line has the size of a long comma, and starts in its lower half or below."""
+def may_be_commas(pieces: Pieces, starts: NDArray[np.int64], boxes: Boxes) -> NDArray[np.bool_]:
+    """Return whether each segment of a line has the size and place of a long comma, with something on either side."""
     height = pieces.line.height
     left, top, right, bottom = boxes.T
-    is_low = top > (middle_of_line(pieces)((left + right) / (2 * height)) - _OFFSET) * height
-    return np.asarray(is_low & are_long_commas(right - left, bottom - top, height))
+    middles = pieces.middle((left + right) / (2 * height)) * height
+    is_low = (top > middles - _MAX_ABOVE * height) & (bottom > middles + _MIN_BELOW * height)
+    end = np.concatenate([pieces.boxes, pieces.line.short_strokes])[:, 2].max()
+    return np.asarray(is_low & (starts > 0) & (right < end) & have_comma_size(boxes, height))

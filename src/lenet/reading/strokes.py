@@ -114,12 +114,12 @@ class Strokes:
     def short(self, height: float) -> NDArray[np.int64]:
         """Return the strokes that are too short for digits of this height, but may be marks."""
         is_mark = (self.areas >= _MIN_MARK * height**2) & (self.widths < height)
-        is_short = (self.heights < SHORT * height) | are_long_commas(self.widths, self.heights, height)
-        return np.flatnonzero(is_short & is_mark)
+        return np.flatnonzero((self.heights < SHORT * height) & is_mark)
 
 
-def are_long_commas(widths: NDArray[np.int64], heights: NDArray[np.int64], height: float) -> NDArray[np.bool_]:
-    """Return whether strokes are not short, but have the size of commas in writing of a height, if they are low."""
+def have_comma_size(boxes: Boxes, height: float) -> NDArray[np.bool_]:
+    """Return whether boxes have the size of long commas in writing of a height."""
+    widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
     is_long = (heights >= SHORT * height) & (heights < _MAX_COMMA[1] * height)
     return np.asarray(is_long & (widths < _MAX_COMMA[0] * height))
 
