@@ -39,7 +39,7 @@ class Served:
         return answer.status, answer.headers, json.loads(content) if is_json and content else content
 
     def log(self):
-        """Return what the server has logged, one dict per line, without a notice of a second Ctrl-C."""
+        """Return what the server has logged, one dict per line, except the notice of a second Ctrl-C."""
         lines = self._log.read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines if line != b"lenet: interrupted"]
 

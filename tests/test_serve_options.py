@@ -1,7 +1,5 @@
 """The arguments that `lenet serve` derives from options and environment variables; no server starts."""
 
-import signal
-
 import needs_serve  # noqa: F401
 import pytest
 from commands import misused
@@ -19,7 +17,7 @@ def started(monkeypatch):
     """A function that runs the command, and returns the arguments of the server that it would start."""
     for name in ("PORT", "MODEL", "TOKEN", "TOKEN_FILE", "CONTROL_TOKEN", "LOG_LEVEL"):
         monkeypatch.delenv(f"LENET_{name}", raising=False)
-    calls, handler = [], signal.getsignal(signal.SIGINT)
+    calls = []
     monkeypatch.setattr(lenet.serving, "serve", lambda *arguments, **named: calls.append((arguments, named)))
 
     def run(*options):
@@ -28,8 +26,7 @@ def started(monkeypatch):
         assert loader is load_model
         return models, named
 
-    yield run
-    signal.signal(signal.SIGINT, handler)
+    return run
 
 
 def test_the_defaults_are_those_of_the_help(started):

@@ -186,7 +186,7 @@ def test_shutdown_does_not_wait_for_pictures_in_progress(signals, seconds):
 @SENDS_SIGNALS
 @pytest.mark.parametrize("gap", [0.03, 0.3])  # seconds
 def test_another_ctrl_c_prints_no_traceback(gap):
-    with serving("--workers", "2", exit_codes=(0, 130)) as server:
+    with serving("--workers", "2", exit_codes=(0, 130, -signal.SIGINT)) as server:
         processes = [server.process.pid, *workers_of(server)]
         while server.process.poll() is None:
             for pid in processes:
@@ -194,6 +194,20 @@ def test_another_ctrl_c_prints_no_traceback(gap):
                     os.kill(pid, signal.SIGINT)
             time.sleep(gap)
         assert not [each for each in server.log() if "traceback" in each]  # and all lines are JSON
+
+
+@SENDS_SIGNALS
+@pytest.mark.parametrize("delay", [0, 0.1, 0.3])
+def test_ctrl_c_while_workers_start_prints_no_traceback(delay):
+    command = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
+    ) as process:
+        process.stdout.readline()
+        time.sleep(delay)  # seconds, of the 0.5 or so that the imports of a worker take
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+        assert "Traceback" not in process.stderr.read()
 
 
 @SENDS_SIGNALS
@@ -207,7 +221,7 @@ def test_workers_that_read_pictures_end_without_abort(monkeypatch):
         with contextlib.suppress(OSError, http.client.HTTPException):  # requests in progress may be cut off
             server.ask("POST", "/predict", noise)
 
-    codes = 0, 130  # the latter if the second Ctrl-C came after the requests
+    codes = 0, 130, -signal.SIGINT  # the latter if the second Ctrl-C came after the requests
     with (
         serving("--workers", "2", LENET_NUM_THREADS="1", exit_codes=codes) as server, ThreadPoolExecutor(4) as pool
     ):  # fmt: skip

@@ -9,7 +9,6 @@ changes, and all models on SIGHUP. On SIGTERM or Ctrl-C, it finishes the request
 import argparse
 import math
 import os
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,7 +139,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             say(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)")
 
     serve(models, load_model, limits=limits_of(arguments), on_ready=on_ready, **options)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # another Ctrl-C would interrupt Python's own exit
     exit_if_working()
     return 0
 

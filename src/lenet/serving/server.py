@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -411,7 +411,8 @@ class _Worker(Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # except while uvicorn handles it; the parent gets it, too
-        _block_ctrl_c(False)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         try:
             if not _is_orphaned():
                 super().target(sockets)
@@ -492,16 +493,19 @@ class _Workers(Multiprocess):
 
     def _started(self) -> _Worker:
         worker = _Worker(self.config, self.sockets)
-        _block_ctrl_c(True)  # in the worker, too, until it has imported its modules
-        try:
+        with _blocked_ctrl_c():  # in the worker, too, until it has imported its modules
             worker.start()
-        finally:
-            _block_ctrl_c(False)
         return worker
 
 
-def _block_ctrl_c(block: bool) -> None:
-    if hasattr(signal, "pthread_sigmask"):
-        if block:
-            resource_tracker.ensure_running()  # its start would unblock the signal
-        signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, {signal.SIGINT})
+@contextlib.contextmanager
+def _blocked_ctrl_c() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its start would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
