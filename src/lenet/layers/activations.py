@@ -29,7 +29,8 @@ class Sigmoid(Layer):
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
         x = floats(x, self.dtype, "x")
-        power = np.exp(-np.abs(x))  # at most 1, whereas exp(-x) could overflow
+        # 1 / (1 + exp(-x)) or, for x < 0, the equal exp(x) / (1 + exp(x)): exp(-|x|) never overflows.
+        power = np.exp(-np.abs(x))
         y = np.where(x < 0, power, 1) / (1 + power)
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:

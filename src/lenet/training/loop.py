@@ -276,12 +276,12 @@ class _Loop:
         began, images_before = time.perf_counter(), state.images
         while state.step < self.steps_per_epoch:
             batch = slice(state.images, state.images + recipe.batch_size)
-            agreed = self._step(order[batch], distortions and distortions[batch])
+            any_process_stops = self._step(order[batch], distortions and distortions[batch])
             now = time.perf_counter()
             state.seconds = now - self.began
             state.images_per_second = (state.images - images_before) / max(1e-9, now - began)
             self.stop_requested = on_step is not None and _ends(on_step, state)
-            if agreed or (self.stop_requested and self.comm.size == 1):
+            if any_process_stops or (self.stop_requested and self.comm.size == 1):
                 return False  # several processes agree with the next step's all-reduce
         self._close_epoch()
         return True
@@ -313,9 +313,9 @@ class _Loop:
             n_jobs=self.n_jobs,
             distortions=distortions,
         )
-        loss_sum = float(losses.sum() if weights is None else losses @ weights)
-        right = int((logits.argmax(axis=1) == labels).sum())
-        loss_sum, correct, stops = comm.all_reduce(gradients.flat, loss_sum, right, self.stop_requested)
+        own_loss = float(losses.sum() if weights is None else losses @ weights)
+        own_correct = int((logits.argmax(axis=1) == labels).sum())
+        loss_sum, correct, stops = comm.all_reduce(gradients.flat, own_loss, own_correct, self.stop_requested)
         if not math.isfinite(loss_sum):
             raise self._restore_after_divergence()
         self._check_alone()
