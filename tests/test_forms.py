@@ -271,3 +271,19 @@ def test_a_form_that_cannot_be_read_has_a_row(forms, capsys):
     assert rows["aa.png"][1:] == [""] * 4
     assert rows["b.png"] == ["a: empty; b: no cell", "", "0.0", "", "0.0"]
     assert rows["none.png"][0] == "not read: none.png: No such file or directory"
+
+
+@pytest.mark.parametrize("noise", [0, 1, 3])
+@pytest.mark.parametrize("on_table", [True, False])
+def test_a_blank_form_is_empty(noise, on_table):
+    """Its edges were read as 1, and the noise of bright paper as light ink."""
+    picture = np.full((700, 1000), 235, np.uint8)
+    if on_table:
+        corners = np.array([[0, 0], [1000, 0], [1000, 700], [0, 700]], np.float32)
+        seen = np.array([[150, 120], [1180, 90], [1230, 860], [110, 830]], np.float32)
+        view = cv2.getPerspectiveTransform(corners, seen)
+        picture = cv2.warpPerspective(picture, view, (1400, 1000), borderValue=60, flags=cv2.INTER_AREA)
+    picture = np.clip(picture + np.random.default_rng(0).normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
+    fields = [Field("left", box=(0, 0, 0.5, 1)), Field("right", box=(0.5, 0, 0.5, 1))]
+    assert [value.problems for value in read_form(picture, fields)] == [("empty",)] * 2
+    assert reading.read(picture).lines == ()

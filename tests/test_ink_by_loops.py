@@ -565,3 +565,12 @@ def test_the_levels_along_the_edges_of_a_region_continue_beyond_it():
     coarse[20:25, 10:20] = 255
     expected = windowed(np.mean, continued.astype(float), 5, "reflect")
     np.testing.assert_allclose(module.continued(coarse, sheet), expected, atol=0.51)
+
+
+@pytest.mark.parametrize(("lowest", "is_paper"), [(207, True), (206, False)])
+def test_no_ink_is_lighter_than_bright_paper(lowest, is_paper):
+    """Bright dots would make it dark paper."""
+    paper = np.full((60, 90), 230, np.uint8)
+    paper[10:50:8, 10:80:8] = 255
+    paper[30, 40] = lowest
+    assert is_dark_on_light(paper) is is_paper

@@ -363,3 +363,44 @@ def test_the_corners_of_a_sheet_seen_in_perspective_are_where_the_sides_meet(cor
     sheet = cv2.fillConvexPoly(np.zeros((192, 256), np.uint8), np.array(corners, np.int32), 1)
     inside = cv2.erode(sheet, np.ones((9, 9), np.uint8)) == 1
     np.testing.assert_allclose(corners_of(inside), corners, atol=1.5)
+
+
+# Blank sheets
+
+
+@pytest.mark.parametrize(
+    ("size", "ink", "expected"),
+    [
+        ((50, 70), 0, True),
+        ((50, 70), 2, True),  # pixels, which may be a defect
+        ((50, 70), 3, False),  # written on
+        ((37, 90), 0, True),  # 0.404 between the middles of the pixels
+        ((36, 90), 0, False),  # 0.393, as a light 1
+    ],
+)
+def test_a_blank_sheet_is_wide_and_has_no_ink(size, ink, expected):
+    picture = picture_of((110, 140), 20, 25, *size, ink=ink)
+    assert module.shows_blank_sheet(picture) is expected
+    assert (find_sheets(picture) is not None) is (ink == 3)
+    assert (find_sheets(picture, may_be_blank=True) is not None) is (expected or ink == 3)
+
+
+def test_ink_at_the_edge_of_a_blank_sheet_does_not_count():
+    picture = picture_of((110, 140), 20, 25, 50, 70, ink=0)
+    picture[21:24, 40:60:2] = 60
+    assert module.shows_blank_sheet(picture)
+
+
+@pytest.mark.parametrize("level", [8, 160])  # of strokes beside the sheet
+def test_a_blank_sheet_beside_writing_is_none(level):
+    picture = picture_of((110, 140), 20, 10, 50, 70, ink=0)
+    assert module.shows_blank_sheet(picture)
+    picture[30:60, 110:134:6] = level
+    assert find_sheets(picture, may_be_blank=True) is None
+
+
+def test_a_blank_sheet_beside_a_written_one_is_none():
+    picture = picture_of((110, 240), 20, 20, 60, 80, ink=0)
+    picture[:, 120:] = picture_of((110, 120), 30, 30, 50, 60)
+    assert not module.shows_blank_sheet(picture)
+    assert not find_sheets(picture, may_be_blank=True)[:, :120].any()

@@ -28,6 +28,7 @@ from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
+_RIM = 0.01  # of the shorter side of a sheet: nearer to its edges, the table may be visible
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
 _LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
 
@@ -115,7 +116,7 @@ def check_checksums(fields: Sequence[Field], model: LeNet5) -> None:
 def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the largest sheet of paper in a picture, seen from above; the picture if there is no sheet."""
     coarse = coarsened(grey)
-    sheets = find_sheets(coarse)
+    sheets = find_sheets(coarse, may_be_blank=True)
     if sheets is None:
         return grey
     edges = corners_of(sheets) + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # beyond the last pixels
@@ -124,7 +125,10 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     width, height = round((sides[0] + sides[2]) / 2), round((sides[1] + sides[3]) / 2)
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]])
     view = cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32))
-    return np.asarray(cv2.warpPerspective(grey, view, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    sheet = np.asarray(cv2.warpPerspective(grey, view, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    rim = round(_RIM * min(width, height))
+    within = sheet[rim : height - rim, rim : width - rim]
+    return np.asarray(cv2.copyMakeBorder(within, rim, rim, rim, rim, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _summed_confidence(values: Sequence[FieldValue]) -> float:

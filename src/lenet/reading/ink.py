@@ -13,6 +13,7 @@ from lenet.reading.strokes import components_of, mask_of
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
 _MIN_CONTRAST = 24  # levels
+_BRIGHT = 255 - 2 * _MIN_CONTRAST
 # Ink and paper are distinct if the between-class variance exceeds this fraction of the total (0.64 for pure noise).
 _DISTINCT = 0.68
 _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is not needed
@@ -54,7 +55,7 @@ def find_darkness(
     """
     coarse = coarsened(grey)
     darkest, lightest = levels_of(border_of(coarse))
-    sheets = find_sheets(coarse) if dark_on_light is not False else None
+    sheets = find_sheets(coarse, not cropped) if dark_on_light is not False else None
     if sheets is not None:
         coarse = np.where(sheets, coarse, continued(without_ink(coarse, sheets), sheets))
         grey = with_outside(grey, coarse, sheets)
@@ -99,7 +100,10 @@ def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
     the picture may be `cropped` to its ink, only if the border has nearly one colour.
     """
     height, width = grey.shape
-    midrange = sum(levels_of(grey)) / 2
+    darkest, lightest = levels_of(grey)
+    if darkest >= _BRIGHT:  # blank paper: light ink could hardly be seen on it
+        return True
+    midrange = (darkest + lightest) / 2
     is_light = np.greater(grey, midrange).view(np.uint8)
     if height >= _NARROW * width:
         light = float(is_light[:, width // 3 : width - width // 3].mean())

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._lazy import cached_property
 from lenet._mnist_form import disc, pen_width, reduced, resized
-from lenet.reading.ink import find_darkness, normalised
+from lenet.reading.ink import coarsened, find_darkness, normalised
 from lenet.reading.photographs import cropped_to_photographs
+from lenet.reading.sheet import shows_blank_sheet
 from lenet.reading.strokes import MAX_STROKES, Strokes, reject_texture, strokes_of
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom
@@ -113,7 +114,10 @@ def pages_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...]) -> Iterato
     factor = min(1.0, (_MAX_PIXELS / grey.size) ** 0.5)
     scale = factor / round(picture_shape[0] / len(grey))
     grey = reduced(grey, factor)
-    for part, (left, top) in filter(None, (cropped_to_photographs(grey), (grey, (0, 0)))):
+    photographs = cropped_to_photographs(grey)
+    if photographs is not None and shows_blank_sheet(coarsened(grey)):
+        photographs = None  # within its crop, the sheet's edges would look like ink
+    for part, (left, top) in filter(None, (photographs, (grey, (0, 0)))):
         darkness = find_darkness(part)
         to_scaled_picture = np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]])
         yield Page(normalised(darkness), picture_shape, scale, to_scaled_picture, darkness)

@@ -1,7 +1,7 @@
 """Find light sheets of paper on a darker background."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ _MIN_CONVEXITY = 0.93  # area over that of the convex hull
 _MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
 _MIN_STEP = 0.6  # fraction of the difference in level that occurs near the edge: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
+_MIN_ASPECT = 0.4  # of a blank sheet: the shorter side over the longer
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
 _MAX_THICKNESS, _MAX_AT_EDGE = 0.15, 0.04  # of writing, in sides of the sheet; of ink at its edge, in its area
 _SMALL = 0.12  # of the picture: smaller sheets are labels or buttons if there is writing around them, dark or light
@@ -30,25 +31,30 @@ _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contai
 _KERNEL = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
 
 
-def find_sheets(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Return the pixels of the written sheets, or None if there are none or paper fills the picture.
+def find_sheets(coarse: NDArray[np.uint8], may_be_blank: bool = False) -> NDArray[np.bool_] | None:
+    """Return the pixels of the sheets of paper, or None if there are none or paper fills the picture.
 
     A sheet is a light region with four corners and something dark on it. A light digit on a dark background is not one.
+    If no sheet is written on, a sheet that `may_be_blank` is a wide region without ink, beside which nothing is light.
     The picture is coarse: a few hundred pixels a side.
     """
     if min(coarse.shape) < _MIN_SIDE:
         return None
     if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark background
         return None
-    found = [_written_sheets(coarse, outlines) for outlines in _outlines_of_light(coarse)]
-    outlines = max(found, key=lambda each: sum(map(cv2.contourArea, each)))
+    outlines = _sheets(coarse, _is_written)
+    is_blank = may_be_blank and not outlines
+    if is_blank:
+        outlines = _sheets(coarse, _is_blank)
     sheets = _filled(outlines, coarse.shape)
     if not _MIN_TOTAL <= sheets.mean() <= _MAX_TOTAL:
         return None
     inside, outside = cv2.erode(sheets, _KERNEL) == 1, cv2.dilate(sheets, _KERNEL) == 0
     max_outside = _MAX_INK_OUTSIDE * _ink(coarse, inside).sum()
     has_ink_outside = _ink(coarse, outside).sum() > max_outside
-    is_label = sheets.mean() < _SMALL and (has_ink_outside or _ink(255 - coarse, outside).sum() > max_outside)
+    is_label = (is_blank or sheets.mean() < _SMALL) and (
+        has_ink_outside or _ink(255 - coarse, outside).sum() > max_outside
+    )
     is_lit_part = (
         has_ink_outside
         and _at_border(np.concatenate(outlines), coarse.shape) >= _MIN_AT_BORDER
@@ -57,17 +63,32 @@ def find_sheets(coarse: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     return None if is_label or is_lit_part else np.asarray(inside)
 
 
-def _written_sheets(coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
-    """Return the outlines of sheets that stand out from the background, and have writing on them."""
-    outlines = [each for each in outlines if _may_be_sheet(each, coarse.shape)]
-    background = _filled(outlines, coarse.shape) == 0
-    written = []
-    for outline in outlines:
-        sheet = _filled([outline], coarse.shape)
-        rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & background
-        if _stands_out(coarse, sheet == 1, rim, near, background) and _is_written(_ink(coarse, sheet == 1), sheet):
-            written.append(outline)
-    return written
+def shows_blank_sheet(coarse: NDArray[np.uint8]) -> bool:
+    """Return whether a picture shows a blank sheet, and no sheet that is written on."""
+    return find_sheets(coarse) is None and find_sheets(coarse, may_be_blank=True) is not None
+
+
+def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[NDArray[np.int32]]:
+    """Return the outlines of chosen light regions that have the shape of sheets and stand out from the background."""
+    best: list[NDArray[np.int32]] = []
+    for regions in _outlines_of_light(coarse):
+        outlines = [each for each in regions if _may_be_sheet(each, coarse.shape)]
+        background = _filled(outlines, coarse.shape) == 0
+        chosen = []
+        for outline in outlines:
+            sheet = _filled([outline], coarse.shape)
+            rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & background
+            if _stands_out(coarse, sheet == 1, rim, near, background) and is_chosen(_ink(coarse, sheet == 1), sheet):
+                chosen.append(outline)
+        best = max(best, chosen, key=lambda each: sum(map(cv2.contourArea, each)))
+    return best
+
+
+def _is_blank(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
+    """Return whether a sheet has no ink but at its edge, and is too wide for a light 1."""
+    _, (width, height), _ = cv2.minAreaRect(cv2.findNonZero(sheet))
+    within = cv2.erode(sheet, _KERNEL) == 1
+    return bool(min(width, height) >= _MIN_ASPECT * max(width, height) and np.count_nonzero(ink[within]) < _MIN_INK)
 
 
 def _is_written(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
