@@ -228,8 +228,12 @@ def test_an_interruption_writes_the_rows_so_far(scans, capsys, monkeypatch, comm
 
     monkeypatch.setattr(function, stopped)
     error = lines(capsys, command, "scans", "-q", "--csv", "out.csv", status=130)
-    assert error == "lenet: note: out.csv has the rows of the pictures read so far.\nlenet: interrupted\n"
-    assert [row[0] for row in rows(scans / "out.csv")] == ["image", *(str(Path("scans", f"{n}.png")) for n in (0, 1))]
+    assert error == "lenet: note: out.partial.csv has the rows of the pictures read so far.\nlenet: interrupted\n"
+    assert not (scans / "out.csv").exists()
+    assert [row[0] for row in rows(scans / "out.partial.csv")] == [
+        "image",
+        *(str(Path("scans", f"{n}.png")) for n in (0, 1)),
+    ]
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])

@@ -256,6 +256,15 @@ def test_ink_is_light_on_transparent_if_most_is_transparent_and_the_rest_light(l
     assert pixels_module._is_light_on_transparent(transparent(level, alpha)) is expected
 
 
+@pytest.mark.parametrize(("dark", "expected"), [(4, False), (3, True)])
+def test_dark_ink_has_a_light_fringe_if_only_the_exact_colour_of_the_paper_is_transparent(dark, expected):
+    """Of 100 pixels, 40 are visible, and 36 or 37 of them are light."""
+    pixels = np.zeros((10, 10, 4), np.uint8)
+    pixels[:4] = 250, 250, 250, 255
+    pixels[0, :dark, :3] = 127
+    assert pixels_module._is_light_on_transparent(Image.fromarray(pixels)) is expected
+
+
 def test_the_least_opacity_of_one_pixel_is_ink():
     pixels = np.zeros((2, 3, 4), np.uint8)
     pixels[1, 2] = 255, 255, 255, 1

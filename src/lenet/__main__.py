@@ -10,9 +10,7 @@ from lenet.cli import main
 def program() -> NoReturn:
     """Run the command and exit."""
     code = main()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C would interrupt Python's own exit
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C would interrupt Python's own exit
     sys.exit(code)
 
 

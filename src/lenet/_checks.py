@@ -29,6 +29,8 @@ _BATCH_OR_IMAGE = "expected (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) f
 
 def array(x: ArrayLike, name: str, expected: str, error_type: type[LenetError] = InputError) -> NDArray[Any]:
     """Return x as an array; reject ragged lists, with `error_type`, and masked arrays, whose masks NumPy drops."""
+    if getattr(x, "mode", None) == "P":  # of a Pillow image
+        raise InputTypeError(f"{name} is an image with a palette. Pass {name}.convert('L'), or lenet.reading.prepare.")
     try:
         _reject_masks(x, name)
         values = np.asanyarray(x)
@@ -82,6 +84,8 @@ def image_form(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
 
 
 def _check_floating(dtype: np.dtype[Any], name: str) -> None:
+    if dtype.kind in "OSU":
+        raise InputTypeError(f"{name} has dtype {dtype}; expected numbers. Read pictures with lenet.reading.prepare.")
     if dtype.kind != "f":
         raise InputTypeError(f"{name} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats in [0, 1].")
 

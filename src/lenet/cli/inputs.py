@@ -147,7 +147,8 @@ def written_rows(
 ) -> Iterator[list[Sequence[object]]]:
     """Yield a list to fill with rows; at the end, write them to --csv, if it is given.
 
-    After an error or Ctrl-C, print a note. If there are no rows but those of unread pictures, an earlier table is kept.
+    After an error or Ctrl-C, write them to a file with another name, so that an earlier table is kept. It is also kept
+    if there are no rows but those of unread pictures.
     """
     rows: list[Sequence[object]] = []
     complete = False
@@ -156,9 +157,10 @@ def written_rows(
         complete = True
     finally:
         if arguments.csv is not None and len(rows) > len(unread):
-            write_csv(arguments.csv, header, rows)
+            output = arguments.csv if complete else str(Path(arguments.csv).with_suffix(".partial.csv"))
+            write_csv(output, header, rows)
             if not complete:
-                note(f"{arguments.csv} has the rows of the pictures read so far.", quiet=False)
+                note(f"{output} has the rows of the pictures read so far.", quiet=False)
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -10,6 +10,7 @@ from lenet._extras import require
 from lenet.errors import InputError, InputTypeError
 
 _STRIP = 2**20  # pixels: larger pictures are converted in strips, which saves memory
+_MAX_DARK = 0.1  # the fraction of dark pixels in light ink on a transparent page
 _ORIENTATION = 0x112  # Exif's tag
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the tag
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
@@ -134,11 +135,14 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def _is_light_on_transparent(picture: Any) -> bool:
-    """Return whether most of a picture is transparent and the rest is light."""
-    opacity = light = 0
+    """Return whether most of a picture is transparent, and hardly anything visible is dark.
+
+    Dark ink on paper of which only the exact colour is transparent has many light pixels around it.
+    """
+    opacity = dark = 0
     for strip in _strips(picture):
         with_alpha = strip.convert("RGBA")
         alpha = np.asarray(with_alpha.getchannel("A"), np.int64)
         opacity += int(alpha.sum())
-        light += int((alpha * np.asarray(with_alpha.convert("RGB").convert("L"))).sum())
-    return opacity <= 127 * picture.width * picture.height and light > 127 * opacity
+        dark += int(alpha[np.asarray(with_alpha.convert("RGB").convert("L")) < 128].sum())
+    return opacity <= 127 * picture.width * picture.height and dark < _MAX_DARK * opacity
