@@ -116,7 +116,7 @@ class LeNet5:
             layer.parameters = {key: self._parameters[f"{name}.{key}"] for key in layer.parameters}
         self._layerwise = LayerwiseKernels([*self._layers()], self._parameters, self._loss, self.padding)
         self._kernels: Any = self._fastest_kernels()
-        fused = self._kernels is not self._layerwise  # the rounding of a matrix product depends on its size
+        fused = self._kernels is not self._layerwise  # NumPy rounds a matrix product differently for each batch size
         self._predictor = Predictor(self._parameters, self._kernels, self.num_classes, batch_independent=fused)
         self._learners: deque[Learner] = deque(maxlen=MAX_IDLE_LEARNERS)  # see loss_and_gradients
         self._training: object = None  # the token of the latest call to lenet.train, by which a call detects another

@@ -119,7 +119,7 @@ NETWORK = _of(
     ("biases-of-the-batch-before", "memset(&w.conv, 0, sizeof(ConvGradients))",
      "memset(w.conv.c1_weight, 0, sizeof(w.conv.c1_weight))"),
     ("share-of-the-first-group", "target, shares[start + n]", "target, shares[n]"),
-    ("label-of-the-first-group", "labels[start + n], own", "labels[n], own"),
+    ("label-of-the-first-group", "labels[start + n], one_hot", "labels[n], one_hot"),
     ("learn-work-too-short", "max(<Py_ssize_t> C5_UNITS, classes), TRAIN_GROUP))", "C5_UNITS, TRAIN_GROUP))"),
     ("decay-of-the-velocity", "vmuladd(vset(weight_decay), vload(w + i)",
      "vmuladd(vset(weight_decay), vload(v + i)"),

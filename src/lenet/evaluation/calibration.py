@@ -128,7 +128,7 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     for _ in range(60):
         middle = (low * high) ** 0.5
         expected = (softmax(middle * values) * values).sum(axis=1).mean()
-        low, high = (middle, high) if right > expected else (low, middle)
+        low, high = (middle, high) if right > expected else (low, middle)  # by the sign of the likelihood's slope
     return float(1 / low)
 
 
@@ -169,7 +169,7 @@ def threshold(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float | No
     margins = margin(values)
     order = np.argsort(-margins, kind="stable")
     largest, wrong = margins[order], (~right)[order].cumsum()
-    last_of_equals = np.append(largest[1:] < largest[:-1], True)
+    last_of_equals = np.append(largest[1:] < largest[:-1], True)  # a threshold accepts all equal margins
     fits = np.flatnonzero(last_of_equals & (wrong / np.arange(1, len(largest) + 1) <= rate))
     if not len(fits):
         return None

@@ -1,7 +1,5 @@
 """Convolution as a matrix product over im2col, and the sparse convolution of the 1998 paper."""
 
-import copy
-
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
@@ -87,18 +85,28 @@ class Conv2d(Layer):
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return self.out_channels, *_output_size(repr(self), shape, self.kernel_size, self.padding)
 
+    def kernels(self) -> Array:
+        """Return the kernels of all pairs of maps.
+
+        Returns
+        -------
+        ndarray of shape (O, C, K, K)
+        """
+        return self.parameters["weight"]
+
     def forward(self, x: Array) -> tuple[Array, Backward]:
         x = tensor(x, self.dtype, (None, self.in_channels, None, None))
         shape = (len(x), *self.output_shape(x.shape[1:]))
-        weight = self.parameters["weight"].reshape(self.out_channels, -1)
+        kernels = self.kernels()
+        weight = kernels.reshape(self.out_channels, -1)
         columns = _columns(x, self.kernel_size, self.padding)  # (n, d, p): d weights of a kernel, p output pixels
         y = weight @ columns + self.parameters["bias"][:, None]  # (n, o, p): o output channels
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             dy = tensor(dy, self.dtype, shape, "dy").reshape(y.shape)
             dweight = np.einsum("nop,ndp->od", dy, columns, optimize=True)  # dy times columns^T, summed over images
-            dx = _pixels(weight.T @ dy, x.shape, self.kernel_size, self.padding)
-            return dx, {"weight": dweight.reshape(self.parameters["weight"].shape), "bias": dy.sum(axis=(0, 2))}
+            dx = _add_columns(weight.T @ dy, x.shape, self.kernel_size, self.padding)
+            return dx, {"weight": dweight.reshape(kernels.shape), "bias": dy.sum(axis=(0, 2))}
 
         return y.reshape(shape), backward
 
@@ -175,9 +183,7 @@ class SparseConv2d(Conv2d):
         return kernels
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
-        dense = copy.copy(self)
-        dense.parameters = self.parameters | {"weight": self.kernels()}
-        y, backward_of_all = Conv2d.forward(dense, x)
+        y, backward_of_all = super().forward(x)
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             dx, gradients = backward_of_all(dy)
@@ -266,7 +272,7 @@ def col2im(
     kernel_size, padding = size(kernel_size, "kernel_size"), size(padding, "padding", at_least=0)
     height, width = _output_size("col2im", shape[1:], kernel_size, padding)
     columns = tensor(columns, floating(dtype), (shape[0], shape[1] * kernel_size**2, height * width), "columns")
-    return _pixels(columns, shape, kernel_size, padding)
+    return _add_columns(columns, shape, kernel_size, padding)
 
 
 def _output_size(caller: str, shape: tuple[int, ...], kernel_size: int, padding: int) -> tuple[int, int]:
@@ -287,7 +293,7 @@ def _columns(x: Array, size: int, padding: int) -> Array:
     return columns
 
 
-def _pixels(columns: Array, shape: tuple[int, ...], size: int, padding: int) -> Array:
+def _add_columns(columns: Array, shape: tuple[int, ...], size: int, padding: int) -> Array:
     """Add validated columns to the pixels of images of `shape`."""
     n, channels, height, width = shape
     out = np.zeros((n, channels, height + 2 * padding, width + 2 * padding), columns.dtype)

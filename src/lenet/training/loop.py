@@ -195,7 +195,8 @@ class _Loop:
         total_steps = recipe.epochs * self.steps_per_epoch
         self.schedule = SCHEDULES[recipe.schedule](recipe.lr, total_steps, self.steps_per_epoch)
         self.learner = Learner(self.model.parameters, self.model._kernels, self.model.num_classes)
-        self.token, self.stop_requested = object(), False
+        self.token = object()
+        self.stop_requested = False
 
     def starting_state(self, state: State | None) -> State:
         """Return the first process's state, after checking that all processes have the same task."""
@@ -220,7 +221,8 @@ class _Loop:
 
     def take_model(self, state: State) -> None:
         """Copy the state into the model and the optimizer, and make it share their arrays."""
-        model, self.state = self.model, state
+        model = self.model
+        self.state = state
         self.before = model.metadata, model.mean, model.std
         model.metadata = {KEY: model.metadata[KEY]} if KEY in model.metadata else {}
         model._training = self.token
@@ -235,7 +237,8 @@ class _Loop:
     def run(self, on_step: Callback | None, on_epoch: Callback | None) -> State:
         """Train to the end, or until a callback stops the training."""
         state, recipe = self.state, self.recipe
-        self.began, finished = time.perf_counter() - state.seconds, True
+        self.began = time.perf_counter() - state.seconds
+        finished = True
         while finished and state.epoch <= recipe.epochs and not self._out_of_patience():
             finished = self._run_epoch(on_step)
             if finished and self.comm.broadcast(on_epoch is not None and _ends(on_epoch, state)):
