@@ -65,6 +65,19 @@ def test_an_empty_batch_predicts_an_empty_result(model, shape, dtype):
 # ---- rejected ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("x", ["a.png", ["a.png", "b.png"], b"a", None, [object()]])
+def test_paths_and_objects_are_no_pixels(model, x):
+    with pytest.raises(InputTypeError, match=r"expected numbers\. Read pictures"):
+        model.predict(x)
+
+
+def test_the_numbers_of_colours_in_a_palette_are_no_pixels(model, bytes_200):
+    image = pytest.importorskip("PIL.Image").fromarray(bytes_200[0])
+    np.testing.assert_array_equal(model.logits(image), model.logits(bytes_200[0]))
+    with pytest.raises(InputTypeError, match="x is an image with a palette"):
+        model.predict(image.quantize(8))
+
+
 def spoilt(value):
     x = np.zeros((2, 28, 28))
     x[1, 2, 3] = value

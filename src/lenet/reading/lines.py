@@ -91,13 +91,15 @@ def _with_commas(lines: list[InkLine], height: float) -> list[InkLine]:
     if not lines:
         return []
     strokes, members = lines[0].page.strokes, np.concatenate([line.members for line in lines])
-    owners = np.repeat(np.arange(len(lines)), [len(line.members) for line in lines])
+    owners = np.repeat(np.arange(len(lines)), [len(line.members) for line in lines])  # the line of each stroke
     boxes = strokes.boxes[members]
     is_alone = np.bincount(owners)[owners] == 1
     for n in np.flatnonzero(is_alone & have_comma_size(boxes, height)):
         before = np.flatnonzero(_hangs_from(boxes, boxes[n], height))
         if len(before) and _precedes(strokes.boxes, boxes[n], height):
             owners[n] = owners[before[boxes[before, 2].argmax()]]
+    if len(np.unique(owners)) == len(lines):
+        return lines
     order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
     return [InkLine(lines[0].page, members[order[owners[order] == owner]]) for owner in np.unique(owners)]
 

@@ -18,6 +18,8 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
 
 def grey_of_array(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the grey levels of an array of pixels, as for `prepare`."""
+    if values.dtype.kind in "OSU":
+        raise InputTypeError(f"The image has dtype {values.dtype}; expected pixels. Pass one path or image at a time.")
     if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3, 4):  # as in PyTorch
         values = np.moveaxis(values, 0, 2)
     if values.ndim == 3 and values.shape[2] == 1:
