@@ -615,3 +615,22 @@ def test_a_data_set_is_not_a_picture(capsys, tmp_path, monkeypatch, command, nam
     error = lines(capsys, command, name, status=1)
     assert error.startswith(f"lenet: error: {name} is a table or an array; expected a picture. ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_file_with_the_name_for_partial_results_is_kept(scans, capsys, command):
+    Path("out.partial.csv").write_text("my own notes")
+    error = lines(capsys, command, "scans", "--csv", "out.csv", status=1)
+    assert "out.partial.csv exists and is not a table with the columns image," in error
+    assert Path("out.partial.csv").read_text() == "my own notes"
+
+
+def test_ctrl_c_ends_the_command_even_if_the_rows_so_far_cannot_be_written(scans, capsys, monkeypatch):
+    def stopped(picture):
+        if str(picture).endswith("1.png"):
+            Path("out.partial.csv").mkdir()
+            raise KeyboardInterrupt
+        return X[0]
+
+    monkeypatch.setattr("lenet.reading.prepare", stopped)
+    assert lines(capsys, "predict", "scans", "-q", "--csv", "out.csv", status=130) == "lenet: interrupted\n"

@@ -567,10 +567,11 @@ def test_the_levels_along_the_edges_of_a_region_continue_beyond_it():
     np.testing.assert_allclose(module.continued(coarse, sheet), expected, atol=0.51)
 
 
-@pytest.mark.parametrize(("lowest", "is_paper"), [(207, True), (206, False)])
-def test_no_ink_is_lighter_than_bright_paper(lowest, is_paper):
-    """Bright dots would make it dark paper."""
-    paper = np.full((60, 90), 230, np.uint8)
-    paper[10:50:8, 10:80:8] = 255
-    paper[30, 40] = lowest
+@pytest.mark.parametrize(
+    ("level", "dots", "is_paper"), [(207, 230, True), (206, 229, False), (220, 243, True), (220, 244, False)]
+)
+def test_light_noise_on_bright_paper_is_no_ink(level, dots, is_paper):
+    """Light dots with a contrast of 23 or 24 levels."""
+    paper = np.full((60, 90), level, np.uint8)
+    paper[10:50:8, 10:80:8] = dots
     assert is_dark_on_light(paper) is is_paper

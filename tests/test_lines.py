@@ -590,8 +590,8 @@ def test_a_line_that_the_border_cuts_is_ignored_below_three_quarters_of_its_heig
         ((130, 190, 50, 26), False),  # begins in the middle of the digits
         ((159, 190, 36, 26), True),
         ((160, 190, 30, 26), False),  # below them
-        ((145, 190, 50, 26), True),
-        ((146, 190, 50, 26), False),  # ends 36 pixels below them
+        ((157, 190, 50, 26), True),
+        ((158, 190, 50, 26), False),  # ends 48 pixels below them
         ((136, 190, 50, 27), False),
         ((136, 190, 51, 26), False),
         ((137, 190, 24, 26), True),
@@ -609,6 +609,23 @@ def test_a_long_comma_joins_the_line_of_its_number(place, joins):
     assert sorted(len(line.members) for line in found) == ([3] if joins else [1, 2])
     if joins:
         assert found[0].members.tolist() == [*digits, comma]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ((159, 170, 22, 12), True),  # begins beside the digits, and ends 21 pixels below them
+        ((160, 170, 18, 12), True),  # ends 18 pixels below them
+        ((161, 170, 18, 12), False),
+        ((161, 170, 17, 12), True),
+    ],
+)
+def test_short_marks_begin_beside_the_digits_or_end_just_below_them(place, expected):
+    """Of digits that are 60 pixels high and end at row 160."""
+    ink = 255 * bars((250, 300), (100, 70, 60, 30), (100, 130, 60, 30), place)
+    page = Page(ink, ink.shape)
+    digits = np.flatnonzero(page.strokes.boxes[:, 3] == 160)
+    assert len(InkLine(page, digits).short_strokes) == expected
 
 
 def test_strokes_that_are_not_alone_or_have_nothing_after_them_stay_in_their_lines():

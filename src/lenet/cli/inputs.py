@@ -15,7 +15,7 @@ from lenet._bar import Bar
 from lenet._files import atomic_write, begins_with, check_replaceable, read_stream
 from lenet.cli.options import check_png
 from lenet.cli.output import error_text, note, printable
-from lenet.errors import DataError, InputError
+from lenet.errors import DataError, InputError, SaveError
 
 PICTURES_HELP = (
     "a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
@@ -121,17 +121,23 @@ def read_each(
 
 def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: str) -> None:
     """Reject --csv with --json, a name that does not end in .csv, and a file that begins with none of the headers."""
-    output = arguments.csv
     if arguments.json:
         parser.error("--csv and --json were both given; expected one of them.")
-    if Path(output).suffix.lower() != ".csv":
-        parser.error(f"--csv is {output}; expected a name that ends in .csv.")
-    check_replaceable(output, b"")
-    if Path(output).exists() and not any(begins_with(Path(output), each.encode(), len(each)) for each in headers):
-        columns = " or ".join(each.rstrip(",\n") for each in headers)
-        raise InputError(
-            f"{output} exists and is not a table with the columns {columns}. Choose another name, or remove it first."
-        )
+    if Path(arguments.csv).suffix.lower() != ".csv":
+        parser.error(f"--csv is {arguments.csv}; expected a name that ends in .csv.")
+    for output in (arguments.csv, partial_name(arguments.csv)):
+        check_replaceable(output, b"")
+        if Path(output).exists() and not any(begins_with(Path(output), each.encode(), len(each)) for each in headers):
+            columns = " or ".join(each.rstrip(",\n") for each in headers)
+            raise InputError(
+                f"{output} exists and is not a table with the columns {columns}. Choose another name, or remove it "
+                "first."
+            )
+
+
+def partial_name(output: str) -> str:
+    """Return the name of the file that gets the rows of a table so far after an error or Ctrl-C."""
+    return str(Path(output).with_suffix(".partial.csv"))
 
 
 def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[str]) -> None:
@@ -157,10 +163,13 @@ def written_rows(
         complete = True
     finally:
         if arguments.csv is not None and len(rows) > len(unread):
-            output = arguments.csv if complete else str(Path(arguments.csv).with_suffix(".partial.csv"))
-            write_csv(output, header, rows)
-            if not complete:
-                note(f"{output} has the rows of the pictures read so far.", quiet=False)
+            if complete:
+                write_csv(arguments.csv, header, rows)
+            else:
+                output = partial_name(arguments.csv)
+                with contextlib.suppress(SaveError):  # the error or Ctrl-C is more important
+                    write_csv(output, header, rows)
+                    note(f"{output} has the rows of the pictures read so far.", quiet=False)
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -28,7 +28,7 @@ from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
-_RIM = 0.01  # of the shorter side of a sheet: nearer to its edges, the table may be visible
+_RIM = 0.01  # of the shorter side of a blank sheet: nearer to its edges, the table would be read as 1
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
 _LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
 
@@ -126,6 +126,8 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]])
     view = cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32))
     sheet = np.asarray(cv2.warpPerspective(grey, view, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    if find_sheets(coarse) is not None:
+        return sheet
     rim = round(_RIM * min(width, height))
     within = sheet[rim : height - rim, rim : width - rim]
     return np.asarray(cv2.copyMakeBorder(within, rim, rim, rim, rim, cv2.BORDER_REPLICATE), np.uint8)

@@ -101,7 +101,7 @@ def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
     """
     height, width = grey.shape
     darkest, lightest = levels_of(grey)
-    if darkest >= _BRIGHT:  # blank paper: light ink could hardly be seen on it
+    if darkest >= _BRIGHT and lightest - darkest < _MIN_CONTRAST:  # blank paper, whose noise is not light ink
         return True
     midrange = (darkest + lightest) / 2
     is_light = np.greater(grey, midrange).view(np.uint8)

@@ -18,7 +18,7 @@ _MAX_LINES = 3000  # a digit far from all others forms its own line
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
 _MARGIN = 2  # pixels around a line
 _NEAR = 0.9  # heights of the writing: the maximum gap between a comma and what is beside it
-_BELOW, _MAX_BELOW = 0.3, 0.6  # heights of the writing: how far a short mark or a long comma may end below a line
+_BELOW, _MAX_BELOW = 0.3, 0.8  # heights of the writing: how far a short mark or a long comma may end below a line
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class InkLine:
     def short_strokes(self) -> Boxes:
         """The boxes, in the line's pixels, of short strokes that are not in the line but may be its marks."""
         strokes, boxes = self.page.strokes, self.page.strokes.boxes
-        top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max() + _BELOW * self.height
+        top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max()
         found = boxes[np.setdiff1d(strokes.short(self.height), self.members)]
-        return np.asarray(found[(found[:, 1] >= top) & (found[:, 3] <= bottom)] - np.tile(self.corner, 2))
+        reaches_line = (found[:, 1] < bottom) | (found[:, 3] <= bottom + _BELOW * self.height)
+        return np.asarray(found[(found[:, 1] >= top) & reaches_line] - np.tile(self.corner, 2))
 
     @cached_property
     def ink(self) -> NDArray[np.uint8]:

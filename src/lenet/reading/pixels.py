@@ -137,14 +137,16 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def _is_light_on_transparent(picture: Any) -> bool:
-    """Return whether most of a picture is transparent, and hardly anything visible is dark.
+    """Return whether most of a picture is transparent, and most of the rest is light.
 
-    Dark ink on paper of which only the exact colour is transparent has many light pixels around it.
+    If no pixel is partly transparent, hardly any may be dark: if only the exact colour of paper is transparent, many
+    light pixels remain around dark ink.
     """
-    opacity = dark = 0
+    opacity = dark = partial = 0
     for strip in _strips(picture):
         with_alpha = strip.convert("RGBA")
         alpha = np.asarray(with_alpha.getchannel("A"), np.int64)
         opacity += int(alpha.sum())
+        partial += int(np.count_nonzero((alpha > 0) & (alpha < 255)))
         dark += int(alpha[np.asarray(with_alpha.convert("RGB").convert("L")) < 128].sum())
-    return opacity <= 127 * picture.width * picture.height and dark < _MAX_DARK * opacity
+    return opacity <= 127 * picture.width * picture.height and dark < (0.5 if partial else _MAX_DARK) * opacity
