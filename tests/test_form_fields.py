@@ -68,7 +68,7 @@ def test_a_sheet_is_seen_from_above_with_the_mean_lengths_of_its_sides(monkeypat
 
 def test_a_picture_without_a_sheet_is_returned_itself(monkeypatch):
     grey = np.full((50, 70), 200, np.uint8)
-    monkeypatch.setattr(forms, "find_sheets", lambda _, may_be_blank: None)
+    monkeypatch.setattr(forms, "find_sheets", lambda _, may_be_blank=False: None)
     assert forms.straightened(grey) is grey
 
 

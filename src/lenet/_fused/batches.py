@@ -151,11 +151,8 @@ class Learner:
         n, dtype = len(x), self._parameters.flat.dtype
         batch_size = batch_size or n
         shares = np.full(n, 1 / batch_size, dtype) if weights is None else (weights / batch_size).astype(dtype)
-        logits, exp_sums, target_logits = (
-            np.empty((n, self._num_classes), dtype),
-            np.empty(n, dtype),
-            np.empty(n, dtype),
-        )
+        logits = np.empty((n, self._num_classes), dtype)
+        exp_sums, target_logits = np.empty((2, n), dtype)
         size = TRAIN_CHUNK * max(1, -(-n // (TRAIN_CHUNK * MAX_TRAIN_CHUNKS)))
         self._allocate(max(1, -(-n // size)))
         if not n:

@@ -22,7 +22,6 @@ PICTURES_HELP = (
     "standard input"
 )
 STANDARD_INPUT = "-"
-_TABLES = (".csv", ".npy", ".npz", ".parquet")
 _T = TypeVar("_T")
 MAX_BYTES = 200_000_000  # of a picture from standard input
 
@@ -66,7 +65,9 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
 
 def picture(name: str) -> str | BinaryIO:
     """Return the path of a picture, or a binary file with the content of standard input."""
-    if name.lower().endswith(_TABLES):
+    from lenet.data.csv import SUFFIXES
+
+    if name.lower().endswith((*SUFFIXES, ".npy", ".npz", ".parquet")):
         raise DataError(
             f"{name} is a table or an array; expected a picture. `lenet evaluate` tests a model on a data set, and "
             "`lenet score` classifies the images of .npy, .parquet and .csv files."

@@ -116,7 +116,10 @@ def check_checksums(fields: Sequence[Field], model: LeNet5) -> None:
 def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the largest sheet of paper in a picture, seen from above; the picture if there is no sheet."""
     coarse = coarsened(grey)
-    sheets = find_sheets(coarse, may_be_blank=True)
+    sheets = find_sheets(coarse)
+    is_blank = sheets is None
+    if is_blank:
+        sheets = find_sheets(coarse, may_be_blank=True)
     if sheets is None:
         return grey
     edges = corners_of(sheets) + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # beyond the last pixels
@@ -126,7 +129,7 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]])
     view = cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32))
     sheet = np.asarray(cv2.warpPerspective(grey, view, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
-    if find_sheets(coarse) is not None:
+    if not is_blank:
         return sheet
     rim = round(_RIM * min(width, height))
     within = sheet[rim : height - rim, rim : width - rim]

@@ -106,7 +106,7 @@ def _with_commas(lines: list[InkLine], height: float) -> list[InkLine]:
 
 
 def _hangs_from(boxes: Boxes, comma: NDArray[np.int64], height: float) -> NDArray[np.bool_]:
-    """Return whether a long comma begins beside the lower half of each stroke, which is before it and higher."""
+    """Return whether each stroke is higher, is just before a long comma, and has its lower half beside its top."""
     left, top, _, bottom = comma
     _, tops, rights, bottoms = boxes.T
     is_lower = (2 * top > tops + bottoms) & (top < bottoms) & (bottom < bottoms + _MAX_BELOW * height)
@@ -115,7 +115,7 @@ def _hangs_from(boxes: Boxes, comma: NDArray[np.int64], height: float) -> NDArra
 
 
 def _precedes(boxes: Boxes, comma: NDArray[np.int64], height: float) -> bool:
-    """Return whether a digit or a dash is soon after a long comma, and not below it."""
+    """Return whether a digit or a dash closely follows a long comma, and is not below it."""
     _, top, right, bottom = comma
     lefts, tops, _, bottoms = boxes.T
     is_near = (lefts >= right) & (lefts < right + _NEAR * height)

@@ -35,7 +35,8 @@ def find_sheets(coarse: NDArray[np.uint8], may_be_blank: bool = False) -> NDArra
     """Return the pixels of the sheets of paper, or None if there are none or paper fills the picture.
 
     A sheet is a light region with four corners and something dark on it. A light digit on a dark background is not one.
-    If no sheet is written on, a sheet that `may_be_blank` is a wide region without ink, beside which nothing is light.
+    If no sheet has writing, and one `may_be_blank`, a wide light region without ink counts, too, unless there are
+    strokes beside it.
     The picture is coarse: a few hundred pixels a side.
     """
     if min(coarse.shape) < _MIN_SIDE:
