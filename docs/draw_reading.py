@@ -345,7 +345,7 @@ def draw_what_is_wrong() -> None:
         "out of focus": np.asarray(cv2.GaussianBlur(plain["2"], (0, 0), 19), np.float64),
         "cut off": inked(blank(shape), write(shape, "8", (-48, 196), 140, rng), BLUE),
         "turned": np.rot90(plain["7"]),
-        "more beside it": inked(plain["9"], write(shape, "2", (186, 236), 140, rng), BLUE),
+        "more beside it": inked(plain["9"], write(shape, "2", (170, 228), 80, rng), BLUE),
         "struck out": struck,
     }
     placed = []

@@ -362,7 +362,7 @@ def cases(folder: Path) -> dict[str, Case]:
         "rejection.RejectionRule.from_metadata": Case(rejection.RejectionRule.from_metadata,
             {"metadata": TRAINED.metadata, "reject_at": 0.01}, {
                 "reject_at": numbers(-1, 0, 1), "metadata": {"type": [None, 3, "x", []], "value": [
-                    {"least_digit_score": "x"}, {"margins": "x"}, {"margins": "[]"}, {"margins": 3}]}}),
+                    {"min_digit_score": "x"}, {"margins": "x"}, {"margins": "[]"}, {"margins": 3}]}}),
         "rejection.RejectionRule.answers": Case(rejection.RejectionRule().answers, {"probabilities": PROBABILITIES},
                                                 {"probabilities": PROBABILITY}),
         "rejection.learned_thresholds": Case(rejection.learned_thresholds, {"metadata": TRAINED.metadata}, {

@@ -62,19 +62,19 @@ def test_100_images_that_are_all_right_do_not_change_the_probabilities():
     assert json.loads(model.metadata["margins"]) == {"0.01": 0, "0.02": 0}
 
 
-def test_999_of_1000_digits_reach_the_least_digit_score(digits, calibrated):
+def test_999_of_1000_digits_reach_the_min_digit_score(digits, calibrated):
     scores = np.sort(digit_score(calibrated.predict_proba(digits.X_train)))
-    least = float(calibrated.metadata["least_digit_score"])
+    least = float(calibrated.metadata["min_digit_score"])
     assert least == pytest.approx(scores[(len(scores) - 1) // 1000], rel=1e-6)  # the temperature is rounded
     assert (scores >= 0.999999 * least).mean() >= 0.999
 
 
 @pytest.mark.parametrize(("images", "known"), [(999, False), (1000, True)])
-def test_a_least_digit_score_needs_1000_images(digits, images, known):
+def test_a_min_digit_score_needs_1000_images(digits, images, known):
     """One in 999 is more than 0.1%. The old one, of the shipped weights, is dropped."""
     model = lenet.load_pretrained("mnist")
     calibration.calibrate(model, digits.X_train[:images], digits.y_train[:images])
-    assert ("least_digit_score" in model.metadata) == known
+    assert ("min_digit_score" in model.metadata) == known
     assert (RejectionRule.from_metadata(model.metadata).min_digit_score > 0) == known
 
 

@@ -63,7 +63,7 @@ def test_rows_are_predicted_in_parts(monkeypatch):
     assert model.calls == [(2, 3), (2, 3), (1, 3)]
     assert [answer["label"] for answer in answers] == [0, 0, 1, 0, 1]
     score = answers[1].pop("digit_score")
-    assert score == pytest.approx(1 - (0.75 * np.log2(4 / 3) + 0.25 * np.log2(4)))  # 1 - entropy / log(2)
+    assert score == pytest.approx(1 - 3 ** (-1 / 6))  # the highest logit is log(3) / 2 above the mean
     assert answers[1] == {
         "label": 0, "class": "a", "likeliest": 0, "is_digit": True, "probabilities": [0.75, 0.25],
     }  # fmt: skip

@@ -65,6 +65,13 @@ def test_the_class_names_round_trip(tmp_path):
     assert from_onnx(tmp_path / "model.onnx").classes == names
 
 
+def test_the_minimum_digit_score_of_an_earlier_version_is_converted():
+    proto = to_onnx(MODEL)
+    proto.metadata_props.add(key="least_digit_score", value="0")
+    known = from_onnx(proto).metadata
+    assert (known["min_digit_score"], "least_digit_score" in known) == ("0", False)
+
+
 def test_a_model_with_metadata_that_files_reserve_can_be_saved(tmp_path):
     proto = to_onnx(MODEL)
     for key in ("format", "network", "steps", "lenet_sha256"):

@@ -188,3 +188,10 @@ def test_files_of_other_programs_are_named_with_their_reader(tmp_path, suffix, r
         load(path)
     LeNet5(seed=0).save(path)
     assert load(path).num_classes == 10
+
+
+def test_the_minimum_digit_score_of_an_earlier_version_is_converted(path):
+    """With two classes, a score of 1 - entropy / log 2 = 0.531 is a probability of 0.9: the lead is log(9) / 2."""
+    old = 1 + (0.9 * np.log2(0.9) + 0.1 * np.log2(0.1))
+    known = read(path, outputs(2), metadata(num_classes="2", least_digit_score=str(old), seed="1")).metadata
+    assert known == {"min_digit_score": f"{1 - 9 ** (-1 / 6):.3g}", "seed": "1"}

@@ -28,12 +28,12 @@ def test_the_document_contains_the_parameters(model):
         stored = np.frombuffer(base64.b64decode(entry["data"]), "<f4").reshape(entry["shape"])
         np.testing.assert_array_equal(stored, value)
     assert document["thresholds"] == json.loads(model.metadata["margins"])
-    assert document["least_digit_score"] == float(model.metadata["least_digit_score"])
+    assert document["min_digit_score"] == float(model.metadata["min_digit_score"])
 
 
 def test_a_model_that_was_not_calibrated_rejects_nothing():
     document = model_document(lenet.LeNet5(seed=0, dtype="float64"), "fresh", "1")
-    assert (document["dtype"], document["thresholds"], document["least_digit_score"]) == ("float64", {}, 0)
+    assert (document["dtype"], document["thresholds"], document["min_digit_score"]) == ("float64", {}, 0)
 
 
 def test_the_document_contains_the_class_names(model):

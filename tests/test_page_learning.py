@@ -34,7 +34,7 @@ def test_a_step_that_is_rejected_as_a_non_digit_is_said_to_be(page):
     answer(page, "0")
     page.wait_for_function("() => document.getElementById('nearest').textContent.startsWith('0, at ')")
     steps = page.evaluate("""() => {
-        lenet.state.model.least_digit_score = 0.8;
+        lenet.state.model.min_digit_score = 0.8;
         const steps = document.getElementById("steps");
         return Array.from({ length: Number(steps.max) + 1 }, (_, count) => {
             steps.value = count;

@@ -5,20 +5,44 @@ import math
 import numpy as np
 import pytest
 from scipy.special import softmax
+from scipy.stats import entropy
 
 import lenet
 from lenet.errors import InputError, InputTypeError
 from lenet.rejection import RejectionRule, digit_score, learned_thresholds, margin
+from lenet.weights.earlier import upgraded
 
-METADATA = {"least_digit_score": "0.02", "margins": '{"0.001": 2.1, "0.01": 0.5}', "temperature": "1"}
-# Digit scores 1 - entropy / log 2: 1, 0.531, 0.029, 0. Margins: log 1e300, log 9 = 2.197, log 1.5 = 0.405, 0.
+METADATA = {"min_digit_score": "0.02", "margins": '{"0.001": 2.1, "0.01": 0.5}', "temperature": "1"}
+# Digit scores 1 - exp(-margin / 2 / 3): 1, 0.307, 0.065, 0. Margins: log 1e300, log 9 = 2.197, log 1.5 = 0.405, 0.
 PROBABILITIES = np.array([[1.0, 0.0], [0.1, 0.9], [0.4, 0.6], [0.5, 0.5]])
 
 
 def test_digit_score_is_high_for_one_class_and_low_for_all_alike():
-    scores = digit_score(np.array([np.eye(10)[3], np.full(10, 0.1), np.repeat([0.5, 0], [2, 8])]))
-    np.testing.assert_allclose(scores, [1, 0, 1 - np.log(2) / np.log(10)], atol=1e-12)
-    np.testing.assert_allclose(digit_score(PROBABILITIES), [1, 0.531, 0.029, 0], atol=1e-3)
+    one, two = np.repeat([0.55, 0.05], [1, 9]), np.repeat([0.5, 0], [2, 8])
+    scores = digit_score(np.array([np.eye(10)[3], np.full(10, 0.1), one, two]))
+    np.testing.assert_allclose(scores, [1, 0, 1 - 11**-0.3, 1], atol=1e-12)  # the lead of `one` is 0.9 log 11
+    np.testing.assert_allclose(digit_score(PROBABILITIES), [1, 0.307, 0.065, 0], atol=1e-3)
+
+
+def test_the_digit_score_depends_on_the_highest_logit_and_the_mean():
+    logits = np.random.default_rng(0).normal(scale=5, size=(300, 7))
+    expected = 1 - np.exp((logits.mean(axis=1) - logits.max(axis=1)) / 3)
+    np.testing.assert_allclose(digit_score(softmax(logits, axis=1)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize("lead", [0, 0.5, 2, 9])
+def test_the_minimum_of_an_earlier_version_is_that_of_equally_likely_other_classes(classes, lead):
+    p = softmax([lead, *[0] * (classes - 1)])
+    old = 1 - entropy(p) / np.log(classes)
+    found = upgraded({"least_digit_score": str(old), "seed": "1"}, classes)
+    assert found == {"min_digit_score": found["min_digit_score"], "seed": "1"}
+    assert float(found["min_digit_score"]) == pytest.approx(digit_score([p])[0], rel=1e-2, abs=1e-6)
+
+
+def test_a_damaged_minimum_of_an_earlier_version_is_kept():
+    assert upgraded({"least_digit_score": "much"}, 10) == {"min_digit_score": "much"}
+    assert upgraded({"min_digit_score": "0.3"}, 10) == {"min_digit_score": "0.3"}
 
 
 def test_the_margin_compares_the_two_likeliest_classes_only():
@@ -81,7 +105,7 @@ def test_predict_follows_the_rule():
 
 def test_a_rule_accepts_everything_by_default():
     assert RejectionRule().answers(PROBABILITIES).labels.tolist() == [0, 1, 1, 0]
-    assert RejectionRule(min_digit_score=0.5).answers(PROBABILITIES).labels.tolist() == [0, 1, -1, -1]
+    assert RejectionRule(min_digit_score=0.3).answers(PROBABILITIES).labels.tolist() == [0, 1, -1, -1]
     assert RejectionRule(min_margin=0.4).answers(PROBABILITIES).labels.tolist() == [0, 1, 1, -1]
 
 
@@ -104,7 +128,7 @@ def test_thresholds_have_ranges(name, good, bad, expected):
 
 @pytest.mark.parametrize("classes", [2, 3, 7, 10, 26])
 def test_digit_scores_stay_from_0_to_1_despite_rounding(classes):
-    """Probabilities may exceed 1 by 1e-6, and the entropy of equal ones its maximum by rounding."""
+    """Probabilities may exceed 1 by 1e-6, and the mean of equal logits the highest by rounding."""
     equal = np.full((1, classes), 1 / classes, np.float32)
     assert 0 <= digit_score(equal)[0] < 1e-6
     certain = np.zeros((1, classes))
@@ -160,9 +184,9 @@ def test_damaged_margins_are_an_error(margins, says):
 
 @pytest.mark.parametrize("score", ["2", "nan", "high"])
 def test_a_damaged_digit_score_is_an_error(score):
-    says = f"^The model's least_digit_score is '{score}'; expected a number from 0 to 1.*Calibrate it again"
+    says = f"^The model's min_digit_score is '{score}'; expected a number from 0 to 1.*Calibrate it again"
     with pytest.raises(InputError, match=says):
-        RejectionRule.from_metadata({"least_digit_score": score})
+        RejectionRule.from_metadata({"min_digit_score": score})
 
 
 def test_the_message_says_whether_a_model_without_thresholds_was_calibrated():

@@ -135,7 +135,7 @@ def shape_of(value):
 
 def test_a_single_image_gets_the_label_of_the_rejection_rule():
     model = lenet.load_pretrained()
-    model.metadata["least_digit_score"] = "0.6"
+    model.metadata["min_digit_score"] = "0.9"
     served, rng = Served("mnist", model), np.random.default_rng(0)
     probabilities = np.concatenate([rng.dirichlet(np.full(10, 0.1), 500), np.eye(10)[[3]]]).astype(np.float32)
     labels = [served.accepted_label(row) for row in probabilities.tolist()]

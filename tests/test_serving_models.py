@@ -50,7 +50,7 @@ def test_class_names_are_known_only_if_the_metadata_has_them():
 
 
 def test_a_model_that_rejects_nothing_accepts_uniform_probabilities():
-    """In float32, they sum to slightly more than 1, and the entropy exceeds its maximum."""
+    """In float32, they sum to slightly more than 1, and the mean of their logits may exceed the highest."""
     assert Served("m", model_of(0)).accepted_label(np.full(10, 0.1, np.float32).tolist()) == 0
 
 
@@ -102,7 +102,7 @@ def test_names_that_are_not_valid(name):
         ({}, lenet.load, InputError, "models is empty; expected at least one model."),
         ({"a": model_of(0)}, 3, InputTypeError, "loader is 3; expected a function."),
         ({"a": 3}, lenet.load, InputTypeError, "a is of type int; expected a path or a LeNet5."),
-        ({"a": model_of(0, least_digit_score="much")}, lenet.load, InputError, "least_digit_score"),
+        ({"a": model_of(0, min_digit_score="much")}, lenet.load, InputError, "min_digit_score"),
         ({"a": model_of(0, classes="[]")}, lenet.load, InputError, "classes are damaged"),
     ],
 )

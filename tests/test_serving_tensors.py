@@ -384,8 +384,10 @@ def served_of(**metadata):
 
 
 P = np.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25], [0.3, 0.3, 0.4]])
-SCORES = [1 + sum(p * math.log(p) for p in row) / math.log(3) for row in P.tolist()]  # 0.27, 0.05 and 0.01
-CALIBRATED = {"least_digit_score": "0.03", "margins": '{"0.01": 1, "0.1": 0.5}'}
+SCORES = [
+    1 - math.exp((sum(map(math.log, row)) / 3 - math.log(max(row))) / 3) for row in P.tolist()
+]  # 0.30, 0.14 and 0.06
+CALIBRATED = {"min_digit_score": "0.1", "margins": '{"0.01": 1, "0.1": 0.5}'}
 
 
 def written(served, p, outputs=ALL, reject_at=None, request_id=None):
@@ -426,14 +428,14 @@ def test_the_labels_of_a_response_and_those_that_are_accepted(metadata, reject_a
 
 
 @pytest.mark.parametrize(("score", "p"), [
-    (score, p) for score in (0.0, 0.2, 0.3, 1.0)
-    for p in ([1, 0, 0], [0.5, 0.5, 0], [0.1, 0.1, 0.8], [1 / 3, 1 / 3, 1 / 3])
+    (score, p) for score in (0.0, 0.2, 0.4, 1.0)
+    for p in ([1, 0, 0], [0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [1 / 3, 1 / 3, 1 / 3])
     if score or p[0] != 1 / 3  # or else rounding decides
 ])  # fmt: skip
 def test_one_image_is_accepted_by_the_same_rule_as_several(score, p):
-    """The scores are 1, 1 - log(2) / log(3) = 0.37, 0.42 and 0."""
-    expected = {1: 1, 0.5: 0.369, 0.1: 0.418}.get(p[0], 0)
-    served = served_of(least_digit_score=str(score))
+    """The scores are 1, 1 - 2 ** (-2 / 9) = 0.14, 1 - 8 ** (-2 / 9) = 0.37 and 0."""
+    expected = {1: 1, 0.5: 0.143, 0.1: 0.370}.get(p[0], 0)
+    served = served_of(min_digit_score=str(score))
     assert served.accepted_label(p) == (p.index(max(p)) if expected >= score else -1)
 
 

@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from lenet import _checks
 from lenet.errors import InputError
 
+LEAD_SCALE = 3.0  # logits; spreads the scores of digits and of non-digits over [0, 1]
+TINY = 1e-300  # lower probabilities are clipped to this before their logarithm is computed
+
 
 @dataclass(frozen=True, eq=False)
 class Answers:
@@ -101,7 +104,7 @@ class RejectionRule:
             thresholds or is damaged.
         """
         metadata = _checks.text_by_name(metadata, "metadata")
-        min_digit_score = _number(metadata.get("least_digit_score", "0"), "least_digit_score", 1)
+        min_digit_score = _number(metadata.get("min_digit_score", "0"), "min_digit_score", 1)
         return cls(min_digit_score, 0.0 if reject_at is None else _min_margin(metadata, reject_at))
 
     def answers(self, probabilities: ArrayLike) -> Answers:
@@ -136,9 +139,10 @@ class RejectionRule:
 def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
     """Return how much each image looks like a digit.
 
-    The score is 1 minus the normalised entropy of the probabilities. It is 1 if one class has probability 1, and 0 if
-    all classes are equally likely. A network that was also trained on non-digits assigns them nearly uniform
-    probabilities.
+    The score is 1 - exp(-d / 3), where d is the difference between the highest logit and the mean of the logits. It is
+    1 if one class has probability 1, and 0 if all classes are equally likely. A network that was also trained on
+    non-digits assigns them nearly uniform probabilities. A digit that resembles another one still has a high score,
+    since the logits of the other classes are low.
 
     Parameters
     ----------
@@ -164,10 +168,10 @@ def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
 
 def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     _check_classes(probabilities)
-    p = probabilities.astype(np.float64)
-    entropy = -np.add.reduce(p * np.log(np.maximum(p, 1e-30)), axis=1)
-    # np.clip and the methods of arrays take longer than the network does for one image.
-    return np.asarray(np.minimum(np.maximum(1 - entropy / math.log(p.shape[1]), 0), 1))
+    logs = np.log(np.maximum(probabilities, TINY, dtype=np.float64))  # the logits, less a constant for each image
+    # The methods of arrays take longer than the network does for one image.
+    lead = np.maximum.reduce(logs, axis=1) - np.add.reduce(logs, axis=1) / logs.shape[1]
+    return np.asarray(-np.expm1(-np.maximum(lead, 0) / LEAD_SCALE))  # rounding may make that of equal ones negative
 
 
 def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
@@ -195,7 +199,7 @@ def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
 def _margin(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     _check_classes(probabilities)
     highest = np.sort(probabilities, axis=1)[:, -2:].astype(np.float64)
-    second, best = np.log(np.maximum(highest, 1e-300)).T
+    second, best = np.log(np.maximum(highest, TINY)).T
     return np.asarray(best - second)
 
 

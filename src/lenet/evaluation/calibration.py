@@ -31,7 +31,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     The weights and the bias of the output layer are divided by the `temperature` that maximises the likelihood of the
     labels, which changes no prediction; a `LeNet1998` has no such weights, and keeps its probabilities. The metadata
     receives three entries: "temperature", the product of all such divisors; "margins", the thresholds for
-    `lenet.LeNet5.predict`; and, from at least 1,000 images, "least_digit_score", which 99.9% of them reach. During the
+    `lenet.LeNet5.predict`; and, from at least 1,000 images, "min_digit_score", which 99.9% of them reach. During the
     call, no other thread may use the model.
 
     Parameters
@@ -78,7 +78,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     probabilities = model.predict_proba(images, n_jobs=n_jobs)
     rates = [rate for rate in RATES if rate * len(labels) >= 1]  # too few images cannot show an error rate this low
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
-    for old in ("thresholds", "least_digit_score"):  # the first is of an earlier version
+    for old in ("thresholds", "least_digit_score", "min_digit_score"):  # the first two are of earlier versions
         model.metadata.pop(old, None)
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
@@ -86,7 +86,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     }
     if _LOST_DIGITS * len(labels) >= 1:
         least = np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower")
-        model.metadata["least_digit_score"] = repr(float(least))
+        model.metadata["min_digit_score"] = repr(float(least))
 
 
 def temperature(logits: ArrayLike, y: ArrayLike) -> float:

@@ -19,6 +19,7 @@ from lenet.interop.parameters import model_from
 from lenet.model import LeNet5
 from lenet.weights.bounds import check_bounds
 from lenet.weights.container import content_of
+from lenet.weights.earlier import upgraded
 from lenet.weights.files import MAX_CLASSES, OWN_METADATA
 
 _FLATTENING = ("Flatten", "Reshape", "Squeeze")
@@ -77,6 +78,7 @@ def from_onnx(source: str | os.PathLike[str] | Any) -> LeNet5:
     model.mean, model.std = graph.standardisation(model.metadata.pop("mean", ""), model.metadata.pop("std", ""))
     for key in OWN_METADATA | {"architecture", "input"}:  # reserved by model files, or added by to_onnx
         model.metadata.pop(key, None)
+    model.metadata = upgraded(model.metadata, model.num_classes)
     check_bounds(model.parameters, model.mean, model.std)
     _check(proto, onnx, name, full=True)  # last, as its messages are less helpful
     return model

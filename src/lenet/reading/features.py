@@ -14,7 +14,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MIN_PROBABILITY = 1e-6  # lower probabilities are clipped to this before their logarithm is computed
-_MIN_OTHER_SCORE = 1e-4  # the same for one minus the digit score
 _MAX_MARGIN = 5.0
 _MIN_SIDE, _MAX_HEIGHT, _MAX_WIDTH = 0.8, 1.15, 1.0  # of a digit, in heights of the writing
 _MAX_SIDE = 1.5  # heights of the writing: longer sides are clipped to this in the area
@@ -53,7 +52,7 @@ class Features:
             self,
             margin=np.minimum(margin(probabilities), _MAX_MARGIN),
             log_score=np.log(np.maximum(score, MIN_PROBABILITY)),
-            log_other_score=np.log(np.maximum(1 - score, _MIN_OTHER_SCORE)),
+            log_other_score=np.log(np.maximum(1 - score, MIN_PROBABILITY)),
         )
 
 

@@ -21,7 +21,7 @@ _MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut
 _MIN_AREA = 0.02  # squares of the height: smaller pieces join the next one
 # Of legible digits, which stay whole. With earlier weights, only 2 of 1,900 such strokes in pages, strings, cheques and
 # photographs should be cut.
-_LEGIBLE = 0.95  # the minimum digit score
+_LEGIBLE = 0.87  # the minimum digit score
 _MIN_HEIGHT, _MAX_HEIGHT, _MAX_WIDTH = 0.7, 1.15, 1.0  # in heights of the writing
 
 

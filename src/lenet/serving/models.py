@@ -19,7 +19,7 @@ from lenet.class_names import KEY
 from lenet.errors import InputError, InputTypeError, NotServedError
 from lenet.loading import BEST, load
 from lenet.model import LeNet5
-from lenet.rejection import RejectionRule
+from lenet.rejection import LEAD_SCALE, TINY, RejectionRule
 from lenet.serving.logs import LOG
 
 Source = str | os.PathLike[str] | LeNet5
@@ -59,8 +59,8 @@ class Served:
 
     def accepted_label(self, probabilities: list[float]) -> int:
         """Return the label of one image, or -1 if it does not look like a digit; NumPy takes ten times as long."""
-        entropy = -sum([each * math.log(each) for each in probabilities if each])
-        score = max(0.0, 1 - entropy / math.log(len(probabilities)))  # rounding may make the entropy too high
+        logs = [math.log(max(each, TINY)) for each in probabilities]
+        score = max(0.0, -math.expm1((sum(logs) / len(logs) - max(logs)) / LEAD_SCALE))
         is_digit = score >= self.rule_at(None).min_digit_score
         return probabilities.index(max(probabilities)) if is_digit else -1
 

@@ -15,6 +15,7 @@ from lenet import _checks
 from lenet._files import atomic_write
 from lenet.errors import InputError, WeightsError
 from lenet.weights.container import CHECKSUM, MAX_FILE_BYTES, MAX_HEADER_BYTES, read_tensors, to_bytes
+from lenet.weights.earlier import upgraded
 from lenet.weights.integers import STEPS, from_integers, to_integers
 
 FORMAT = "lenet-1"
@@ -178,7 +179,7 @@ class ModelFile:
                 "float16, float32 or float64."
             )
         rest = {key: value for key, value in metadata.items() if key not in OWN_METADATA}
-        return cls(tensors, mean, std, rest, network)
+        return cls(tensors, mean, std, upgraded(rest, num_classes), network)
 
     @classmethod
     def read_pretrained(cls, name: str) -> "ModelFile":

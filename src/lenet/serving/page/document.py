@@ -22,7 +22,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     -------
     dict
         "name", "version", "dtype", "num_classes", "classes" (their names), "mean" and "std" (None for those of each
-        image), "least_digit_score" (0 if the model is not calibrated), "thresholds" (a dict of error rate to
+        image), "min_digit_score" (0 if the model is not calibrated), "thresholds" (a dict of error rate to
         minimum margin, empty if there are none), "metadata", and "parameters": by name, the "shape" and the
         "data", the base64 of little-endian numbers in C order.
 
@@ -31,7 +31,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
     InputTypeError
         If the model is not a LeNet5, such as a LeNet1998.
     InputError
-        If the metadata's least_digit_score is not a number from 0 to 1, or its names of the classes are damaged.
+        If the metadata's min_digit_score is not a number from 0 to 1, or its names of the classes are damaged.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def model_document(model: LeNet5, name: str, version: str) -> dict[str, Any]:
         "classes": list(model.classes),
         "mean": model.mean,
         "std": model.std,
-        "least_digit_score": RejectionRule.from_metadata(model.metadata).min_digit_score,
+        "min_digit_score": RejectionRule.from_metadata(model.metadata).min_digit_score,
         "thresholds": _thresholds(model),
         "metadata": dict(model.metadata),
         "parameters": {

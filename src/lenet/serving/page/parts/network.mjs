@@ -119,10 +119,11 @@ export function forward(model, bytes) {
   return outputs;
 }
 
-// Return 1 minus the entropy relative to that of a uniform distribution; it is low for non-digits.
+// Return 1 - exp(-d / 3), where d is the difference between the highest logit and the mean; it is low for non-digits.
 function digitScore(probabilities) {
-  const entropy = probabilities.reduce((sum, p) => sum - (p > 0 ? p * Math.log(p) : 0), 0);
-  return 1 - entropy / Math.log(probabilities.length);
+  const logits = probabilities.map((p) => Math.log(Math.max(p, 1e-300)));
+  const mean = logits.reduce((sum, logit) => sum + logit, 0) / logits.length;
+  return 1 - Math.exp((mean - Math.max(...logits)) / 3);
 }
 
 // Return the logarithm of the ratio between the two highest probabilities.
@@ -137,7 +138,7 @@ export function judged(model, probabilities) {
   const label = probabilities.indexOf(Math.max(...probabilities));
   const thresholds = Object.entries(model.thresholds).filter(([rate]) => Number(rate) <= ERRORS);
   const [, least] = thresholds.sort(([a], [b]) => b - a)[0] ?? [0, 0];
-  const isNone = digitScore(probabilities) < model.least_digit_score;
+  const isNone = digitScore(probabilities) < model.min_digit_score;
   if (isNone) return { label, kind: "none", text: model.isNamed ? "not any of the classes" : "not a digit" };
   const name = model.classes[label];
   if (margin(probabilities) < least) return { label, kind: "unsure", text: `unsure; most likely ${name}` };
