@@ -134,8 +134,8 @@ def test_frames_in_frames_are_erased_while_their_boxes_cover_at_most_three_pages
     [
         ((40, 63), (20, 20, 1, 21), 1),  # a third of the width
         ((40, 63), (20, 20, 1, 20), 0),
-        ((40, 17), (20, 5, 1, 7), 1),  # of small frames, for 7 pixels
-        ((40, 17), (20, 5, 1, 6), 0),
+        ((40, 17), (20, 5, 1, 6), 1),  # of small frames, for 6 pixels
+        ((40, 17), (20, 5, 1, 5), 0),
         ((63, 40), (20, 20, 21, 1), 1),
         ((63, 40), (20, 20, 20, 1), 0),
         ((40, 64), (18, 20, 5, 31), 1),

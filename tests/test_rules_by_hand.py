@@ -1,5 +1,7 @@
 """Straight lines are found and erased at the limits of their length, thickness, number and darkness."""
 
+import itertools
+
 import numpy as np
 import pytest
 from drawn_ink import bars
@@ -134,9 +136,9 @@ def test_shorter_lines_beside_a_long_one_are_kept():
     np.testing.assert_array_equal(without_rules(page, 15.0).ink, 255 * short)
 
 
-@pytest.mark.parametrize(("thick", "erased"), [(10, True), (11, False)])
+@pytest.mark.parametrize(("thick", "erased"), [(9, True), (10, False)])
 def test_lines_up_to_a_fifth_of_the_height_are_erased(thick, erased):
-    """At a height of 45, a line counts as at most 5 pixels thick; runs of round(1.5 * 5) + 3 = 11 are strokes."""
+    """At a height of 45, a line counts as at most 5 pixels thick; runs of round(1.5 * 5) + 2 = 10 are strokes."""
     assert without_rules(page_of(bars((200, 300), (90, 50, thick, 150))), 45.0).ink.any() != erased
 
 
@@ -233,3 +235,14 @@ def test_a_page_of_rules_is_levelled_and_the_writing_kept():
     left = without_printed_rules(page_of(mask | writing))
     np.testing.assert_array_equal(left.ink > 0, writing > 0)
     np.testing.assert_array_equal(without_printed_rules(page_of((mask | writing).T.copy())).ink.T > 0, writing > 0)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 7, 8, 13, 20, 21])
+def test_an_opening_keeps_the_runs_of_at_least_its_length(length):
+    mask = (np.random.default_rng(length).random((20, 30)) < 0.85).astype(np.uint8)
+    expected = np.zeros_like(mask)
+    for column, kept in zip(mask.T, expected.T, strict=True):
+        for start, stop in itertools.combinations(range(21), 2):
+            if stop - start >= length and column[start:stop].all():
+                kept[start:stop] = 1
+    np.testing.assert_array_equal(module._opened(mask, length), expected)

@@ -135,9 +135,16 @@ def _read_picture(read_page: Callable[..., Reading], page: Page, rotate: bool) -
 
 def checked_model(model: LeNet5 | None) -> LeNet5:
     """Return a model after checking it; by default, the pre-trained one."""
-    model = load_pretrained() if model is None else model
+    if model is None:
+        return _pretrained()
     _checks.model(model)
     return model
+
+
+@functools.cache
+def _pretrained() -> LeNet5:
+    """Return the pre-trained model, which nobody else changes; loading it takes longer than reading a digit."""
+    return load_pretrained()
 
 
 def characters_of(model: LeNet5) -> tuple[str, ...]:

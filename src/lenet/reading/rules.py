@@ -60,7 +60,9 @@ def lines_along(columns: Mask, slopes: Iterable[float], find: Callable[[Mask], M
     for slope in slopes:
         level = sheared(columns, slope)
         bridged = cv2.dilate(level, np.ones((1, 3), np.uint8))  # over the steps of lines between two slopes
-        lines |= sheared(find(np.asarray(bridged, np.uint8)), -slope)
+        found = find(np.asarray(bridged, np.uint8))
+        if found.any():
+            lines |= sheared(found, -slope)
     return lines
 
 
@@ -113,10 +115,36 @@ def _binary(ink: NDArray[np.uint8]) -> Mask:
 
 
 def _opened(columns: Mask, length: int) -> Mask:
-    """Return the pixels that a bar of this length down the columns covers without leaving the ink or the image."""
-    bar = np.ones((length | 1, 1), np.uint8)  # odd: OpenCV would shift the result by a pixel
-    opened = cv2.morphologyEx(columns, cv2.MORPH_OPEN, bar, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.asarray(opened, np.uint8)
+    """Return the pixels that a bar of this length down the columns covers without leaving the ink or the image.
+
+    This is a morphological opening. The bar is put together from shorter ones, so the time grows with the logarithm of
+    its length; with OpenCV, it grows with the length.
+    """
+    opened, fits = np.zeros_like(columns), columns  # fits: whether a bar that begins at each pixel fits, once complete
+    if length > len(columns):
+        return opened
+    steps = _doubling(length)
+    for step in steps:
+        fits = fits[:-step] & fits[step:]
+    opened[: len(fits)] = fits
+    for step in steps:
+        opened[step:] |= opened[:-step]
+    return opened
+
+
+def _doubling(length: int) -> list[int]:
+    """Return steps that sum to length - 1, each at most 1 more than the sum of those before it.
+
+    Examples
+    --------
+    >>> _doubling(13)
+    [1, 2, 4, 5]
+    """
+    steps, reached = [], 1
+    while reached < length:
+        steps.append(min(reached, length - reached))
+        reached += steps[-1]
+    return steps
 
 
 def sheared(columns: Mask, slope: float) -> Mask:
