@@ -648,6 +648,18 @@ def test_a_low_line_beside_the_border_is_kept():
 
 
 @FONTS_OF_OPENCV_5
+@pytest.mark.parametrize("flips", [(), (0,), (1,), (0, 1)])
+def test_the_edge_of_a_sheet_across_a_corner_is_not_a_digit(flips):
+    edge = np.zeros((600, 800), np.uint8)
+    cv2.polylines(edge, [np.array([(730, 2), (785, 10), (797, 80)])], False, 255, 6)
+    ink = numbers(["274", "605"], place=(300, 200)) | np.flip(edge, flips)
+    assert [line.text for line in read(paper(ink)).lines] == ["274", "605"]
+    ink[300:360, :30] = 255  # other writing touches the border, too: the picture is cropped to its ink
+    assert any(line.crosses_corner for line in find_lines(page_of(ink)))
+    assert [line.crosses_corner for line in find_lines(page_of(np.flip(edge, flips)))] == [True]
+
+
+@FONTS_OF_OPENCV_5
 def test_slivers_at_the_border_are_not_writing_but_thin_and_cropped_digits_are():
     ink = numbers(["274"], (140, 300), (40, 100), 60)
     columns = np.flatnonzero(ink.any(axis=0))

@@ -33,12 +33,17 @@ class InkLine:
         """The height of the writing, in pixels."""
         return self.page.strokes.typical_height(self.members)
 
-    @property
-    def touches_border(self) -> bool:
-        """Whether all strokes touch the picture's border, which may have cut them."""
+    @cached_property
+    def touched(self) -> NDArray[np.bool_]:
+        """Whether each stroke touches the picture's left, upper, right and lower border, shape (strokes, 4)."""
         boxes = np.array(self.page.boxes_in_picture(self.page.strokes.boxes[self.members]))
         height, width = self.page.picture_shape
-        return bool(((boxes[:, :2] == 0) | (boxes[:, 2:] == (width, height))).any(axis=1).all())
+        return np.asarray(boxes == (0, 0, width, height))
+
+    @property
+    def crosses_corner(self) -> bool:
+        """Whether it is one stroke from one border to the next, as the edge of a sheet may be."""
+        return len(self.members) == 1 and bool((self.touched & np.roll(self.touched, 1, axis=1)).any())
 
     @cached_property
     def corner(self) -> tuple[int, int]:
@@ -83,8 +88,19 @@ def find_lines(page: Page) -> list[InkLine]:
     reject_texture(len(writing), MAX_STROKES, "strokes")  # erased rules may leave many
     lines = [InkLine(page, members) for members in grouped(strokes, writing, height)]
     reject_texture(len(lines), _MAX_LINES, "lines")
-    tall = [line for line in lines if line.height >= (_MIN_CUT_HEIGHT if line.touches_border else _MIN_HEIGHT) * height]
-    return _with_commas(tall, height)
+    lines = [line for line in lines if line.height >= height * (_MIN_CUT_HEIGHT if _may_be_cut(line) else _MIN_HEIGHT)]
+    return _with_commas(_without_corners(lines), height)
+
+
+def _may_be_cut(line: InkLine) -> bool:
+    """Return whether all strokes touch the picture's border."""
+    return bool(line.touched.any(axis=1).all())
+
+
+def _without_corners(lines: list[InkLine]) -> list[InkLine]:
+    """Leave out strokes that cross a corner of the picture, unless other lines touch its border, too."""
+    others = [line for line in lines if not line.crosses_corner]
+    return lines if not others or any(line.touched.any() for line in others) else others
 
 
 def _with_commas(lines: list[InkLine], height: float) -> list[InkLine]:
