@@ -187,7 +187,7 @@ def test_closed_standard_input_is_an_error(scans, capsys, monkeypatch):
 def test_predictions_are_written_as_a_table(scans, capsys):
     assert lines(capsys, "predict", "scans", "--csv", "out.csv") == []
     header, *found = rows(scans / "out.csv")
-    assert header == ["image", "class", "probability", "is_digit"]
+    assert header == ["image", "class", "probability", "is_digit", "check"]
     assert {Path(row[0]).name: row[1] for row in found} == EXPECTED
     assert all(0.5 < float(row[2]) <= 1 and row[3] == "True" for row in found)
     lines(capsys, "predict", "scans/0.png", "--csv", "out.csv")  # its own table is replaced
@@ -199,7 +199,7 @@ def test_predictions_are_written_as_a_table(scans, capsys):
 def test_readings_are_written_as_a_table(scans, capsys):
     lines(capsys, "read", "scans/0.png", "scans/1.png", "--csv", "out.csv")
     header, *found = rows(scans / "out.csv")
-    assert header == ["image", "line", "text", "confidence"]
+    assert header == ["image", "line", "text", "confidence", "check"]
     assert [row[:3] for row in found] == [[f"scans/{n}.png", "1", str(Y[n])] for n in (0, 1)]
 
 
@@ -253,6 +253,19 @@ def test_a_picture_without_digits_has_a_row(scans, capsys):
     lines(capsys, "read", "white.png", "scans/0.png", "--csv", "out.csv")
     lines(capsys, "read", "none.png", "--csv", "out.csv", status=1)  # and leaves the table as it is
     assert [row[:3] for row in rows(scans / "out.csv")[1:]] == [["white.png", "0", ""], ["scans/0.png", "1", str(Y[0])]]
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_picture_that_cannot_be_read_has_a_row_and_earlier_tables_are_replaced(scans, capsys, command):
+    old = {"read": "image,line,text,confidence\n", "predict": "image,class,probability,is_digit\n"}[command]
+    (scans / "out.csv").write_text(old)
+    (scans / "broken.png").write_bytes(b"no picture")
+    lines(capsys, command, "scans/0.png", "broken.png", "-q", "--csv", "out.csv", status=1)
+    header, first, broken = rows(scans / "out.csv")
+    assert header == [*old.strip().split(","), "check"]
+    assert (first[0], first[-1]) == ("scans/0.png", "")
+    assert broken[:-1] == ["broken.png", "", "", ""]
+    assert broken[-1].startswith("not read: broken.png is not a picture; expected a PNG")
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])

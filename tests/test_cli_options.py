@@ -144,9 +144,10 @@ def test_lines_below_the_least_confidence_are_omitted(readings, capsys, tmp_path
     file = tmp_path / "out.csv"
     assert cli.main(["read", "a", "broken", "b", "--least", least, "--csv", str(file), "-q"]) == 1
     assert capsys.readouterr().err == "lenet: error: broken is broken.\n"
-    lines = [f"{number},{text},{ {'12': 0.5, '3': 0.25}[text] }" for number, text in enumerate(texts, 1)] or ["0,,"]
-    rows = [f"{name},{line}\n" for name in "ab" for line in lines]
-    assert file.read_text() == "image,line,text,confidence\n" + "".join(rows)
+    lines = [f"{number},{text},{ {'12': 0.5, '3': 0.25}[text] }," for number, text in enumerate(texts, 1)] or ["0,,,"]
+    rows = [[f"{name},{line}\n" for line in lines] for name in "ab"]
+    broken = "broken,,,,not read: broken is broken.\n"
+    assert file.read_text() == "image,line,text,confidence,check\n" + "".join([*rows[0], broken, *rows[1]])
     assert len(readings) == 3
 
 
@@ -266,12 +267,10 @@ def test_a_bar_is_shown_while_a_table_is_written(monkeypatch, capsys, csv, quiet
         return name.upper()
 
     monkeypatch.setattr("lenet.cli.inputs.Bar", Bar)
-    failed = []
-    found = inputs.read_each(
-        arguments_of(csv=csv, quiet=quiet), ["a", "b", "c"], read, lambda *what: failed.append(what)
-    )
+    table = inputs.Table(["check", "image", "text"])
+    found = inputs.read_each(arguments_of(csv=csv, quiet=quiet), ["a", "b", "c"], read, table)
     assert list(found) == [("a", "A"), ("c", "C")]
-    assert failed == [("b", "b: No such file or directory")]
+    assert (table.rows, table.num_unread) == ([["not read: b: No such file or directory", "b", ""]], 1)
     assert capsys.readouterr().err == "lenet: error: b: No such file or directory\n"
     assert bars == [[3, shown, 1, 2, 3]]
 

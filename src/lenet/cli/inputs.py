@@ -22,6 +22,7 @@ PICTURES_HELP = (
     "standard input"
 )
 STANDARD_INPUT = "-"
+CHECK = "check"  # the column that tells what a person should check
 _T = TypeVar("_T")
 MAX_BYTES = 200_000_000  # of a picture from standard input
 
@@ -95,12 +96,12 @@ def read_each(
     arguments: argparse.Namespace,
     names: Sequence[str],
     read: Callable[[str], _T],
-    on_error: Callable[[str, str], object] = lambda name, reason: None,
+    table: "Table",
 ) -> Iterator[tuple[str, _T]]:
     """Yield the name of each picture and what a function returns for it; report pictures that cannot be read.
 
-    `read` raises DataError, InputError or OSError for these; `on_error` takes their name and the reason. With --csv,
-    there is a progress bar.
+    `read` raises DataError, InputError or OSError for these, which get a row of the table. With --csv, there is a
+    progress bar.
     """
     from lenet.data.image_folder import Unreadable
 
@@ -114,7 +115,7 @@ def read_each(
                 source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(error)
                 is_named = text.startswith((f"{source}:", f"{source} "))
                 print(f"lenet: error: {text if is_named else f'{source}: {text}'}", file=sys.stderr)
-                on_error(name, text)
+                table.add_unread(name, text)
             else:
                 yield name, found
             bar.update(done)
@@ -148,28 +149,41 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[
     check_png(parser, "--show", output)
 
 
-@contextlib.contextmanager
-def written_rows(
-    arguments: argparse.Namespace, header: Sequence[str], unread: Sequence[str] = ()
-) -> Iterator[list[Sequence[object]]]:
-    """Yield a list to fill with rows; at the end, write them to --csv, if it is given.
+class Table:
+    """The rows of --csv. Its columns include "image" and CHECK, which tells why a picture could not be read."""
 
-    After an error or Ctrl-C, write them to a file with another name, so that an earlier table is kept. It is also kept
-    if there are no rows but those of unread pictures.
+    def __init__(self, header: Sequence[str]) -> None:
+        self.header = header
+        self.rows: list[Sequence[object]] = []
+        self.num_unread = 0  # pictures
+
+    def add_unread(self, name: str, reason: str) -> None:
+        """Add the row of a picture that could not be read."""
+        known = {"image": name, CHECK: f"not read: {reason}"}
+        self.rows.append([known.get(column, "") for column in self.header])
+        self.num_unread += 1
+
+
+@contextlib.contextmanager
+def written_table(arguments: argparse.Namespace, header: Sequence[str]) -> Iterator[Table]:
+    """Yield a table to fill; at the end, write it to --csv, if it is given.
+
+    After an error or Ctrl-C, write it to a file with another name, so that an earlier table is kept. It is also kept if
+    no picture could be read.
     """
-    rows: list[Sequence[object]] = []
+    table = Table(header)
     complete = False
     try:
-        yield rows
+        yield table
         complete = True
     finally:
-        if arguments.csv is not None and len(rows) > len(unread):
+        if arguments.csv is not None and len(table.rows) > table.num_unread:
             if complete:
-                write_csv(arguments.csv, header, rows)
+                write_csv(arguments.csv, header, table.rows)
             else:
                 output = partial_name(arguments.csv)
                 with contextlib.suppress(SaveError):  # the error or Ctrl-C is more important
-                    write_csv(output, header, rows)
+                    write_csv(output, header, table.rows)
                     note(f"{output} has the rows of the pictures read so far.", quiet=False)
 
 

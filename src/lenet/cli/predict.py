@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet._files import atomic_write
 from lenet.cli.inputs import (
+    CHECK,
     PICTURES_HELP,
     add_csv,
     check_csv,
@@ -15,7 +16,7 @@ from lenet.cli.inputs import (
     picture,
     read_each,
     write_csv,
-    written_rows,
+    written_table,
 )
 from lenet.cli.options import add_common, add_model, load_model, note_other_size, printed_log
 from lenet.cli.output import say
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from lenet.model import LeNet5
     from lenet.rejection import RejectionRule
 
-OF_PICTURES = ("image", "class", "probability", "is_digit")
+OF_PICTURES = ("image", "class", "probability", "is_digit", CHECK)
 OF_ROWS = ("ImageId", "Label")  # as Kaggle's Digit Recognizer expects
 ROWS_AT_ONCE = 10_000
 
@@ -49,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")
     add_csv(
         parser,
-        f"{', '.join(OF_PICTURES)} (False if the picture resembles none of the classes); or, for a .csv file, "
-        f"{' and '.join(OF_ROWS)}",
+        f"{', '.join(OF_PICTURES)} (is_digit is False if the picture resembles none of the classes, and {CHECK} tells "
+        f"why it could not be read); or, for a .csv file, {' and '.join(OF_ROWS)}",
     )
     add_model(parser)
     add_common(parser)
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     names = expanded(arguments.images, quiet=arguments.quiet)
     if arguments.csv is not None:
-        check_csv(parser, arguments, *(",".join(each) + "\n" for each in (OF_PICTURES, OF_ROWS)))
+        check_csv(parser, arguments, ",".join(OF_PICTURES[:-1]), ",".join(OF_ROWS) + "\n")  # earlier ones lack CHECK
     tables = [name for name in names if name.lower().endswith(SUFFIXES)]
     if tables and (len(names) > 1 or arguments.show is not None):
         parser.error(f"{tables[0]} is a table; expected no other input and no --show.")
@@ -88,15 +89,15 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     from lenet.reading.drawing import enlarged
 
     classes = model.classes
-    with written_rows(arguments, OF_PICTURES) as rows:
-        for name, image in read_each(arguments, names, lambda name: prepared(name, "raw" in model.metadata)):
+    with written_table(arguments, OF_PICTURES) as table:
+        for name, image in read_each(arguments, names, lambda name: prepared(name, "raw" in model.metadata), table):
             [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
             if arguments.csv is None:
                 say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
-            rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"]))
+            table.rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"], ""))
             if arguments.show is not None:
                 atomic_write(arguments.show, enlarged(image))
-    return int(len(rows) < len(names))
+    return int(table.num_unread > 0)
 
 
 def prepared(name: str, raw: bool) -> "NDArray[np.uint8]":

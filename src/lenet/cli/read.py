@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lenet._files import atomic_write
 from lenet.cli.inputs import (
+    CHECK,
     PICTURES_HELP,
     add_csv,
     check_csv,
@@ -16,7 +17,7 @@ from lenet.cli.inputs import (
     picture,
     read_each,
     rewound,
-    written_rows,
+    written_table,
 )
 from lenet.cli.options import add_common, add_model, load_model
 from lenet.cli.output import say
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from lenet.model import LeNet5
     from lenet.reading import Field, FieldValue, Reading
 
-COLUMNS = ("image", "line", "text", "confidence")
+COLUMNS = ("image", "line", "text", "confidence", CHECK)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --fields, flag fields whose confidence is below X (default: 0.9)",
     )
     add_csv(
-        parser, f"{', '.join(COLUMNS)}; line is 0 for a picture without digits; with --fields, one row for each form"
+        parser,
+        f"{', '.join(COLUMNS)}; line is 0 for a picture without digits, and {CHECK} tells why a picture could not be "
+        "read; with --fields, one row for each form",
     )
     add_model(parser)
     add_common(parser)
@@ -89,28 +92,26 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.fields is not None:
         return run_forms(arguments, parser, names, model)
     if arguments.csv is not None:
-        check_csv(parser, arguments, ",".join(COLUMNS) + "\n")
+        check_csv(parser, arguments, ",".join(COLUMNS[:-1]))  # earlier tables have no CHECK
     options = {"rotate": not arguments.no_rotate, "marks": arguments.marks, "n_jobs": arguments.n_jobs}
 
     def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":
         file = picture(name)
         return file, read(file, model, only_digits=arguments.only_digits, **options)
 
-    num_read = 0
-    with written_rows(arguments, COLUMNS) as rows:
-        for name, (file, found) in read_each(arguments, names, read_one):
-            num_read += 1
+    with written_table(arguments, COLUMNS) as table:
+        for name, (file, found) in read_each(arguments, names, read_one, table):
             lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
             in_cells = (line if line.confidence >= arguments.least else illegible(line) for line in found.lines)
             reading = replace(found, lines=lines, cells=filled(found.cells, in_cells))
             if arguments.csv is None:
                 show(name, reading, arguments.json, arguments.least if found.lines else None)
-            rows += [(name, number, line.text, line.confidence) for number, line in enumerate(lines, 1)]
+            table.rows += [(name, number, line.text, line.confidence, "") for number, line in enumerate(lines, 1)]
             if not lines:
-                rows.append((name, 0, "", ""))
+                table.rows.append((name, 0, "", "", ""))
             if arguments.show is not None:
                 atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
-    return int(num_read < len(names))
+    return int(table.num_unread > 0)
 
 
 def show(name: str, reading: "Reading", as_json: bool, least: float | None = None) -> None:
@@ -144,22 +145,16 @@ def run_forms(
         file = picture(name)
         return file, read_form(file, fields, model, **options)
 
-    unread: list[str] = []
-
-    def add_unread(name: str, reason: str) -> None:
-        unread.append(name)
-        rows.append([name, f"not read: {reason}", *[""] * (len(header) - 2)])
-
-    with written_rows(arguments, header, unread) as rows:
-        for name, (file, values) in read_each(arguments, names, read_one, add_unread):
+    with written_table(arguments, header) as table:
+        for name, (file, values) in read_each(arguments, names, read_one, table):
             if arguments.csv is None:
                 show_fields(name, values, arguments.json)
             columns = (part for value in values for part in (value.value, value.confidence))
             checks = (f"{value.name}: {', '.join(value.problems)}" for value in values if value.problems)
-            rows.append([name, "; ".join(checks), *columns])
+            table.rows.append([name, "; ".join(checks), *columns])
             if arguments.show is not None:
                 atomic_write(arguments.show, drawn_fields(straightened(as_grey(rewound(file))), values))
-    return int(bool(unread))
+    return int(table.num_unread > 0)
 
 
 def fields_of(
@@ -174,7 +169,7 @@ def fields_of(
             parser.error(f"--fields and --{option.replace('_', '-')} were both given; expected one of them.")
     fields = load_fields(arguments.fields)
     check_checksums(fields, model)  # raises its error once rather than for each form
-    header = ["image", "check"]
+    header = ["image", CHECK]
     for field in fields:
         header += [field.name, f"{field.name}_confidence"]
     if len(set(header)) < len(header):
