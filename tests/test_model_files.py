@@ -186,7 +186,8 @@ def test_files_of_other_programs_are_named_with_their_reader(tmp_path, suffix, r
         WeightsError, match=rf"is damaged .* If another program wrote the file, pass it to lenet\.interop\.{reader}\.$"
     ):
         load(path)
-    LeNet5(seed=0).save(path)
+    LeNet5(seed=0).save(tmp_path / "model")
+    (tmp_path / "model").replace(path)
     assert load(path).num_classes == 10
 
 
@@ -195,3 +196,20 @@ def test_the_minimum_digit_score_of_an_earlier_version_is_converted(path):
     old = 1 + (0.9 * np.log2(0.9) + 0.1 * np.log2(0.1))
     known = read(path, outputs(2), metadata(num_classes="2", least_digit_score=str(old), seed="1")).metadata
     assert known == {"min_digit_score": f"{1 - 9 ** (-1 / 6):.3g}", "seed": "1"}
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.PT", "model.pth"])
+def test_a_suffix_of_another_format_is_an_error_before_anything_is_written(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("mine")
+    with pytest.raises(InputError, match=r"the suffix of another format; expected \.safetensors\..*lenet.interop"):
+        LeNet5(seed=0).save(path)
+    assert path.read_text() == "mine"
+
+
+def test_the_name_of_a_pretrained_model_is_no_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r'^mnist does not exist.*Call lenet\.load_pretrained\("mnist"\)\.$'):
+        load("mnist")
+    LeNet5(seed=0).save("mnist")
+    assert load("mnist").metadata == {}

@@ -10,10 +10,9 @@ from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
 from lenet.model_1998 import LeNet1998
 from lenet.weights.bounds import check_bounds
-from lenet.weights.files import PRETRAINED, ModelFile
+from lenet.weights.files import PRETRAINED, READERS, ModelFile
 
 BEST = "best.safetensors"  # in the folder of a run
-READERS = {".onnx": "from_onnx", ".pt": "from_torch", ".pth": "from_torch"}  # of lenet.interop, by suffix
 
 
 def load(path: str | os.PathLike[str]) -> LeNet5:
@@ -34,6 +33,8 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     WeightsError
         If the file is truncated, modified, larger than 64 MiB or in another format, or if its tensors do not fit
         LeNet-5, are not finite, or are so large that sums may overflow. If a folder has no weights.
+    InputError
+        If there is no such file, but a pre-trained model of this name.
     OSError
         If the file cannot be read.
 
@@ -46,6 +47,8 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     (1,)
     """
     path = Path(path)
+    if str(path) in PRETRAINED and not path.exists():
+        raise InputError(f'{path} does not exist; expected a path. Call lenet.load_pretrained("{path}").')
     if path.is_dir():
         folder, path = path, path / BEST
         if not path.exists():

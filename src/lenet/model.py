@@ -545,7 +545,8 @@ class LeNet5:
             If the metadata is not a mapping of str to str.
         InputError
             If the weights are not finite in the file's dtype (float16 reaches 65,504), or the file would exceed a limit
-            of `lenet.load`, which also rejects weights so large that sums may overflow.
+            of `lenet.load`, which also rejects weights so large that sums may overflow. If the suffix is that of
+            another format, such as .onnx or .pt.
         SaveError
             If the file cannot be written.
 

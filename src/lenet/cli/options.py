@@ -95,7 +95,8 @@ def load_model(name: str, *, quiet: bool = True) -> "LeNet5":
     """Return the model that --model names; unless quiet, note if it is a classifier of other images or pixels."""
     from lenet import interop
     from lenet._checks import SIDE
-    from lenet.loading import READERS, load_named
+    from lenet.loading import load_named
+    from lenet.weights.files import READERS
 
     reader = READERS.get(Path(name).suffix.lower())
     if reader is None or not Path(name).exists():

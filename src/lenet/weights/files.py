@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ PRETRAINED = ("mnist",)
 MAX_CLASSES = 100_000
 _FLOATS = {np.dtype(each) for each in (np.float16, np.float32, np.float64)}
 NETWORKS = ("1998",)  # besides LeNet5
+READERS = {".onnx": "from_onnx", ".pt": "from_torch", ".pth": "from_torch"}  # of lenet.interop, for other formats
 OWN_METADATA = {"format", "network", "num_classes", "mean", "std", STEPS, CHECKSUM}
 
 
@@ -89,11 +91,17 @@ class ModelFile:
         InputTypeError
             If the metadata is not a mapping of str to str.
         InputError
-            If a weight is not finite, there are more than 100,000 classes, the metadata takes more than 1 MiB, the file
-            would have more than 64 MiB, or the metadata has a name that the file reserves.
+            If the suffix is that of another format, a weight is not finite, there are more than 100,000 classes, the
+            metadata takes more than 1 MiB, the file would have more than 64 MiB, or the metadata has a name that the
+            file reserves.
         SaveError
             If the file cannot be written.
         """
+        if Path(path).suffix.lower() in READERS:
+            raise InputError(
+                f"{path} has the suffix of another format; expected .safetensors. To convert a model, run `lenet "
+                "export` or use lenet.interop."
+            )
         metadata = _checks.text_by_name(self.metadata, "metadata")
         if taken := sorted(metadata.keys() & OWN_METADATA):
             raise InputError(f"metadata has the reserved key {', '.join(taken)}. Choose another name.")
