@@ -69,13 +69,27 @@ def test_999_of_1000_digits_reach_the_min_digit_score(digits, calibrated):
     assert (scores >= 0.999999 * least).mean() >= 0.999
 
 
+@pytest.mark.parametrize("old", [None, "much"])
 @pytest.mark.parametrize(("images", "known"), [(999, False), (1000, True)])
-def test_a_min_digit_score_needs_1000_images(digits, images, known):
-    """One in 999 is more than 0.1%. The old one, of the shipped weights, is dropped."""
+def test_a_min_digit_score_needs_1000_images(digits, images, known, old):
+    """One in 999 is more than 0.1%. A damaged one is dropped."""
     model = lenet.load_pretrained("mnist")
+    model.metadata.pop("min_digit_score")
+    model.metadata |= {} if old is None else {"min_digit_score": old}
     calibration.calibrate(model, digits.X_train[:images], digits.y_train[:images])
     assert ("min_digit_score" in model.metadata) == known
     assert (RejectionRule.from_metadata(model.metadata).min_digit_score > 0) == known
+
+
+def test_calibration_with_few_images_rejects_the_same_non_digits(digits):
+    model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(0)
+    noise = rng.normal(rng.uniform(0, 200, (3000, 1, 1)), 50, (3000, 28, 28)).clip(0, 255).astype(np.uint8)
+    images = np.concatenate([digits.X_test, noise])
+    before = RejectionRule.from_metadata(model.metadata).answers(model.predict_proba(images)).is_digit
+    assert 0.005 < before[len(digits.X_test) :].mean() < 0.05
+    calibration.calibrate(model, digits.X_train[:500], digits.y_train[:500])
+    after = RejectionRule.from_metadata(model.metadata).answers(model.predict_proba(images)).is_digit
+    np.testing.assert_array_equal(after, before)
 
 
 def test_weights_without_finite_logits_are_refused():

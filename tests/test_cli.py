@@ -28,7 +28,7 @@ pytest_plugins = ["cli_fixture"]
 
 
 def test_predict_reads_photographs_of_digits(pictures, reader, capsys):
-    lines = succeeds(capsys, "predict", *reader, *[path for path, _ in pictures]).splitlines()
+    lines = succeeds(capsys, "predict", "-q", *reader, *[path for path, _ in pictures]).splitlines()
     right = 0
     for line, (path, label) in zip(lines, pictures, strict=True):
         match = re.fullmatch(re.escape(str(path)) + r": (\d|not a digit) \((?:digit score )?(\d\.\d{3})\)", line)
@@ -486,11 +486,33 @@ def test_predict_reports_non_digits(capsys, tmp_path):
     cv2.putText(page, "K", (40, 150), cv2.FONT_HERSHEY_SIMPLEX, 4, 0, 8, cv2.LINE_AA)
     image.fromarray(page).save(tmp_path / "a.png")
     assert cli.main(["predict", str(tmp_path / "a.png")]) == 0
-    assert re.fullmatch(r".*a\.png: not a digit \(digit score 0\.\d{3}\)\n", capsys.readouterr().out)
+    captured = capsys.readouterr()
+    assert re.fullmatch(r".*a\.png: not a digit \(digit score 0\.\d{3}\)\n", captured.out)
+    assert captured.err == "lenet: note: To read pictures of several digits, run `lenet read`.\n"
     assert cli.main(["predict", str(tmp_path / "a.png"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["label"], answer["is_digit"]) == (None, False)
     assert answer["digit_score"] < 0.3
+
+
+def test_a_model_that_cannot_tell_non_digits_says_so(capsys, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("cv2")
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    image.fromarray(noise).save(tmp_path / "a.png")
+    model = lenet.load_pretrained("mnist")
+    model.metadata |= {"margins": '{"0.01": 0.0}'}
+    model.metadata.pop("min_digit_score")
+    model.save(tmp_path / "m")
+    given = ["predict", str(tmp_path / "a.png"), "--model", str(tmp_path / "m")]
+    assert cli.main([*given, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["is_digit"], answer["label"]) == (None, answer["likeliest"])
+    assert cli.main([*given, "--csv", str(tmp_path / "out.csv"), "-q"]) == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].endswith(",,")
+    assert cli.main([*given, "--reject-at", "0.01"]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith(f"lenet: note: {tmp_path / 'm'} rejects nothing at this rate. To reject pictures that")
 
 
 def test_predict_reports_unsure_answers(capsys, tmp_path):

@@ -19,7 +19,7 @@ from lenet.cli.inputs import (
     written_table,
 )
 from lenet.cli.options import add_common, add_model, load_model, note_other_size, printed_log
-from lenet.cli.output import say
+from lenet.cli.output import note, say
 from lenet.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 OF_PICTURES = ("image", "class", "probability", "is_digit", CHECK)
 OF_ROWS = ("ImageId", "Label")  # as Kaggle's Digit Recognizer expects
 ROWS_AT_ONCE = 10_000
+_CALIBRATE = (
+    "To reject pictures that resemble none of its classes, call lenet.evaluation.calibrate with 1,000 images or more."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", metavar="PNG", help="write the network's input, enlarged ten times, to a PNG file")
     add_csv(
         parser,
-        f"{', '.join(OF_PICTURES)} (is_digit is False if the picture resembles none of the classes, and {CHECK} tells "
-        f"why it could not be read); or, for a .csv file, {' and '.join(OF_ROWS)}",
+        f"{', '.join(OF_PICTURES)}. is_digit is False if the picture resembles none of the classes, and empty if the "
+        f"model cannot tell. {CHECK} tells why a picture could not be read. For a .csv file, the columns are "
+        f"{' and '.join(OF_ROWS)}",
     )
     add_model(parser)
     add_common(parser)
@@ -79,6 +83,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         if arguments.reject_at is None:
             raise
         parser.error(str(error).replace("reject_at", "--reject-at"))
+    if arguments.reject_at is not None and rule == RejectionRule():
+        note(f"{arguments.model} rejects nothing at this rate. {_CALIBRATE}", quiet=arguments.quiet)
     if tables:
         return predict_rows(tables[0], model, rule, arguments)
     return predict_pictures(names, model, rule, arguments)
@@ -88,15 +94,18 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     """Print the answers for all pictures, or write them to a table; return the exit code."""
     from lenet.reading.drawing import enlarged
 
-    classes = model.classes
+    classes, only_digits = model.classes, True
     with written_table(arguments, OF_PICTURES) as table:
         for name, image in read_each(arguments, names, lambda name: prepared(name, "raw" in model.metadata), table):
             [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
+            only_digits &= answer["is_digit"] is not False
             if arguments.csv is None:
                 say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
             table.rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"], ""))
             if arguments.show is not None:
                 atomic_write(arguments.show, enlarged(image))
+    if not (only_digits or arguments.json):
+        note("To read pictures of several digits, run `lenet read`.", quiet=arguments.quiet)
     return int(table.num_unread > 0)
 
 
@@ -157,7 +166,7 @@ def answers_for(
             "label": None if label < 0 else label,
             "class": None if label < 0 else classes[label],
             "likeliest": likeliest,
-            "is_digit": is_digit,
+            "is_digit": is_digit if rule.min_digit_score else None,  # None: the model cannot tell
             "digit_score": score,
             "probabilities": row,
         }
@@ -167,7 +176,7 @@ def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:
     """Return an answer in words."""
     from lenet.reading.results import rounded_down
 
-    if not answer["is_digit"]:
+    if answer["is_digit"] is False:
         kind = "a digit" if "".join(classes).isdecimal() else "one of the classes"
         return f"not {kind} (digit score {rounded_down(answer['digit_score'], 3)})"
     name, probability = classes[answer["likeliest"]], answer["probabilities"][answer["likeliest"]]

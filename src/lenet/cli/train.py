@@ -464,7 +464,7 @@ def print_report(
     """Print the results on the test set, advice, and how to use the weights."""
     import numpy as np
 
-    from lenet.evaluation.calibration import MIN_IMAGES
+    from lenet.evaluation.calibration import MIN_FOR_NON_DIGITS, MIN_IMAGES
 
     if as_json:
         result = {"event": "test", "run": str(folder.folder), "best_epoch": state.best_epoch, **report.as_dict()}
@@ -484,6 +484,11 @@ def print_report(
         say(
             f"The model cannot reject images: calibration requires at least {MIN_IMAGES} validation images; "
             f"{held_out} were held out."
+        )
+    elif held_out < MIN_FOR_NON_DIGITS:
+        say(
+            f"The model accepts every picture as one of its classes: to reject others, calibration requires at least "
+            f"{MIN_FOR_NON_DIGITS:,} validation images; {held_out} were held out."
         )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {quoted(folder.folder)}")

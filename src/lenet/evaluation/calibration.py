@@ -17,11 +17,12 @@ from lenet import _checks
 from lenet.errors import InputError
 from lenet.losses import softmax
 from lenet.model import LeNet5
-from lenet.rejection import digit_score, margin
+from lenet.rejection import RejectionRule, digit_score, margin
 
 RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)  # error rates to learn thresholds for
 MIN_IMAGES = 100
 _LOST_DIGITS = 0.001  # fraction of the calibration digits below the minimum digit score
+MIN_FOR_NON_DIGITS = 1000  # images, of which this fraction is one
 _BINS = 15
 
 
@@ -31,8 +32,9 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     The weights and the bias of the output layer are divided by the `temperature` that maximises the likelihood of the
     labels, which changes no prediction; a `LeNet1998` has no such weights, and keeps its probabilities. The metadata
     receives three entries: "temperature", the product of all such divisors; "margins", the thresholds for
-    `lenet.LeNet5.predict`; and, from at least 1,000 images, "min_digit_score", which 99.9% of them reach. During the
-    call, no other thread may use the model.
+    `lenet.LeNet5.predict`; and, from at least 1,000 images, "min_digit_score", which 99.9% of them reach. With fewer
+    images, one of an earlier calibration is rescaled, and rejects the same non-digits as before. During the call, no
+    other thread may use the model.
 
     Parameters
     ----------
@@ -78,15 +80,18 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     probabilities = model.predict_proba(images, n_jobs=n_jobs)
     rates = [rate for rate in RATES if rate * len(labels) >= 1]  # too few images cannot show an error rate this low
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
-    for old in ("thresholds", "least_digit_score", "min_digit_score"):  # the first two are of earlier versions
-        model.metadata.pop(old, None)
+    model.metadata.pop("thresholds", None)  # of an earlier version
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
         "margins": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
     }
-    if _LOST_DIGITS * len(labels) >= 1:
-        least = np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower")
-        model.metadata["min_digit_score"] = repr(float(least))
+    if len(labels) >= MIN_FOR_NON_DIGITS:
+        least = float(np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower"))
+    else:
+        least = 1 - (1 - _min_digit_score_in(model.metadata)) ** (1 / divisor)  # the divisor divides its logarithm
+    model.metadata.pop("min_digit_score", None)
+    if least > 0:
+        model.metadata["min_digit_score"] = repr(least)
 
 
 def temperature(logits: ArrayLike, y: ArrayLike) -> float:
@@ -246,6 +251,14 @@ def _answered(probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDA
     labels = _checks.labels(y, *values.shape)
     _checks.not_empty(labels)
     return values, values.argmax(axis=1) == labels
+
+
+def _min_digit_score_in(metadata: Mapping[str, str]) -> float:
+    """Return the minimum digit score of an earlier calibration, or 0 if there is none, or it is damaged."""
+    try:
+        return RejectionRule.from_metadata(metadata).min_digit_score
+    except InputError:
+        return 0.0
 
 
 def _temperature_in(metadata: Mapping[str, str]) -> float:
