@@ -129,10 +129,15 @@ def export(output: str, _: float) -> Values:
 
 READING = {
     "random walks accepted (%)": "random walks: #%",
+    "random walks accepted by predict (%)": "random walks: .*? predict #%",
     "straight strokes accepted (%)": "straight strokes: #%",
+    "straight strokes accepted by predict (%)": "straight strokes: .*? predict #%",
     "uniform noise accepted (%)": "uniform noise: #%",
+    "uniform noise accepted by predict (%)": "uniform noise: .*? predict #%",
     "normal noise accepted (%)": "normal noise: #%",
+    "normal noise accepted by predict (%)": "normal noise: .*? predict #%",
     "blanks accepted (%)": "blanks: #%",
+    "blanks accepted by predict (%)": "blanks: .*? predict #%",
     "digits as they are (%)": "digits as they are: #%",
     "digits as pictures (%)": "digits as pictures: #%",
     "MNIST at 0.1%, rejected (%)": "MNIST's test digits, reject_at=0.001: #%",
@@ -242,7 +247,9 @@ PARTS = {
         everyday=False,
     ),
     "fashion": Part(
-        "python -m benchmarks.reading --fashion", numbers({"accepted (%)": "Fashion-MNIST: #%"}), everyday=False
+        "python -m benchmarks.reading --fashion",
+        numbers({"accepted (%)": "Fashion-MNIST: #%", "accepted by predict (%)": "Fashion-MNIST: .*? predict #%"}),
+        everyday=False,
     ),
     "loading": Part(
         "python -m benchmarks.loading",
