@@ -11,6 +11,7 @@ import pytest
 from page_actions import STAGES
 
 import lenet
+from lenet.rejection import digit_score
 from lenet.serving import page
 from lenet.serving.page import model_document
 
@@ -294,3 +295,13 @@ def test_a_link_carries_strokes():
 def test_damaged_links_have_no_strokes():
     texts = ["", "AAAA", "AA", "a b", "<p>", "QEBAQA", "QEAAAEBA", "QEAAAAA", "QAAAAA", "A" * 9000]
     assert run("return texts.map(decodedStrokes)", texts=texts) == [None] * len(texts)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 13, 26])
+def test_the_digit_score_is_that_of_lenet(classes):
+    """The mean of 13 equal logits rounds to more than the highest."""
+    likely = np.random.default_rng(0).dirichlet(np.full(classes, 0.1), 50)
+    rows = np.concatenate([likely, np.eye(classes)[:1], np.full((1, classes), 1 / classes)])
+    found = np.array(run("return rows.map(digitScore);", rows=rows.tolist()))
+    np.testing.assert_allclose(found, digit_score(rows), atol=1e-12)
+    assert (found >= 0).all()

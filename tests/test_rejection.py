@@ -41,8 +41,12 @@ def test_the_minimum_of_an_earlier_version_is_that_of_equally_likely_other_class
 
 
 def test_a_damaged_minimum_of_an_earlier_version_is_kept():
-    assert upgraded({"least_digit_score": "much"}, 10) == {"min_digit_score": "much"}
+    for damaged in ("much", "2", "inf", "-1", "nan"):
+        assert upgraded({"least_digit_score": damaged}, 10) == {"min_digit_score": damaged}
     assert upgraded({"min_digit_score": "0.3"}, 10) == {"min_digit_score": "0.3"}
+    assert upgraded({"least_digit_score": "0.9", "min_digit_score": "0.3"}, 10) == {"min_digit_score": "0.3"}
+    with pytest.raises(InputError, match=r"^The metadata has least_digit_score, .*; expected min_digit_score\. Load"):
+        RejectionRule.from_metadata({"least_digit_score": "0.2"})
 
 
 def test_the_margin_compares_the_two_likeliest_classes_only():

@@ -136,9 +136,9 @@ def test_shorter_lines_beside_a_long_one_are_kept():
     np.testing.assert_array_equal(without_rules(page, 15.0).ink, 255 * short)
 
 
-@pytest.mark.parametrize(("thick", "erased"), [(9, True), (10, False)])
+@pytest.mark.parametrize(("thick", "erased"), [(10, True), (11, False)])
 def test_lines_up_to_a_fifth_of_the_height_are_erased(thick, erased):
-    """At a height of 45, a line counts as at most 5 pixels thick; runs of round(1.5 * 5) + 2 = 10 are strokes."""
+    """At a height of 45, a line counts as at most 5 pixels thick; runs of round(1.5 * 5) + 3 = 11 are strokes."""
     assert without_rules(page_of(bars((200, 300), (90, 50, thick, 150))), 45.0).ink.any() != erased
 
 

@@ -101,9 +101,14 @@ class RejectionRule:
         ------
         InputError, InputTypeError
             If `reject_at` is not a number below 1, or is lower than every learned rate; if the metadata has no
-            thresholds or is damaged.
+            thresholds, is of an earlier version or is damaged.
         """
         metadata = _checks.text_by_name(metadata, "metadata")
+        if "least_digit_score" in metadata:  # `lenet.load` and `lenet.interop.from_onnx` convert it
+            raise InputError(
+                "The metadata has least_digit_score, from an earlier version of lenet; expected min_digit_score. Load "
+                "the model's file, or call lenet.evaluation.calibrate(model, X, y)."
+            )
         min_digit_score = _number(metadata.get("min_digit_score", "0"), "min_digit_score", 1)
         return cls(min_digit_score, 0.0 if reject_at is None else _min_margin(metadata, reject_at))
 
@@ -142,7 +147,8 @@ def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
     The score is 1 - exp(-d / 3), where d is the difference between the highest logit and the mean of the logits. It is
     1 if one class has probability 1, and 0 if all classes are equally likely. A network that was also trained on
     non-digits assigns them nearly uniform probabilities. A digit that resembles another one still has a high score,
-    since the logits of the other classes are low.
+    since the logits of the other classes are low. So does any image for which one of many classes has probability 0:
+    do not round the probabilities.
 
     Parameters
     ----------
@@ -171,7 +177,7 @@ def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     logs = np.log(np.maximum(probabilities, TINY, dtype=np.float64))  # the logits, less a constant for each image
     # The methods of arrays take longer than the network does for one image.
     lead = np.maximum.reduce(logs, axis=1) - np.add.reduce(logs, axis=1) / logs.shape[1]
-    return np.asarray(-np.expm1(-np.maximum(lead, 0) / LEAD_SCALE))  # rounding may make that of equal ones negative
+    return np.asarray(-np.expm1(-np.maximum(lead, 0) / LEAD_SCALE))  # equal ones may round to less than 0
 
 
 def margin(probabilities: ArrayLike) -> NDArray[np.float64]:

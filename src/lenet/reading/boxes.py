@@ -214,10 +214,10 @@ def _heights(lengths: NDArray[np.int64], near: NDArray[np.bool_]) -> NDArray[np.
     return np.asarray(np.where(near, heights[:, np.newaxis], -np.inf).max(axis=0))
 
 
-def _median(values: NDArray[Any]) -> Any:
-    """Return the median, or the larger of two; np.median takes five times as long for some ten values."""
+def _median(values: NDArray[Any]) -> float:
+    """Return the median, or the larger of the two middle values; np.median takes five times as long for few values."""
     middle = len(values) // 2
-    return np.partition(values, middle)[middle]
+    return float(np.partition(values, middle)[middle])
 
 
 def _reach(side: float) -> float:

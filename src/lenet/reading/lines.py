@@ -89,18 +89,12 @@ def find_lines(page: Page) -> list[InkLine]:
     lines = [InkLine(page, members) for members in grouped(strokes, writing, height)]
     reject_texture(len(lines), _MAX_LINES, "lines")
     lines = [line for line in lines if line.height >= height * (_MIN_CUT_HEIGHT if _may_be_cut(line) else _MIN_HEIGHT)]
-    return _with_commas(_without_corners(lines), height)
+    return _with_commas(lines, height)
 
 
 def _may_be_cut(line: InkLine) -> bool:
     """Return whether all strokes touch the picture's border."""
     return bool(line.touched.any(axis=1).all())
-
-
-def _without_corners(lines: list[InkLine]) -> list[InkLine]:
-    """Leave out strokes that cross a corner of the picture, unless other lines touch its border, too."""
-    others = [line for line in lines if not line.crosses_corner]
-    return lines if not others or any(line.touched.any() for line in others) else others
 
 
 def _with_commas(lines: list[InkLine], height: float) -> list[InkLine]:

@@ -19,9 +19,7 @@ from lenet.rejection import digit_score
 MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
 _MIN_WIDTH = 0.65  # heights of the writing: narrower strokes are not cut
 _MIN_AREA = 0.02  # squares of the height: smaller pieces join the next one
-# Of legible digits, which stay whole. With earlier weights, only 2 of 1,900 such strokes in pages, strings, cheques and
-# photographs should be cut.
-_LEGIBLE = 0.87  # the minimum digit score
+_LEGIBLE = 0.87  # the minimum digit score of digits that stay whole
 _MIN_HEIGHT, _MAX_HEIGHT, _MAX_WIDTH = 0.7, 1.15, 1.0  # in heights of the writing
 
 

@@ -33,6 +33,7 @@ from lenet.reading.words import words_in
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
+_CORNER = 0.9  # the minimum confidence of a stroke across a corner of the picture: others may be the edge of a sheet
 _MUCH_MORE = 10  # times the evidence of the photographs
 
 
@@ -143,7 +144,7 @@ def checked_model(model: LeNet5 | None) -> LeNet5:
 
 @functools.cache
 def _pretrained() -> LeNet5:
-    """Return the pre-trained model, which nobody else changes; loading it takes longer than reading a digit."""
+    """Return the pre-trained model, which no caller can change; loading it takes longer than reading a digit."""
     return load_pretrained()
 
 
@@ -195,8 +196,10 @@ def _read_page(
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
     parts = cut_and_classify(model, page, n_jobs, max_segments)
-    found = (_read_line(characters, *each, only_digits, marks) for each in parts)
-    return Reading(tuple(line for line in found if line is not None))
+    read = [(_read_line(characters, *each, only_digits, marks), each[0].line) for each in parts]
+    found = [(line, ink) for line, ink in read if line is not None]
+    certain = [line for line, ink in found if line.confidence >= _CORNER or not ink.crosses_corner]
+    return Reading(tuple(certain or [line for line, _ in found]))
 
 
 def _read_line(

@@ -77,7 +77,7 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
     if not lines.any():
         return ink
     dark = ink > int(_DARKER * np.percentile(ink[lines > 0], 75))
-    kept = _opened(_binary(ink), round(1.5 * thickness) + 2) | dark.view(np.uint8)
+    kept = _opened(_binary(ink), (round(1.5 * thickness) + 2) | 1) | dark.view(np.uint8)
     gone = cv2.dilate(lines & ~kept, np.ones((3, 1), np.uint8)) & ~kept
     return np.where(gone, 0, ink).astype(np.uint8)
 
@@ -117,7 +117,7 @@ def _binary(ink: NDArray[np.uint8]) -> Mask:
 def _opened(columns: Mask, length: int) -> Mask:
     """Return the pixels that a bar of this length down the columns covers without leaving the ink or the image.
 
-    This is a morphological opening. The bar is put together from shorter ones, so the time grows with the logarithm of
+    This is a morphological opening. The bar is composed of shorter ones, so the time grows with the logarithm of
     its length; with OpenCV, it grows with the length.
     """
     opened, fits = np.zeros_like(columns), columns  # fits: whether a bar that begins at each pixel fits, once complete

@@ -120,10 +120,10 @@ export function forward(model, bytes) {
 }
 
 // Return 1 - exp(-d / 3), where d is the difference between the highest logit and the mean; it is low for non-digits.
-function digitScore(probabilities) {
+export function digitScore(probabilities) {
   const logits = probabilities.map((p) => Math.log(Math.max(p, 1e-300)));
   const mean = logits.reduce((sum, logit) => sum + logit, 0) / logits.length;
-  return 1 - Math.exp((mean - Math.max(...logits)) / 3);
+  return Math.max(0, -Math.expm1((mean - Math.max(...logits)) / 3)); // equal ones may round to less than 0
 }
 
 // Return the logarithm of the ratio between the two highest probabilities.
