@@ -1,5 +1,6 @@
 """The values that each step of reading a picture passes to the next, and the limits of each step."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -122,8 +123,15 @@ def test_cutting_ends_at_the_limits_of_cost_and_pieces(monkeypatch, model, costs
         assert len(steps.cut) == (0 if "wide" in error else 2)
 
 
+class PiecesOf(str):
+    """A name in the place of a line's pieces."""
+
+    line = SimpleNamespace(crosses_corner=False)
+
+
 def test_lines_without_digits_are_left_out(monkeypatch, model):
-    monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: [("a", arguments, 4), ("b", 2, 5), ("c", 3, 6)])
+    a, b, c = map(PiecesOf, "abc")
+    monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: [(a, arguments, 4), (b, 2, 5), (c, 3, 6)])
     lines = {"a": line_at((0, 0, 1, 1), "a"), "b": None, "c": line_at((0, 0, 1, 1), "c")}
     seen = []
     monkeypatch.setattr(reader, "_read_line", lambda *arguments: seen.append(arguments) or lines[arguments[1]])
@@ -132,6 +140,19 @@ def test_lines_without_digits_are_left_out(monkeypatch, model):
     (_, _, given, *_), second, _ = seen
     assert given == (model, "page", 3, 20_000)
     assert second == (tuple("0123456789"), "b", 2, 5, True, False)
+
+
+@pytest.mark.parametrize(("confidence", "others", "left"), [(0.89, "a", "a"), (0.9, "a", "ac"), (0.5, "", "c")])
+def test_an_uncertain_stroke_across_a_corner_is_left_out_beside_other_lines(
+    monkeypatch, model, confidence, others, left
+):
+    corner = PiecesOf("c")
+    corner.line = SimpleNamespace(crosses_corner=True)
+    parts = [(each, None, None) for each in (*map(PiecesOf, others), corner)]
+    monkeypatch.setattr(reader, "cut_and_classify", lambda *_: parts)
+    lines = {"a": line_at((0, 0, 1, 1), "a"), "c": replace(line_at((0, 0, 1, 1), "c"), confidence=confidence)}
+    monkeypatch.setattr(reader, "_read_line", lambda _, pieces, *__: lines[pieces])
+    assert reader._read_page(model, (), False, False, 1, "page") == Reading(tuple(lines[each] for each in left))
 
 
 @pytest.mark.parametrize(
