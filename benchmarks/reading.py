@@ -213,7 +213,7 @@ def print_accepted(data: Any, fashion: bool) -> None:
     usual = RejectionRule.from_metadata(model.metadata).min_digit_score
     for name, images in kinds.items():
         taken, more = ((digit_score(model.predict_proba(images)) >= least).mean() for least in (strict, usual))
-        print(f"{name}: {taken:.2%} of {len(images):,} are taken for digits, by lenet predict {more:.2%}", flush=True)
+        print(f"{name}: {taken:.2%} of {len(images):,} are accepted as digits, by lenet predict {more:.2%}", flush=True)
 
 
 def walks(count: int, rng: np.random.Generator, turning: float = 0.6) -> Image:

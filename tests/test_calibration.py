@@ -81,6 +81,16 @@ def test_a_min_digit_score_needs_1000_images(digits, images, known, old):
     assert (RejectionRule.from_metadata(model.metadata).min_digit_score > 0) == known
 
 
+@pytest.mark.parametrize("images", [500, 1000])
+def test_calibration_replaces_the_minimum_of_an_earlier_version(digits, images):
+    model = lenet.load_pretrained("mnist")
+    model.metadata.pop("min_digit_score")
+    model.metadata["least_digit_score"] = "0.2"
+    calibration.calibrate(model, digits.X_train[:images], digits.y_train[:images])
+    assert "least_digit_score" not in model.metadata
+    assert RejectionRule.from_metadata(model.metadata).min_digit_score > 0
+
+
 def test_calibration_with_few_images_rejects_the_same_non_digits(digits):
     model, rng = lenet.load_pretrained("mnist"), np.random.default_rng(0)
     noise = rng.normal(rng.uniform(0, 200, (3000, 1, 1)), 50, (3000, 28, 28)).clip(0, 255).astype(np.uint8)

@@ -501,7 +501,7 @@ def test_a_model_that_cannot_tell_non_digits_says_so(capsys, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     image.fromarray(noise).save(tmp_path / "a.png")
     model = lenet.load_pretrained("mnist")
-    model.metadata |= {"margins": '{"0.01": 0.0}'}
+    model.metadata |= {"margins": '{"0.01": 0.1}'}
     model.metadata.pop("min_digit_score")
     model.save(tmp_path / "m")
     given = ["predict", str(tmp_path / "a.png"), "--model", str(tmp_path / "m")]
@@ -512,7 +512,7 @@ def test_a_model_that_cannot_tell_non_digits_says_so(capsys, tmp_path):
     assert (tmp_path / "out.csv").read_text().splitlines()[1].endswith(",,")
     assert cli.main([*given, "--reject-at", "0.01"]) == 0
     error = capsys.readouterr().err
-    assert error.startswith(f"lenet: note: {tmp_path / 'm'} rejects nothing at this rate. To reject pictures that")
+    assert error.startswith(f"lenet: note: {tmp_path / 'm'} cannot tell pictures of other things. To reject")
 
 
 def test_predict_reports_unsure_answers(capsys, tmp_path):

@@ -251,7 +251,8 @@ def test_an_answer_is_printed_even_if_it_cannot_be_drawn(scans, capsys, monkeypa
 def test_a_picture_without_digits_has_a_row(scans, capsys):
     cv2.imwrite("white.png", np.full((90, 90), 255, np.uint8))
     lines(capsys, "read", "white.png", "scans/0.png", "--csv", "out.csv")
-    lines(capsys, "read", "none.png", "--csv", "out.csv", status=1)  # and leaves the table as it is
+    error = lines(capsys, "read", "none.png", "--csv", "out.csv", status=1)  # and leaves the table as it is
+    assert error.endswith("lenet: note: No picture could be read, so out.csv was not written.\n")
     assert [row[:3] for row in rows(scans / "out.csv")[1:]] == [["white.png", "0", ""], ["scans/0.png", "1", str(Y[0])]]
 
 
@@ -278,9 +279,18 @@ def test_a_table_and_json_are_not_written_together(scans, capsys, command):
 
 @pytest.mark.parametrize(
     ("command", "columns"),
-    [("predict", "image,class,probability,is_digit or ImageId,Label"), ("read", "image,line,text,confidence")],
+    [
+        ("predict", "image,class,probability,is_digit,check or ImageId,Label"),
+        ("read", "image,line,text,confidence,check"),
+    ],
 )
-@pytest.mark.parametrize("content", ["image,text\n1,2\n", "ImageId,Label,Usage\n", "#\nimage,line,text,confidence\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image,text\n1,2\n", "ImageId,Label,Usage\n", "#\nimage,line,text,confidence\n",
+        "image,line,text,confidence,by hand\n", "image,class,probability,is_digit_by_hand\n",
+    ],
+)  # fmt: skip
 def test_a_table_with_other_columns_is_never_replaced(scans, capsys, command, columns, content):
     (scans / "mine.csv").write_text(content)
     assert f"mine.csv exists and is not a table with the columns {columns}. Choose another name, or remove it" in lines(

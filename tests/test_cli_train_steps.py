@@ -286,8 +286,8 @@ NOT_CALIBRATED = (
 )
 
 WITHOUT_NON_DIGITS = (
-    "The model accepts every picture as one of its classes: to reject others, calibration requires at least 1,000 "
-    "validation images; {} were held out.\n"
+    "The model cannot tell pictures of other things: calibration requires at least 1,000 validation images for this; "
+    "{} were held out.\n"
 )
 
 

@@ -147,8 +147,8 @@ def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
     The score is 1 - exp(-d / 3), where d is the difference between the highest logit and the mean of the logits. It is
     1 if one class has probability 1, and 0 if all classes are equally likely. A network that was also trained on
     non-digits assigns them nearly uniform probabilities. A digit that resembles another one still has a high score,
-    since the logits of the other classes are low. So does any image for which one of many classes has probability 0:
-    do not round the probabilities.
+    since the logits of the other classes are low. An image for which one of many classes has probability 0 has a high
+    score, too, so do not round the probabilities.
 
     Parameters
     ----------

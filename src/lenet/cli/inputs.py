@@ -122,14 +122,18 @@ def read_each(
 
 
 def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: str) -> None:
-    """Reject --csv with --json, a name that does not end in .csv, and a file that begins with none of the headers."""
+    """Reject --csv with --json, a name that does not end in .csv, and a file that begins with none of the headers.
+
+    Tables of earlier versions, whose last column is not yet CHECK, may be replaced, too.
+    """
+    known = {*headers, *(each.replace(f",{CHECK}\n", "\n") for each in headers)}
     if arguments.json:
         parser.error("--csv and --json were both given; expected one of them.")
     if Path(arguments.csv).suffix.lower() != ".csv":
         parser.error(f"--csv is {arguments.csv}; expected a name that ends in .csv.")
     for output in (arguments.csv, partial_name(arguments.csv)):
         check_replaceable(output, b"")
-        if Path(output).exists() and not any(begins_with(Path(output), each.encode(), len(each)) for each in headers):
+        if Path(output).exists() and not any(begins_with(Path(output), each.encode(), len(each)) for each in known):
             columns = " or ".join(each.rstrip(",\n") for each in headers)
             raise InputError(
                 f"{output} exists and is not a table with the columns {columns}. Choose another name, or remove it "
@@ -177,7 +181,9 @@ def written_table(arguments: argparse.Namespace, header: Sequence[str]) -> Itera
         yield table
         complete = True
     finally:
-        if arguments.csv is not None and len(table.rows) > table.num_unread:
+        if arguments.csv is not None and complete and len(table.rows) == table.num_unread:
+            note(f"No picture could be read, so {arguments.csv} was not written.", quiet=arguments.quiet)
+        elif arguments.csv is not None and len(table.rows) > table.num_unread:
             if complete:
                 write_csv(arguments.csv, header, table.rows)
             else:

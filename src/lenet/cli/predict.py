@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 OF_PICTURES = ("image", "class", "probability", "is_digit", CHECK)
 OF_ROWS = ("ImageId", "Label")  # as Kaggle's Digit Recognizer expects
 ROWS_AT_ONCE = 10_000
-_CALIBRATE = (
-    "To reject pictures that resemble none of its classes, call lenet.evaluation.calibrate with 1,000 images or more."
-)
+_CALIBRATE = "To reject them, call lenet.evaluation.calibrate with at least 1,000 images."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +66,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     names = expanded(arguments.images, quiet=arguments.quiet)
     if arguments.csv is not None:
-        check_csv(parser, arguments, ",".join(OF_PICTURES[:-1]), ",".join(OF_ROWS) + "\n")  # earlier ones lack CHECK
+        check_csv(parser, arguments, *(",".join(each) + "\n" for each in (OF_PICTURES, OF_ROWS)))
     tables = [name for name in names if name.lower().endswith(SUFFIXES)]
     if tables and (len(names) > 1 or arguments.show is not None):
         parser.error(f"{tables[0]} is a table; expected no other input and no --show.")
@@ -83,8 +81,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         if arguments.reject_at is None:
             raise
         parser.error(str(error).replace("reject_at", "--reject-at"))
-    if arguments.reject_at is not None and rule == RejectionRule():
-        note(f"{arguments.model} rejects nothing at this rate. {_CALIBRATE}", quiet=arguments.quiet)
+    if arguments.reject_at is not None and not rule.min_digit_score:
+        note(f"{arguments.model} cannot tell pictures of other things. {_CALIBRATE}", quiet=arguments.quiet)
     if tables:
         return predict_rows(tables[0], model, rule, arguments)
     return predict_pictures(names, model, rule, arguments)
@@ -94,17 +92,17 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     """Print the answers for all pictures, or write them to a table; return the exit code."""
     from lenet.reading.drawing import enlarged
 
-    classes, only_digits = model.classes, True
+    classes, refused = model.classes, False
     with written_table(arguments, OF_PICTURES) as table:
         for name, image in read_each(arguments, names, lambda name: prepared(name, "raw" in model.metadata), table):
             [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
-            only_digits &= answer["is_digit"] is not False
+            refused |= answer["is_digit"] is False
             if arguments.csv is None:
                 say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
             table.rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"], ""))
             if arguments.show is not None:
                 atomic_write(arguments.show, enlarged(image))
-    if not (only_digits or arguments.json):
+    if refused and _are_digits(classes) and not arguments.json:
         note("To read pictures of several digits, run `lenet read`.", quiet=arguments.quiet)
     return int(table.num_unread > 0)
 
@@ -177,7 +175,11 @@ def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:
     from lenet.reading.results import rounded_down
 
     if answer["is_digit"] is False:
-        kind = "a digit" if "".join(classes).isdecimal() else "one of the classes"
+        kind = "a digit" if _are_digits(classes) else "one of the classes"
         return f"not {kind} (digit score {rounded_down(answer['digit_score'], 3)})"
     name, probability = classes[answer["likeliest"]], answer["probabilities"][answer["likeliest"]]
     return f"{'' if answer['label'] is not None else 'unsure; most likely '}{name} ({rounded_down(probability, 3)})"
+
+
+def _are_digits(classes: Sequence[str]) -> bool:
+    return "".join(classes).isdecimal()

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.fields is not None:
         return run_forms(arguments, parser, names, model)
     if arguments.csv is not None:
-        check_csv(parser, arguments, ",".join(COLUMNS[:-1]))  # earlier tables have no CHECK
+        check_csv(parser, arguments, ",".join(COLUMNS) + "\n")
     options = {"rotate": not arguments.no_rotate, "marks": arguments.marks, "n_jobs": arguments.n_jobs}
 
     def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":

@@ -18,11 +18,12 @@ from lenet.errors import InputError
 from lenet.losses import softmax
 from lenet.model import LeNet5
 from lenet.rejection import RejectionRule, digit_score, margin
+from lenet.weights.earlier import upgraded
 
 RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)  # error rates to learn thresholds for
 MIN_IMAGES = 100
 _LOST_DIGITS = 0.001  # fraction of the calibration digits below the minimum digit score
-MIN_FOR_NON_DIGITS = 1000  # images, of which this fraction is one
+MIN_FOR_NON_DIGITS = 1000  # images: 1 / _LOST_DIGITS
 _BINS = 15
 
 
@@ -33,8 +34,8 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     labels, which changes no prediction; a `LeNet1998` has no such weights, and keeps its probabilities. The metadata
     receives three entries: "temperature", the product of all such divisors; "margins", the thresholds for
     `lenet.LeNet5.predict`; and, from at least 1,000 images, "min_digit_score", which 99.9% of them reach. With fewer
-    images, one of an earlier calibration is rescaled, and rejects the same non-digits as before. During the call, no
-    other thread may use the model.
+    images, an existing "min_digit_score" is rescaled, so that the model rejects the same non-digits as before. During
+    the call, no other thread may use the model.
 
     Parameters
     ----------
@@ -80,7 +81,9 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     probabilities = model.predict_proba(images, n_jobs=n_jobs)
     rates = [rate for rate in RATES if rate * len(labels) >= 1]  # too few images cannot show an error rate this low
     thresholds = {rate: threshold(probabilities, labels, rate) for rate in rates}
-    model.metadata.pop("thresholds", None)  # of an earlier version
+    earlier = upgraded(model.metadata, model.num_classes)
+    for old in ("thresholds", "least_digit_score", "min_digit_score"):  # the first two are of earlier versions
+        model.metadata.pop(old, None)
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
         "margins": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
@@ -88,8 +91,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     if len(labels) >= MIN_FOR_NON_DIGITS:
         least = float(np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower"))
     else:
-        least = 1 - (1 - _min_digit_score_in(model.metadata)) ** (1 / divisor)  # the divisor divides its logarithm
-    model.metadata.pop("min_digit_score", None)
+        least = 1 - (1 - _min_digit_score_in(earlier)) ** (1 / divisor)  # of the same images, as logits are divided
     if least > 0:
         model.metadata["min_digit_score"] = repr(least)
 
