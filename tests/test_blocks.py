@@ -194,7 +194,7 @@ def pictures(data):
             Image.fromarray(picture).save(name)
         for label in range(10):
             Path(f"glyphs/{label}").mkdir()
-            for n, image in enumerate(data.X_test[data.y_test == label][:5]):
+            for n, image in enumerate(data.X_test[data.y_test == label][:10]):
                 Image.fromarray(255 - image).save(f"glyphs/{label}/{n}.jpg")
         from benchmarks.drawings import write_symbols
         from docs.draw_reading import fields_of_the_guide, photograph_of_a_form
