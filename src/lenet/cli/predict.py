@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 OF_PICTURES = ("image", "class", "probability", "is_digit", CHECK)
 OF_ROWS = ("ImageId", "Label")  # as Kaggle's Digit Recognizer expects
 ROWS_AT_ONCE = 10_000
-_CALIBRATE = "To reject them, call lenet.evaluation.calibrate with at least 1,000 images."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +81,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             raise
         parser.error(str(error).replace("reject_at", "--reject-at"))
     if arguments.reject_at is not None and not rule.min_digit_score:
-        note(f"{arguments.model} cannot tell pictures of other things. {_CALIBRATE}", quiet=arguments.quiet)
+        note(
+            f"{arguments.model} does not recognise pictures of other things. To reject them, call "
+            "lenet.evaluation.calibrate with at least 1,000 images.",
+            quiet=arguments.quiet,
+        )
     if tables:
         return predict_rows(tables[0], model, rule, arguments)
     return predict_pictures(names, model, rule, arguments)

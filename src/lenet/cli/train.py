@@ -487,8 +487,8 @@ def print_report(
         )
     elif held_out < MIN_FOR_NON_DIGITS:
         say(
-            f"The model cannot tell pictures of other things: calibration requires at least {MIN_FOR_NON_DIGITS:,} "
-            f"validation images for this; {held_out} were held out."
+            "The model does not recognise pictures of other things: calibration requires at least "
+            f"{MIN_FOR_NON_DIGITS:,} validation images for this; {held_out} were held out."
         )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {quoted(folder.folder)}")

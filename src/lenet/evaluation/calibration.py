@@ -91,7 +91,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     if len(labels) >= MIN_FOR_NON_DIGITS:
         least = float(np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower"))
     else:
-        least = 1 - (1 - _min_digit_score_in(earlier)) ** (1 / divisor)  # of the same images, as logits are divided
+        least = 1 - (1 - _min_digit_score_in(earlier)) ** (1 / divisor)  # as the lead is divided, too
     if least > 0:
         model.metadata["min_digit_score"] = repr(least)
 

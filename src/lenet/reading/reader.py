@@ -196,10 +196,10 @@ def _read_page(
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
     parts = cut_and_classify(model, page, n_jobs, max_segments)
-    read = [(_read_line(characters, *each, only_digits, marks), each[0].line) for each in parts]
-    found = [(line, ink) for line, ink in read if line is not None]
-    certain = [line for line, ink in found if line.confidence >= _CORNER or not ink.crosses_corner]
-    return Reading(tuple(certain or [line for line, _ in found]))
+    found = [(_read_line(characters, *each, only_digits, marks), each[0].line) for each in parts]
+    lines = [(line, ink) for line, ink in found if line is not None]
+    certain = [line for line, ink in lines if line.confidence >= _CORNER or not ink.crosses_corner]
+    return Reading(tuple(certain or [line for line, _ in lines]))
 
 
 def _read_line(

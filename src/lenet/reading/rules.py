@@ -77,7 +77,8 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
     if not lines.any():
         return ink
     dark = ink > int(_DARKER * np.percentile(ink[lines > 0], 75))
-    kept = _opened(_binary(ink), (round(1.5 * thickness) + 2) | 1) | dark.view(np.uint8)
+    length = (round(1.5 * thickness) + 2) | 1  # odd: with the even length below, more parts of rules stay
+    kept = _opened(_binary(ink), length) | dark.view(np.uint8)
     gone = cv2.dilate(lines & ~kept, np.ones((3, 1), np.uint8)) & ~kept
     return np.where(gone, 0, ink).astype(np.uint8)
 

@@ -21,7 +21,7 @@ def upgraded(metadata: Mapping[str, str], num_classes: int) -> dict[str, str]:
     Examples
     --------
     >>> found = upgraded({"least_digit_score": "0.21166"}, 10)
-    >>> float(found["min_digit_score"]).__round__(3)
+    >>> round(float(found["min_digit_score"]), 3)
     0.476
     """
     rest = {key: value for key, value in metadata.items() if key != OLD}
