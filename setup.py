@@ -44,7 +44,7 @@ SMALL += ["-fno-math-errno"]  # a root is one instruction, and needs no libm
 FAST = [*SMALL, "-O3", "-fno-ipa-cp"]
 # gcc would split loops, repeat them for special cases, and replace them by calls of memset.
 GCC_FAST = ["-fno-split-loops", "-fno-unswitch-loops", "-fno-version-loops-for-strides", "-fno-tree-loop-distribution"]
-GCC_FAST += ["-fno-tree-loop-distribute-patterns"]
+GCC_FAST += ["-fno-tree-loop-distribute-patterns", "-fno-aggressive-loop-optimizations"]
 
 # Windows aligns the stack to 16 bytes, and gcc does not realign it for longer vectors (gcc bug 54412).
 UNALIGNED = "-Wa,-muse-unaligned-vector-move"

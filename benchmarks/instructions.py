@@ -20,9 +20,9 @@ from pathlib import Path
 STORED = Path(__file__).with_name("instructions.json")
 CPU, ROOM = "x86-64-v3", 0.05
 KERNELS = (
-    "c1_stage", "c3_stage", "c5_sums", "f6_sums", "output_sums", "sigmoids", "spread_pixels", "transpose",
-    "c3_sums_gradient", "c3_weight_gradient", "s2_gradient", "c1_sums_gradient", "c1_weight_gradient", "matmul",
-    "sgd_step",
+    "c1_stage", "c3_stage", "c5_sums", "f6_sums", "output_sums", "sigmoids", "image_points", "s2_points", "to_filters",
+    "transpose", "c3_sums_gradient", "product_gradients", "c3_filter_gradient", "s2_points_gradient", "s2_gradient",
+    "c1_sums_gradient", "c1_filter_gradient", "weight_gradient", "matmul", "sgd_step",
 )  # fmt: skip
 WORK = """
 import numpy as np

@@ -16,7 +16,7 @@ cdef extern from "simd.h" nogil:
     enum:
         LANES
         # the sizes of tiles
-        VECTORS, C1_VECTORS, DOT_ROWS, C3_ROWS, C3_COLUMNS, C3_VECTORS, C3_WEIGHT_ROWS, S2_VECTORS, C1_WEIGHT_MAPS
+        VECTORS, DOT_ROWS, C3_ROWS, C3_VECTORS, C3_WEIGHT_MAPS, S2_VECTORS, C1_WEIGHT_MAPS
     const real EXP_RANGE
     vreal vload(const real* source)
     void vstore(real* target, vreal vector)
@@ -32,9 +32,12 @@ cdef extern from "simd.h" nogil:
     vreal vmin(vreal a, vreal b)
     vreal veven(vreal a, vreal b)
     vreal vodd(vreal a, vreal b)
+    vreal vinterleave_low(vreal a, vreal b)
+    vreal vinterleave_high(vreal a, vreal b)
     void vtranspose(vreal* rows)
     vreal vsums(vreal* vectors)
     void FORGET_LOADS()
+    Py_ssize_t unknown(Py_ssize_t n)
     void copy_row(real* target, const real* source, Py_ssize_t count)
 
 cdef enum:
@@ -42,6 +45,7 @@ cdef enum:
 
 include "shape.pxi"
 include "products.pxi"
+include "winograd.pxi"
 include "stages.pxi"
 include "gradients.pxi"
 include "network.pxi"

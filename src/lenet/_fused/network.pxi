@@ -1,7 +1,7 @@
 # LeNet-5 as a whole: the logits of images, and the gradient of a batch.
 #
-# `parameters` and `gradient` are flat vectors of the model, laid out as in shape.pxi. Only C3's weights are packed.
-# Each call packs them again, which takes almost no time, so that no packed copy can be out of date.
+# `parameters` and `gradient` are flat vectors of the model, laid out as in shape.pxi. Only the weights of C1 and C3 are
+# transformed. Each call does so again, which takes almost no time, so that no copy can be out of date.
 
 cdef enum:
     GROUP = 12              # images that the dense layers predict at once
@@ -42,14 +42,31 @@ cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes,
     output_sums(parameters, N, classes, f6, out)
 
 
+# ---- the weights of the convolutions --------------------------------------------------------------------
+
+cdef struct Filters:
+    # Those of winograd.pxi; C1's have unused maps. by_row is scratch memory: (row of the kernels, j, map).
+    real c1[POINTS * KERNEL * C3_MAPS]          # (point, i, map)
+    real c3[POINTS * C3_ROW_TAPS * C3_MAPS]     # (point, c, i, map)
+    real by_row[C3_TAPS * C3_MAPS]
+
+
+cdef void fill_filters(const real* parameters, Filters* filters) noexcept nogil:
+    transpose(True, C1_MAPS, TAPS, parameters + C1_WEIGHT, TAPS, filters.by_row, C3_MAPS)
+    to_filters(KERNEL, filters.by_row, filters.c1)
+    transpose(True, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, filters.by_row, C3_MAPS)
+    to_filters(C3_ROW_TAPS, filters.by_row, filters.c3)
+
+
 # ---- logits --------------------------------------------------------------------------------------------
 
 cdef struct Scratch:
     # The scratch memory of forward.
     real image[IMAGE_SIZE]
-    real c3_weight[C3_WEIGHTS]      # (tap, map)
-    real sums[C1_MAPS * PLACES * MAX_LANES]     # of a band of C1, and then of a pair of rows of C3
+    Filters filters
+    real products[C1_PRODUCTS]      # of a band of C1, and then of a pair of rows of C3
     real s2[S2_SIZE]
+    real points[S2_POINTS_SIZE]
     real s4[GROUP * C5_INPUTS]
     real c5[GROUP * C5_UNITS]
     real f6[GROUP * F6_UNITS]
@@ -62,14 +79,16 @@ cdef void forward(const real* parameters, const Images* x, Py_ssize_t N, Py_ssiz
     cdef Scratch* w = <Scratch*> aligned(work)
     cdef Py_ssize_t group, start, n, count
     memset(w.image, 0, IMAGE_SIZE * sizeof(real))
-    transpose(True, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, w.c3_weight, C3_MAPS)
+    fill_filters(parameters, &w.filters)
     for group in range(ceil_div(N, GROUP)):
         start = group * GROUP
         count = min(<Py_ssize_t> GROUP, N - start)
         for n in range(count):
             read_image(x, start + n, w.image)
-            c1_stage(False, w.image, parameters + C1_WEIGHT, parameters + C1_BIAS, w.sums, w.s2)
-            c3_stage(False, w.s2, w.c3_weight, parameters + C3_BIAS, w.sums, w.s4 + n * C5_INPUTS)
+            c1_stage(False, w.image, w.filters.c1, parameters + C1_BIAS, w.products, w.products, w.s2)
+            s2_points(w.s2, w.points)
+            c3_stage(False, w.points, w.filters.c3, parameters + C3_BIAS, w.products, w.products,
+                     w.s4 + n * C5_INPUTS)
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, out + start * classes)
 
 
@@ -140,9 +159,9 @@ cdef struct Saved:
 
 cdef struct ConvGradients:
     # Gradients of the convolutions, summed over images in the layouts of their tiles.
-    real c1_weight[C1_MAPS * TAPS * LANES]      # (map, tap, lane)
-    real c1_bias[C1_MAPS * LANES]               # (map, lane)
-    real c3_weight[C3_WEIGHTS]                  # (tap, map)
+    real c1_filters[POINTS * C1_MAPS * KERNEL * LANES]      # (point, map, i, lane)
+    real c1_bias[C1_MAPS * LANES]                           # (map, lane)
+    real c3_filters[POINTS * C3_ROW_TAPS * C3_MAPS]         # (point, c, i, map)
     real c3_bias[C3_MAPS]
 
 
@@ -155,11 +174,16 @@ cdef struct Workspace:
     real df6[TRAIN_GROUP * F6_UNITS]
     real dc5[TRAIN_GROUP * C5_UNITS]
     real ds4[TRAIN_GROUP * C5_INPUTS]
-    real c3_weight[C3_WEIGHTS]                  # (tap, map)
-    real c3_planes[PLANES_SIZE]
+    Filters filters
+    real products[C1_PRODUCTS]
+    real points[S2_POINTS_SIZE]
+    real c3_planes[POOL * PLANES_SIZE]
+    real dproducts[PLANES_SIZE]
+    real dpoints[DPOINTS_SIZE]
+    real wide[POINTS * WIDE]
     real ds2[S2_SIZE]
     ConvGradients conv
-    real dc3_weight[C3_WEIGHTS]                 # (map, tap)
+    real dweight[C3_WEIGHTS]                    # (map, tap)
     real spare[LANES]                           # aligned() moves everything by up to a vector
 
 
@@ -169,18 +193,21 @@ cdef Py_ssize_t scratch_size(Py_ssize_t classes) noexcept nogil:
             + matmul_work(max(<Py_ssize_t> C5_UNITS, classes), TRAIN_GROUP))
 
 
-cdef void convolutions_forward(const real* parameters, const real* c3_weight, Saved* saved, real* s4) noexcept nogil:
-    c1_stage(True, saved.image, parameters + C1_WEIGHT, parameters + C1_BIAS, saved.c1, saved.s2)
-    c3_stage(True, saved.s2, c3_weight, parameters + C3_BIAS, saved.c3, s4)
+cdef void convolutions_forward(const real* parameters, Saved* saved, Workspace* w, real* s4) noexcept nogil:
+    c1_stage(True, saved.image, w.filters.c1, parameters + C1_BIAS, w.products, saved.c1, saved.s2)
+    s2_points(saved.s2, w.points)
+    c3_stage(True, w.points, w.filters.c3, parameters + C3_BIAS, w.products, saved.c3, s4)
 
 
-cdef void convolutions_backward(const real* parameters, Saved* saved, const real* ds4, Workspace* w) noexcept nogil:
+cdef void convolutions_backward(Saved* saved, const real* ds4, Workspace* w) noexcept nogil:
     """Add an image's share to the gradients of C3 and C1 in w.conv."""
     c3_sums_gradient(ds4, saved.c3, w.c3_planes)                # replaces the sigmoids of C3
-    c3_weight_gradient(saved.c3, saved.s2, w.conv.c3_weight, w.conv.c3_bias)
-    s2_gradient(w.c3_planes, parameters + C3_WEIGHT, w.ds2)
+    s2_points(saved.s2, w.points)
+    c3_filter_gradient(saved.c3, w.points, w.dproducts, w.conv.c3_filters, w.conv.c3_bias)
+    s2_points_gradient(w.c3_planes, w.filters.c3, w.dproducts, w.dpoints)
+    s2_gradient(w.dpoints, w.wide, w.ds2)
     c1_sums_gradient(w.ds2, saved.c1, w.conv.c1_bias)           # replaces those of C1
-    c1_weight_gradient(saved.c1, saved.image, w.conv.c1_weight)
+    c1_filter_gradient(saved.c1, saved.image, w.conv.c1_filters)
 
 
 cdef void dense_layers_backward(const real* parameters, Py_ssize_t N, Py_ssize_t classes, const real* dlogits,
@@ -195,16 +222,26 @@ cdef void dense_layers_backward(const real* parameters, Py_ssize_t N, Py_ssize_t
                    gradient + C5_WEIGHT, gradient + C5_BIAS, w.ds4, work)
 
 
+cdef void add_weight_gradient(Py_ssize_t rows, Py_ssize_t maps, const real* dfilters, Workspace* w,
+                              real* dweight) noexcept nogil:
+    """dweight[map, row, j] += the gradient of the filters dfilters[point, row, C3_MAPS]."""
+    cdef Py_ssize_t k
+    weight_gradient(rows, dfilters, w.filters.by_row)
+    transpose(False, rows * KERNEL, maps, w.filters.by_row, C3_MAPS, w.dweight, rows * KERNEL)
+    for k in range(maps * rows * KERNEL):
+        dweight[k] += w.dweight[k]
+
+
 cdef void add_sums(Workspace* w, real* gradient) noexcept nogil:
     """Add the summed gradients of C1 and C3 to the flat vector."""
-    cdef Py_ssize_t k
-    for k in range(C1_MAPS * TAPS):
-        gradient[C1_WEIGHT + k] += vsum(vload(w.conv.c1_weight + k * LANES))
+    cdef Py_ssize_t k, row
+    for k in range(POINTS * C1_MAPS * KERNEL):
+        row = k // (C1_MAPS * KERNEL) * KERNEL + k % KERNEL
+        w.filters.c1[row * C3_MAPS + k // KERNEL % C1_MAPS] = vsum(vload(w.conv.c1_filters + k * LANES))
+    add_weight_gradient(KERNEL, C1_MAPS, w.filters.c1, w, gradient + C1_WEIGHT)
+    add_weight_gradient(C3_ROW_TAPS, C3_MAPS, w.conv.c3_filters, w, gradient + C3_WEIGHT)
     for k in range(C1_MAPS):
         gradient[C1_BIAS + k] += vsum(vload(w.conv.c1_bias + k * LANES))
-    transpose(False, C3_TAPS, C3_MAPS, w.conv.c3_weight, C3_MAPS, w.dc3_weight, C3_TAPS)
-    for k in range(C3_WEIGHTS):
-        gradient[C3_WEIGHT + k] += w.dc3_weight[k]
     for k in range(C3_MAPS):
         gradient[C3_BIAS + k] += w.conv.c3_bias[k]
 
@@ -219,13 +256,13 @@ cdef void forward_backward(const real* parameters, const Images* x, Py_ssize_t N
     cdef const real* target
     cdef Py_ssize_t group, start, n, count
     memset(&w.conv, 0, sizeof(ConvGradients))
-    transpose(True, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, w.c3_weight, C3_MAPS)
+    fill_filters(parameters, &w.filters)
     for group in range(ceil_div(N, TRAIN_GROUP)):
         start = group * TRAIN_GROUP
         count = min(<Py_ssize_t> TRAIN_GROUP, N - start)
         for n in range(count):
             read_image(x, start + n, w.saved[n].image)
-            convolutions_forward(parameters, w.c3_weight, &w.saved[n], w.s4 + n * C5_INPUTS)
+            convolutions_forward(parameters, &w.saved[n], w, w.s4 + n * C5_INPUTS)
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, logits + start * classes)
         for n in range(count):
             if labels:
@@ -237,7 +274,7 @@ cdef void forward_backward(const real* parameters, const Images* x, Py_ssize_t N
                                    dlogits + n * classes, exp_sums + start + n, target_logits + start + n)
         dense_layers_backward(parameters, count, classes, dlogits, w, one_hot + classes, gradient)
         for n in range(count):
-            convolutions_backward(parameters, &w.saved[n], w.ds4 + n * C5_INPUTS, w)
+            convolutions_backward(&w.saved[n], w.ds4 + n * C5_INPUTS, w)
     add_sums(w, gradient)
 
 

@@ -115,32 +115,26 @@ typedef real vmemory;
 /* Tile sizes: accumulators and operands fill the registers, 32 of them or 16. */
 #if defined(__AVX512F__)
 #define VECTORS 4           /* of a row of a product */
-#define C1_VECTORS 4        /* of each map of C1's sums */
 #define DOT_ROWS 4          /* images that a dense layer computes at once */
-#define C3_ROWS 2           /* pixels of C3's sums, and vectors of its maps */
-#define C3_COLUMNS 10
+#define C3_ROWS 2           /* of C3's products, and vectors of its maps */
 #define C3_VECTORS 1
-#define C3_WEIGHT_ROWS 5    /* rows of a kernel of C3 whose gradients are summed at once */
-#define S2_VECTORS 2        /* of each map of the gradient of S2 */
-#define C1_WEIGHT_MAPS 3    /* kernels of C1 for which the gradients of one row are summed at once */
+#define C3_WEIGHT_MAPS 3    /* maps of S2 for which the gradients of C3's filters are summed at once */
+#define S2_VECTORS 1        /* of each map of the gradient of S2 */
+#define C1_WEIGHT_MAPS 3    /* maps of C1 for which the gradients of its filters are summed at once */
 #elif defined(__aarch64__)
 #define VECTORS 4
-#define C1_VECTORS 2
 #define DOT_ROWS 4
 #define C3_ROWS 1
-#define C3_COLUMNS 5
 #define C3_VECTORS 4
-#define C3_WEIGHT_ROWS 1
+#define C3_WEIGHT_MAPS 1
 #define S2_VECTORS 4
 #define C1_WEIGHT_MAPS 3
 #else
 #define VECTORS 2
-#define C1_VECTORS 2
 #define DOT_ROWS 3
 #define C3_ROWS 1
-#define C3_COLUMNS 5
 #define C3_VECTORS 2
-#define C3_WEIGHT_ROWS 1
+#define C3_WEIGHT_MAPS 1
 #define S2_VECTORS 2
 #if defined(__FMA__)
 #define C1_WEIGHT_MAPS 2
@@ -158,6 +152,15 @@ typedef real vmemory;
 #else
 #define FORGET_LOADS() ((void)0)
 #endif
+
+/* n, which the compiler no longer knows: it would unroll a loop of a few turns and repeat a whole tile in it. */
+INLINE ptrdiff_t unknown(ptrdiff_t n)
+{
+#if GNU_C
+    __asm__("" : "+r"(n));
+#endif
+    return n;
+}
 
 INLINE vreal vload(const real *p) { return *(const vmemory *)p; }
 INLINE void vstore(real *p, vreal v) { *(vmemory *)p = v; }

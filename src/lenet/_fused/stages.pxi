@@ -1,58 +1,64 @@
 # The forward pass of the convolutions, one image at a time: C1 with S2, and C3 with S4, each within the L1 cache.
 #
-# In C1, the lanes of a vector are pooling windows, row after row, so that the four pixels of a window are in the same
-# lane of four vectors. In C3, the lanes are maps.
-# No patch is copied (no im2col): a tile reads the pixels under a tap in place.
+# In C1, the lanes of a vector are pooling windows, row after row. In C3, the lanes are maps.
+# No patch is copied (no im2col): a tile reads the points of winograd.pxi under a row of the kernel in place.
 
 cdef enum:
-    MAX_LANES = 16          # of all builds
     PLACES = POOL * POOL    # of a pixel in its pooling window
     # The windows of a map of C1, or the pixels of one of S2, in whole vectors. Predictions ignore the padding;
     # in gradients, it must be zero.
     S2_STRIDE = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
-    S2_SIZE = C1_MAPS * S2_STRIDE                       # (map, row, column)
-    # A part of the padded image has the pixels that a tap reads for one place of all windows, row after row. Taps in
-    # the same column share a part: a tap two rows further down begins S2_SIDE numbers later, so a part is longer than
-    # S2_STRIDE.
-    SHIFTS = KERNEL + POOL - 1
+    S2_SIZE = C1_MAPS * S2_STRIDE + 2 * MAX_LANES       # (map, row, column); vectors of pairs reach beyond the end
+    # The points of every second row of the padded image, row after row. A row of the kernel two further down begins
+    # S2_SIDE numbers later, so this is longer than S2_STRIDE.
     PART = S2_STRIDE + 2 * MAX_LANES
-    IMAGE_SIZE = POOL * SHIFTS * PART                   # (parity of the row, first column, row, every other column)
-    # C1, in bands of LANES windows: (map, place, window).
+    IMAGE_SIZE = POINTS * POOL * PART                   # (point, parity of the row, row, pair)
+    SPLIT_ROW = 2 * MAX_LANES                           # every other column of a row
+    C1_PRODUCTS = C1_MAPS * POINTS * POOL * MAX_LANES   # of a band of LANES windows: (map, point, row, window)
     C1_SIZE = C1_MAPS * PLACES * S2_STRIDE              # (band, map, place, window)
-    C3_PAIR = POOL * C3_SIDE * C3_MAPS                  # (row, column, map)
-    C3_SIZE = S4_SIDE * C3_PAIR
-    SPLIT_ROW = 2 * MAX_LANES   # every other column of a row
+    PAIRS = S2_SIDE // POOL                             # of columns; a row of C3 has only S4_SIDE pairs
+    S2_PAIRS = (S2_SIDE * PAIRS + MAX_LANES - 1) // MAX_LANES * MAX_LANES
+    S2_POINTS_SIZE = POINTS * C1_MAPS * S2_PAIRS        # (point, map, row, pair)
+    C3_ROW = S4_SIDE * C3_MAPS                          # (pair, map)
+    C3_PRODUCTS = POINTS * POOL * C3_ROW                # of a pair of rows: (point, row, pair, map)
+    C3_PAIRS = C3_SIDE * S4_SIDE
+    C3_HALF = C3_SIDE * C3_ROW                          # every other column: (row, pair, map)
+    C3_SIZE = POOL * C3_HALF                            # (parity of the column, row, pair, map)
     PARTIAL_SUMS = 7            # of an image, each over every seventh vector, so that additions overlap
 
 
-# Offsets of the pixel under tap (i, j): in the image, for the upper and the lower row of a window; in S2, relative to
-# tap (0, 0). They are in tables, because gcc unrolls loops over i and j and then runs out of registers.
-cdef Py_ssize_t[POOL * TAPS] image_taps
-cdef Py_ssize_t[TAPS] s2_taps
+# Offsets of the points under row i of the kernel: in the image, for the upper and the lower row of a window; in S2, for
+# all of its maps. They are in tables, because gcc unrolls short loops and then runs out of registers.
+cdef Py_ssize_t[POOL * KERNEL] image_taps
+cdef Py_ssize_t[C3_ROW_TAPS] s2_taps
+cdef Py_ssize_t[C3_PAIRS] s2_pairs      # of the points that a pair of C3 reads under row 0
 
 
 cdef void fill_taps() noexcept nogil:
-    cdef Py_ssize_t tap, i, j, row
-    for tap in range(TAPS):
-        i, j = tap // KERNEL, tap % KERNEL
+    cdef Py_ssize_t tap, row, pair
+    for tap in range(KERNEL):
         for row in range(POOL):
-            image_taps[row * TAPS + tap] = ((row + i) % 2 * SHIFTS + j) * PART + (row + i) // 2 * S2_SIDE
-        s2_taps[tap] = i * S2_SIDE + j
+            image_taps[row * KERNEL + tap] = (row + tap) % 2 * PART + (row + tap) // 2 * S2_SIDE
+    for tap in range(C3_ROW_TAPS):
+        s2_taps[tap] = tap // KERNEL * S2_PAIRS + tap % KERNEL * PAIRS
+    for pair in range(C3_PAIRS):
+        s2_pairs[pair] = pair // S4_SIDE * PAIRS + pair % S4_SIDE
 
 
 # ---- the image -----------------------------------------------------------------------------------------
 
-cdef void spread_pixels(const real* pixels, real* image) noexcept nogil:
-    """Write pixels[SIDE, SIDE] into the parts of `image`, whose rows of padding are zero already.
+cdef void image_points(const real* pixels, real* image) noexcept nogil:
+    """Fill image with the points of pixels[SIDE, SIDE]; its rows of padding are zero already.
 
-    First, each row is split into its even and its odd columns. Then each half is copied to three parts: the even
-    columns to those with the shifts 0, 2 and 4, and the odd ones to 1, 3 and 5.
+    First, each row is split into its even and its odd columns, so that the inputs of a vector of pairs are vectors.
     """
     cdef real[SIDE * 2 * SPLIT_ROW] split       # (row, parity of the column, column), a zero on either side included
-    cdef Py_ssize_t y, column, v, shift
+    cdef vreal d[POINTS]
+    cdef Py_ssize_t y, column, v, part
     cdef const real* row
     cdef real* even
     cdef vreal left, right
+    cdef int j
     for y in range(SIDE):
         row = pixels + y * SIDE
         even = split + y * 2 * SPLIT_ROW
@@ -64,9 +70,13 @@ cdef void spread_pixels(const real* pixels, real* image) noexcept nogil:
             vstore(even + PADDING // 2 + column, veven(left, right))
             vstore(even + SPLIT_ROW + PADDING // 2 + column, vodd(left, right))
     for y in range(SIDE):
-        for shift in range(SHIFTS):
-            copy_row(image + (y % 2 * SHIFTS + shift) * PART + (y + PADDING) // 2 * S2_SIDE,
-                     split + (2 * y + shift % 2) * SPLIT_ROW + shift // 2, S2_SIDE)
+        for v in range(ceil_div(S2_SIDE, LANES)):
+            even = split + y * 2 * SPLIT_ROW + v * LANES
+            for j in range(POINTS):
+                d[j] = vload(even + j % 2 * SPLIT_ROW + j // 2)
+            to_points(d, image + y % 2 * PART + (y + PADDING) // 2 * S2_SIDE + v * LANES, POOL * PART)
+    for part in range(POINTS * POOL):           # the last vector of a row reaches into the next
+        vstore(image + part * PART + (SIDE // 2 + PADDING // 2) * S2_SIDE, vset(0))
 
 
 cdef inline vreal total(const vreal* parts) noexcept nogil:
@@ -98,7 +108,7 @@ cdef void standardise(real* pixels, real epsilon) noexcept nogil:
 
 
 cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
-    """image = image n, standardised."""
+    """image = the points of image n, standardised."""
     cdef real epsilon = 1e-5    # added to the variance of an image; must equal lenet._layerwise.EPSILON
     cdef real pixels[SIDE * SIDE]
     cdef bint bytes_ = x.row_bytes == SIDE
@@ -113,127 +123,132 @@ cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
         vstore(pixels + v * LANES, vmuladd(values, vset(scale), vset(shift)))
     if x.each:
         standardise(pixels, epsilon * unit * unit)      # bytes are 255 times as large, so their variance 255^2 times
-    spread_pixels(pixels, image)
+    image_points(pixels, image)
 
 
-cdef inline vreal avg_pool(const bint keep, real* sums, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
-    """Return the mean of the sigmoids of windows, from four vectors of sums; with `keep`, sigmoids replace the sums."""
+cdef inline vreal avg_pool(const bint keep, const real* products, Py_ssize_t point, Py_ssize_t row, vreal bias,
+                           real* y, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
+    """Return the mean of the sigmoids of windows, each from two rows of products; with `keep`, y receives the sigmoids.
+    """
     cdef vreal window[4]
-    window[0], window[1] = vload(sums), vload(sums + right)
-    window[2], window[3] = vload(sums + down), vload(sums + down + right)
+    pair_outputs(products, point, bias, window)
+    pair_outputs(products + row, point, bias, window + 2)
     vsigmoids(4, window)
     if keep:
-        vstore(sums, window[0])
-        vstore(sums + right, window[1])
-        vstore(sums + down, window[2])
-        vstore(sums + down + right, window[3])
+        vstore(y, window[0])
+        vstore(y + right, window[1])
+        vstore(y + down, window[2])
+        vstore(y + down + right, window[3])
     return ((window[0] + window[1]) + (window[2] + window[3])) * vset(0.25)
 
 
 # ---- C1 and S2 -----------------------------------------------------------------------------------------
 
-cdef inline void c1_tile(const real* image, const Py_ssize_t* taps, const real* weight, const real* bias,
-                         real* sums) noexcept nogil:
-    """Compute C1_VECTORS places of the sums of a band of LANES windows (map, place, window), in one row or in both.
+cdef inline void c1_tile(const real* image, const real* filters, real* products) noexcept nogil:
+    """Compute one point of the products of a band of LANES windows (map, point, row, window).
 
-    for c, y, x: sums[c, y, x] = bias[c] + sum over i, j of weight[c, i, j] * image[y + i, x + j]
+    for c, y, x: products[c, y, x] = sum over i of filters[i, c] * image[y + i, x]
     """
-    cdef vreal acc[C1_MAPS * C1_VECTORS]
-    cdef vreal pixel[C1_VECTORS]
+    cdef vreal acc[C1_MAPS * POOL]
+    cdef vreal pixel[POOL]
     cdef vreal w
-    cdef Py_ssize_t tap
-    cdef int c, v
+    cdef Py_ssize_t i
+    cdef int c, row
     for c in range(C1_MAPS):
-        for v in range(C1_VECTORS):
-            acc[c * C1_VECTORS + v] = vset(bias[c])
-    for tap in range(TAPS):
-        for v in range(C1_VECTORS):
-            pixel[v] = vload(image + taps[v // POOL * TAPS + tap] + v % POOL * PART)
+        for row in range(POOL):
+            acc[c * POOL + row] = vset(0)
+    for i in range(unknown(KERNEL)):
+        for row in range(POOL):
+            pixel[row] = vload(image + image_taps[row * KERNEL + i])
         for c in range(C1_MAPS):
-            w = vset(weight[c * TAPS + tap])
-            for v in range(C1_VECTORS):
-                acc[c * C1_VECTORS + v] = vmuladd(w, pixel[v], acc[c * C1_VECTORS + v])
+            w = vset(filters[i * C3_MAPS + c])
+            for row in range(POOL):
+                acc[c * POOL + row] = vmuladd(w, pixel[row], acc[c * POOL + row])
         FORGET_LOADS()
     for c in range(C1_MAPS):
-        for v in range(C1_VECTORS):
-            vstore(sums + (c * PLACES + v) * LANES, acc[c * C1_VECTORS + v])
+        for row in range(POOL):
+            vstore(products + (c * POINTS * POOL + row) * LANES, acc[c * POOL + row])
 
 
-cdef void c1_stage(const bint keep, const real* image, const real* weight, const real* bias, real* y,
-                   real* s2) noexcept nogil:
-    """s2[map, row, column] = the pooled sigmoids of C1.
-
-    Without `keep`, y is scratch memory for one band. With `keep`, it receives all C1_SIZE sigmoids.
-    """
-    cdef Py_ssize_t band, half, c
-    cdef real* sums = y
+cdef void c1_stage(const bint keep, const real* image, const real* filters, const real* bias, real* products,
+                   real* y, real* s2) noexcept nogil:
+    """s2[map, row, column] = the pooled sigmoids of C1. With `keep`, y receives all C1_SIZE sigmoids."""
+    cdef Py_ssize_t band, k, c
     for band in range(ceil_div(S2_SIDE * S2_SIDE, LANES)):
-        for half in range(PLACES // C1_VECTORS):
-            c1_tile(image + band * LANES, image_taps + half * TAPS, weight, bias, sums + half * C1_VECTORS * LANES)
+        for k in range(POINTS):
+            c1_tile(image + k * POOL * PART + band * LANES, filters + k * KERNEL * C3_MAPS,
+                    products + k * POOL * LANES)
         for c in range(C1_MAPS):
-            vstore(s2 + c * S2_STRIDE + band * LANES, avg_pool(keep, sums + c * PLACES * LANES, LANES, 2 * LANES))
-        if keep:
-            sums += C1_MAPS * PLACES * LANES
+            vstore(s2 + c * S2_STRIDE + band * LANES,
+                   avg_pool(keep, products + c * POINTS * POOL * LANES, POOL * LANES, LANES, vset(bias[c]),
+                            y + (band * C1_MAPS + c) * PLACES * LANES, LANES, 2 * LANES))
 
 
 # ---- C3 and S4 -----------------------------------------------------------------------------------------
 
-cdef inline void c3_tile(const real* s2, const real* weight, const real* bias, real* sums) noexcept nogil:
-    """Compute C3_ROWS x C3_COLUMNS pixels of sums (row, column, map); C3_VECTORS vectors of maps of each.
+cdef void s2_points(const real* s2, real* points) noexcept nogil:
+    """points[point, map, row, pair] = those of s2[map, row, column]."""
+    cdef vreal d[POINTS]
+    cdef vreal left, right
+    cdef const real* columns
+    cdef Py_ssize_t c, v
+    cdef int j
+    for c in range(C1_MAPS):
+        for v in range(unknown(ceil_div(S2_SIDE * PAIRS, LANES))):
+            for j in range(POINTS // 2):
+                columns = s2 + c * S2_STRIDE + 2 * (v * LANES + j)
+                left, right = vload(columns), vload(columns + LANES)
+                d[2 * j], d[2 * j + 1] = veven(left, right), vodd(left, right)
+            to_points(d, points + c * S2_PAIRS + v * LANES, C1_MAPS * S2_PAIRS)
 
-    for y, x, o: sums[y, x, o] = bias[o] + sum over c, i, j of weight[c, i, j, o] * s2[c, y + i, x + j]
+
+cdef inline void c3_tile(const real* points, const real* filters, real* products) noexcept nogil:
+    """Compute one point of C3_ROWS rows of products (point, row, pair, map); C3_VECTORS vectors of maps of each.
+
+    for y, x, o: products[y, x, o] = sum over c, i of filters[c, i, o] * points[c, y + i, x]
     """
-    cdef vreal acc[C3_ROWS * C3_COLUMNS * C3_VECTORS]
+    cdef vreal acc[C3_ROWS * S4_SIDE * C3_VECTORS]
     cdef vreal w[C3_VECTORS]
     cdef vreal pixel
-    cdef const real* pixels
-    cdef Py_ssize_t c, tap
-    cdef int row, column, v, k
+    cdef Py_ssize_t tap
+    cdef int row, pair, v, k
     for row in range(C3_ROWS):
-        for column in range(C3_COLUMNS):
+        for pair in range(S4_SIDE):
             for v in range(C3_VECTORS):
-                acc[(row * C3_COLUMNS + column) * C3_VECTORS + v] = vload(bias + v * LANES)
-    for c in range(C1_MAPS):
-        for tap in range(TAPS):
-            pixels = s2 + s2_taps[tap]
-            for v in range(C3_VECTORS):
-                w[v] = vload(weight + v * LANES)
-            for row in range(C3_ROWS):
-                for column in range(C3_COLUMNS):
-                    pixel = vset(pixels[row * S2_SIDE + column])
-                    for v in range(C3_VECTORS):
-                        k = (row * C3_COLUMNS + column) * C3_VECTORS + v
-                        acc[k] = vmuladd(pixel, w[v], acc[k])
-            weight += C3_MAPS
-            FORGET_LOADS()
-        s2 += S2_STRIDE
+                acc[(row * S4_SIDE + pair) * C3_VECTORS + v] = vset(0)
+    for tap in range(C3_ROW_TAPS):
+        for v in range(C3_VECTORS):
+            w[v] = vload(filters + tap * C3_MAPS + v * LANES)
+        for row in range(C3_ROWS):
+            for pair in range(S4_SIDE):
+                pixel = vset(points[s2_taps[tap] + row * PAIRS + pair])
+                for v in range(C3_VECTORS):
+                    k = (row * S4_SIDE + pair) * C3_VECTORS + v
+                    acc[k] = vmuladd(pixel, w[v], acc[k])
+        FORGET_LOADS()
     for row in range(C3_ROWS):
-        for column in range(C3_COLUMNS):
+        for pair in range(S4_SIDE):
             for v in range(C3_VECTORS):
-                vstore(sums + (row * C3_SIDE + column) * C3_MAPS + v * LANES,
-                       acc[(row * C3_COLUMNS + column) * C3_VECTORS + v])
+                vstore(products + (row * S4_SIDE + pair) * C3_MAPS + v * LANES,
+                       acc[(row * S4_SIDE + pair) * C3_VECTORS + v])
 
 
-cdef void c3_stage(const bint keep, const real* s2, const real* weight, const real* bias, real* y,
-                   real* s4) noexcept nogil:
-    """s4[map, S4_PIXELS] = the pooled sigmoids of C3, whose weights come as (tap, map).
-
-    Without `keep`, y is scratch memory for one pair of rows. With `keep`, it receives all C3_SIZE sigmoids.
-    """
+cdef void c3_stage(const bint keep, const real* points, const real* filters, const real* bias, real* products,
+                   real* y, real* s4) noexcept nogil:
+    """s4[map, S4_PIXELS] = the pooled sigmoids of C3. With `keep`, y receives all C3_SIZE sigmoids."""
     cdef real by_pixel[S4_PIXELS * C3_MAPS]
-    cdef Py_ssize_t row, column, down, o, v
-    cdef real* pair = y
+    cdef Py_ssize_t row, down, o, v, k
     for row in range(S4_SIDE):
-        for down in range(2 // C3_ROWS):
-            for column in range(C3_SIDE // C3_COLUMNS):
+        for k in range(POINTS):
+            for down in range(POOL // C3_ROWS):
                 for v in range(C3_MAPS // (C3_VECTORS * LANES)):
                     o = v * C3_VECTORS * LANES
-                    c3_tile(s2 + (2 * row + down * C3_ROWS) * S2_SIDE + column * C3_COLUMNS, weight + o, bias + o,
-                            pair + (down * C3_ROWS * C3_SIDE + column * C3_COLUMNS) * C3_MAPS + o)
-        for column in range(S4_SIDE):
-            for v in range(C3_MAPS // LANES):
-                vstore(by_pixel + (row * S4_SIDE + column) * C3_MAPS + v * LANES,
-                       avg_pool(keep, pair + 2 * column * C3_MAPS + v * LANES, C3_MAPS, C3_SIDE * C3_MAPS))
-        if keep:
-            pair += C3_PAIR
+                    c3_tile(points + k * C1_MAPS * S2_PAIRS + (POOL * row + down * C3_ROWS) * PAIRS,
+                            filters + k * C3_ROW_TAPS * C3_MAPS + o,
+                            products + (k * POOL + down * C3_ROWS) * C3_ROW + o)
+        for v in range(C3_ROW // LANES):
+            o = v * LANES
+            vstore(by_pixel + row * C3_ROW + o,
+                   avg_pool(keep, products + o, POOL * C3_ROW, C3_ROW, vload(bias + o % C3_MAPS),
+                            y + POOL * row * C3_ROW + o, C3_HALF, C3_ROW))
     transpose(False, S4_PIXELS, C3_MAPS, by_pixel, C3_MAPS, s4, S4_PIXELS)
