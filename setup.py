@@ -42,7 +42,8 @@ SMALL += ["-fno-tree-vectorize", *(f"-falign-{each}=1" for each in ("functions",
 SMALL += ["-Wno-ignored-optimization-argument"]  # clang ignores some of these
 SMALL += ["-fno-math-errno"]  # a root is one instruction, and needs no libm
 FAST = [*SMALL, "-O3", "-fno-ipa-cp"]
-# gcc would split loops, repeat them for special cases, and replace them by calls of memset.
+# gcc would split loops, repeat them for special cases, unroll those whose length the size of an array limits, and
+# replace loops by calls of memset.
 GCC_FAST = ["-fno-split-loops", "-fno-unswitch-loops", "-fno-version-loops-for-strides", "-fno-tree-loop-distribution"]
 GCC_FAST += ["-fno-tree-loop-distribute-patterns", "-fno-aggressive-loop-optimizations"]
 

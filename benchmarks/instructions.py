@@ -21,7 +21,7 @@ STORED = Path(__file__).with_name("instructions.json")
 CPU, ROOM = "x86-64-v3", 0.05
 KERNELS = (
     "c1_stage", "c3_stage", "c5_sums", "f6_sums", "output_sums", "sigmoids", "image_points", "s2_points", "to_filters",
-    "transpose", "c3_sums_gradient", "product_gradients", "c3_filter_gradient", "s2_points_gradient", "s2_gradient",
+    "transpose", "c3_sums_gradient", "gradients_of_point", "c3_filter_gradient", "s2_points_gradient", "s2_gradient",
     "c1_sums_gradient", "c1_filter_gradient", "weight_gradient", "matmul", "sgd_step",
 )  # fmt: skip
 WORK = """

@@ -62,7 +62,7 @@ SHAPE = _of(
 )
 STAGES = _of(
     "_fused/stages.pxi",
-    ("tap-in-the-wrong-parity", "(row + tap) % 2 * PART", "(row + tap + 1) % 2 * PART"),
+    ("tap-in-the-wrong-parity", "(row + i) % 2 * PART", "(row + i + 1) % 2 * PART"),
     ("padding-of-one-row", "(y + PADDING) // 2 * S2_SIDE + v", "(y + PADDING - 1) // 2 * S2_SIDE + v"),
     ("padding-overwritten", "        vstore(image + part * PART + (SIDE // 2 + PADDING // 2) * S2_SIDE, vset(0))",
      "        pass"),
@@ -74,14 +74,14 @@ STAGES = _of(
     ("image-without-its-mean", "shift = vset(vsum(total(parts)) / (SIDE * SIDE))", "shift = vset(0)"),
     ("image-without-its-last-sum", "((parts[4] + parts[5]) + parts[6])", "(parts[4] + parts[5])"),
     ("epsilon-of-bytes", "epsilon * unit * unit", "epsilon"),
-    ("c1-rows-swapped", "image_taps[row * KERNEL + i])", "image_taps[(1 - row) * KERNEL + i])"),
+    ("c1-rows-swapped", "image_rows[row * KERNEL + i])", "image_rows[(1 - row) * KERNEL + i])"),
     ("c1-without-bias", "LANES, vset(bias[c]),", "LANES, vset(0),"),
     ("pooled-as-a-maximum-of-two", "(window[2] + window[3])) * vset", "(window[2] + window[2])) * vset"),
     ("pooled-by-a-half", "window[3])) * vset(0.25)", "window[3])) * vset(0.5)"),
     ("pooled-keeps-three", "        vstore(y + down + right, window[3])\n", ""),
     ("s2-without-its-last-pairs", "ceil_div(S2_SIDE * PAIRS, LANES)", "S2_SIDE * PAIRS // LANES - 1"),
     ("c3-without-bias", "vload(bias + o % C3_MAPS)", "vset(0)"),
-    ("c3-next-map-too-near", "tap // KERNEL * S2_PAIRS", "tap // KERNEL * (S2_PAIRS - PAIRS)"),
+    ("c3-next-map-too-near", "c_i // KERNEL * S2_PAIRS", "c_i // KERNEL * (S2_PAIRS - PAIRS)"),
     ("c3-rows-overlap", "(POOL * row + down * C3_ROWS) * PAIRS", "(row + down * C3_ROWS) * PAIRS"),
 )  # fmt: skip
 WINOGRAD = _of(
@@ -93,7 +93,7 @@ WINOGRAD = _of(
     ("filter-at-two", "vmuladd(vset(16), w[4], vmuladd(vset(4), w[2], w[0]))",
      "vmuladd(vset(8), w[4], vmuladd(vset(4), w[2], w[0]))"),
     ("input-gradient-sign", "vmuladd(vset(-2), difference2, vset(4)", "vmuladd(vset(2), difference2, vset(4)"),
-    ("product-gradient-factor", "[0, 1, -1, 2, -2, 0]", "[0, 1, -1, 2, 2, 0]"),
+    ("product-gradient-factor", "{0, 1, -1, 2, -2, 0}", "{0, 1, -1, 2, 2, 0}"),
     ("product-gradient-at-infinity", "left, right = right, left", "left, right = left, left"),
     ("weight-gradient-scale", "(d[3] - d[4]) * vset(1. / 12)", "(d[3] - d[4]) * vset(1. / 24)"),
 )  # fmt: skip

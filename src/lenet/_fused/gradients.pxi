@@ -1,6 +1,7 @@
 # The backward pass of the convolutions, one image at a time. The layouts are those of stages.pxi.
 #
-# It computes the gradients of winograd.pxi's points, one point at a time, and transforms them at the end.
+# The gradients of products, filters and points are computed for one point of winograd.pxi at a time; dproducts is
+# element k of A dz.
 
 cdef enum:
     # The gradients of C3's sums, one plane per map, with rows of zeros before and after, so that each row of a kernel
@@ -8,19 +9,19 @@ cdef enum:
     MARGIN = (KERNEL - 1) * S4_SIDE
     PLANE = (MARGIN + C3_PAIRS + MARGIN + MAX_LANES - 1) // MAX_LANES * MAX_LANES       # (row, pair)
     PLANES_SIZE = C3_MAPS * PLANE
-    S2_TAPS = KERNEL * C3_MAPS                                                          # (i, map)
+    PLANE_ROWS = KERNEL * C3_MAPS                                                       # (i, o)
     DPOINTS = (S2_SIDE * S4_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES              # (row, pair)
     DPOINTS_SIZE = POINTS * C1_MAPS * DPOINTS
     WIDE = MAX_LANES + S2_PAIRS                                                         # zeros, and (row, PAIRS)
     S2_BLOCK = S2_VECTORS * LANES
 
-cdef Py_ssize_t[S2_TAPS] plane_taps     # of the gradient that row i of the kernel of a map of C3 reads, i rows up
+cdef Py_ssize_t[PLANE_ROWS] plane_rows      # (i, o): the offset in planes of what row i of map o reads, i rows up
 
 
-cdef void fill_plane_taps() noexcept nogil:
-    cdef Py_ssize_t tap
-    for tap in range(S2_TAPS):
-        plane_taps[tap] = tap % C3_MAPS * PLANE + MARGIN - tap // C3_MAPS * S4_SIDE
+cdef void fill_plane_rows() noexcept nogil:
+    cdef Py_ssize_t i_o
+    for i_o in range(PLANE_ROWS):
+        plane_rows[i_o] = i_o % C3_MAPS * PLANE + MARGIN - i_o // C3_MAPS * S4_SIDE
 
 
 cdef inline vreal sigmoid_backward(vreal dy, vreal y) noexcept nogil:
@@ -62,10 +63,10 @@ cdef void c3_sums_gradient(const real* ds4, real* y, real* planes) noexcept nogi
                   planes + half * PLANES_SIZE + MARGIN, PLANE)
 
 
-cdef inline void c3_filter_tile(const real* dz, const real* points, real* dfilters) noexcept nogil:
+cdef inline void c3_filter_tile(const real* dproducts, const real* points, real* dfilters) noexcept nogil:
     """Add to one point of dfilters[c, i, map] for C3_WEIGHT_MAPS maps c; C3_VECTORS vectors of maps of each.
 
-    for c, i, o: dfilters[c, i, o] += sum over y, x of dz[y, x, o] * points[c, y + i, x]
+    for c, i, o: dfilters[c, i, o] += sum over y, x of dproducts[y, x, o] * points[c, y + i, x]
     """
     cdef vreal acc[C3_WEIGHT_MAPS * KERNEL * C3_VECTORS]
     cdef vreal d[C3_VECTORS]
@@ -78,7 +79,7 @@ cdef inline void c3_filter_tile(const real* dz, const real* points, real* dfilte
                 acc[(c * KERNEL + i) * C3_VECTORS + v] = vload(dfilters + (c * KERNEL + i) * C3_MAPS + v * LANES)
     for n in range(C3_PAIRS):
         for v in range(C3_VECTORS):
-            d[v] = vload(dz + n * C3_MAPS + v * LANES)
+            d[v] = vload(dproducts + n * C3_MAPS + v * LANES)
         for c in range(C3_WEIGHT_MAPS):
             for i in range(KERNEL):
                 pixel = vset(points[s2_pairs[n] + c * S2_PAIRS + i * PAIRS])
@@ -99,7 +100,7 @@ cdef void c3_filter_gradient(const real* dz, const real* points, real* dproducts
     cdef const real* d
     cdef vreal total
     for k in range(POINTS):
-        d = product_gradients(C3_HALF, k, dz, dz + C3_HALF, dproducts)
+        d = gradients_of_point(C3_HALF, k, dz, dz + C3_HALF, dproducts)
         for c in range(C1_MAPS // C3_WEIGHT_MAPS):
             for v in range(C3_MAPS // (C3_VECTORS * LANES)):
                 c3_filter_tile(d + v * C3_VECTORS * LANES,
@@ -115,23 +116,23 @@ cdef void c3_filter_gradient(const real* dz, const real* points, real* dproducts
 
 cdef inline void s2_tile(const real* planes, const real* filters, Py_ssize_t first, Py_ssize_t last,
                          real* dpoints) noexcept nogil:
-    """Compute S2_BLOCK pairs of one point of dpoints, of every map, to which rows first to last - 1 of kernels add.
+    """Compute S2_BLOCK pairs of one point of dpoints, of every map, from rows first to last - 1 of the kernels.
 
-    for c, y, x: dpoints[c, y, x] = sum over i, o of filters[c, i, o] * dz[o, y - i, x]
+    for c, y, x: dpoints[c, y, x] = sum over i, o of filters[c, i, o] * dproducts[o, y - i, x]
     """
     cdef vreal acc[C1_MAPS * S2_VECTORS]
     cdef vreal d[S2_VECTORS]
     cdef vreal w
-    cdef Py_ssize_t tap
+    cdef Py_ssize_t i_o
     cdef int c, v
     for c in range(C1_MAPS):
         for v in range(S2_VECTORS):
             acc[c * S2_VECTORS + v] = vset(0)
-    for tap in range(first * C3_MAPS, last * C3_MAPS):
+    for i_o in range(first * C3_MAPS, last * C3_MAPS):
         for v in range(S2_VECTORS):
-            d[v] = vload(planes + plane_taps[tap] + v * LANES)
+            d[v] = vload(planes + plane_rows[i_o] + v * LANES)
         for c in range(C1_MAPS):
-            w = vset(filters[c * S2_TAPS + tap])
+            w = vset(filters[c * PLANE_ROWS + i_o])
             for v in range(S2_VECTORS):
                 acc[c * S2_VECTORS + v] = vmuladd(w, d[v], acc[c * S2_VECTORS + v])
     for c in range(C1_MAPS):
@@ -144,10 +145,10 @@ cdef void s2_points_gradient(const real* planes, const real* filters, real* dpro
     cdef Py_ssize_t k, block, start
     cdef const real* d
     for k in range(POINTS):
-        d = product_gradients(PLANES_SIZE, k, planes, planes + PLANES_SIZE, dproducts)
+        d = gradients_of_point(PLANES_SIZE, k, planes, planes + PLANES_SIZE, dproducts)
         for block in range(ceil_div(S2_SIDE * S4_SIDE, S2_BLOCK)):
             start = block * S2_BLOCK
-            s2_tile(d + start, filters + k * C3_ROW_TAPS * C3_MAPS, max(<Py_ssize_t> 0, start // S4_SIDE - C3_SIDE + 1),
+            s2_tile(d + start, filters + k * KERNEL_ROWS * C3_MAPS, max(<Py_ssize_t> 0, start // S4_SIDE - C3_SIDE + 1),
                     min(<Py_ssize_t> KERNEL, (start + S2_BLOCK - 1) // S4_SIDE + 1),
                     dpoints + k * C1_MAPS * DPOINTS + start)
 
@@ -155,9 +156,9 @@ cdef void s2_points_gradient(const real* planes, const real* filters, real* dpro
 cdef void s2_gradient(const real* dpoints, real* wide, real* ds2) noexcept nogil:
     """Compute ds2[map, row, column] from the gradients of its points.
 
-    wide[point, WIDE] is scratch memory that is zero at first. It separates the rows of pairs by zeros, which ds2 adds
-    where a pair of S2 has fewer than three neighbours in C3. So the padding of ds2 becomes zero, as c1_sums_gradient
-    requires.
+    wide[point, WIDE] is scratch memory that is zero at first. It separates the rows of pairs by zeros: up to three
+    pairs of C3 read a pixel of S2, and zeros take the place of the others. So the padding of ds2 becomes zero, as
+    c1_sums_gradient requires.
     """
     cdef Py_ssize_t k, c, v
     cdef const real* d
@@ -211,7 +212,7 @@ cdef inline void c1_filter_tile(Py_ssize_t point, const real* dz, const real* im
                 left = dz + (c * PLACES + row * POOL) * LANES
                 d[c] = product_gradient(point, left, left + LANES)
             for i in range(KERNEL):
-                pixel = vload(image + image_taps[row * KERNEL + i])
+                pixel = vload(image + image_rows[row * KERNEL + i])
                 for c in range(C1_WEIGHT_MAPS):
                     acc[c * KERNEL + i] = vmuladd(d[c], pixel, acc[c * KERNEL + i])
             FORGET_LOADS()

@@ -72,8 +72,8 @@ cdef extern void FILL_KERNELS(Kernels* kernels) noexcept nogil      # setup.py g
 
 cdef void FILL_KERNELS(Kernels* kernels) noexcept nogil:
     """Fill in the functions of this build."""
-    fill_taps()
-    fill_plane_taps()
+    fill_rows()
+    fill_plane_rows()
     kernels.cpu, kernels.lanes, kernels.compiler = BUILD, LANES, COMPILED_BY
     kernels.multiply_adds = multiply_adds
     kernels.sigmoids = sigmoids

@@ -45,17 +45,17 @@ cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes,
 # ---- the weights of the convolutions --------------------------------------------------------------------
 
 cdef struct Filters:
-    # Those of winograd.pxi; C1's have unused maps. by_row is scratch memory: (row of the kernels, j, map).
+    # Those of winograd.pxi, for C3_MAPS maps; C1 uses only the first C1_MAPS. by_row is scratch memory.
     real c1[POINTS * KERNEL * C3_MAPS]          # (point, i, map)
-    real c3[POINTS * C3_ROW_TAPS * C3_MAPS]     # (point, c, i, map)
-    real by_row[C3_TAPS * C3_MAPS]
+    real c3[POINTS * KERNEL_ROWS * C3_MAPS]     # (point, c, i, map)
+    real by_row[C3_TAPS * C3_MAPS]              # (c, i, j, map)
 
 
 cdef void fill_filters(const real* parameters, Filters* filters) noexcept nogil:
     transpose(True, C1_MAPS, TAPS, parameters + C1_WEIGHT, TAPS, filters.by_row, C3_MAPS)
     to_filters(KERNEL, filters.by_row, filters.c1)
     transpose(True, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, filters.by_row, C3_MAPS)
-    to_filters(C3_ROW_TAPS, filters.by_row, filters.c3)
+    to_filters(KERNEL_ROWS, filters.by_row, filters.c3)
 
 
 # ---- logits --------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ cdef struct Scratch:
     # The scratch memory of forward.
     real image[IMAGE_SIZE]
     Filters filters
-    real products[C1_PRODUCTS]      # of a band of C1, and then of a pair of rows of C3
+    real products[C1_PRODUCTS]      # of a band of C1, and then of two rows of C3, which are fewer
     real s2[S2_SIZE]
     real points[S2_POINTS_SIZE]
     real s4[GROUP * C5_INPUTS]
@@ -161,7 +161,7 @@ cdef struct ConvGradients:
     # Gradients of the convolutions, summed over images in the layouts of their tiles.
     real c1_filters[POINTS * C1_MAPS * KERNEL * LANES]      # (point, map, i, lane)
     real c1_bias[C1_MAPS * LANES]                           # (map, lane)
-    real c3_filters[POINTS * C3_ROW_TAPS * C3_MAPS]         # (point, c, i, map)
+    real c3_filters[POINTS * KERNEL_ROWS * C3_MAPS]         # (point, c, i, map)
     real c3_bias[C3_MAPS]
 
 
@@ -224,7 +224,7 @@ cdef void dense_layers_backward(const real* parameters, Py_ssize_t N, Py_ssize_t
 
 cdef void add_weight_gradient(Py_ssize_t rows, Py_ssize_t maps, const real* dfilters, Workspace* w,
                               real* dweight) noexcept nogil:
-    """dweight[map, row, j] += the gradient of the filters dfilters[point, row, C3_MAPS]."""
+    """dweight[map, row, j] += G^T dfilters[point, row, C3_MAPS]."""
     cdef Py_ssize_t k
     weight_gradient(rows, dfilters, w.filters.by_row)
     transpose(False, rows * KERNEL, maps, w.filters.by_row, C3_MAPS, w.dweight, rows * KERNEL)
@@ -233,13 +233,13 @@ cdef void add_weight_gradient(Py_ssize_t rows, Py_ssize_t maps, const real* dfil
 
 
 cdef void add_sums(Workspace* w, real* gradient) noexcept nogil:
-    """Add the summed gradients of C1 and C3 to the flat vector."""
+    """Add the summed gradients of C1 and C3 to the flat vector, and overwrite w.filters."""
     cdef Py_ssize_t k, row
     for k in range(POINTS * C1_MAPS * KERNEL):
         row = k // (C1_MAPS * KERNEL) * KERNEL + k % KERNEL
         w.filters.c1[row * C3_MAPS + k // KERNEL % C1_MAPS] = vsum(vload(w.conv.c1_filters + k * LANES))
     add_weight_gradient(KERNEL, C1_MAPS, w.filters.c1, w, gradient + C1_WEIGHT)
-    add_weight_gradient(C3_ROW_TAPS, C3_MAPS, w.conv.c3_filters, w, gradient + C3_WEIGHT)
+    add_weight_gradient(KERNEL_ROWS, C3_MAPS, w.conv.c3_filters, w, gradient + C3_WEIGHT)
     for k in range(C1_MAPS):
         gradient[C1_BIAS + k] += vsum(vload(w.conv.c1_bias + k * LANES))
     for k in range(C3_MAPS):

@@ -26,7 +26,7 @@ cdef enum:
     C3_SIDE = S2_SIDE - KERNEL + 1
     S4_SIDE = C3_SIDE // POOL
     C3_TAPS = C1_MAPS * TAPS
-    C3_ROW_TAPS = C1_MAPS * KERNEL  # rows of the kernel of one map
+    KERNEL_ROWS = C1_MAPS * KERNEL  # (c, i): the rows of the kernels of one map of C3
     C3_WEIGHTS = C3_MAPS * C3_TAPS
     S4_PIXELS = S4_SIDE * S4_SIDE
     C5_INPUTS = C3_MAPS * S4_PIXELS

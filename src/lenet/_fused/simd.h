@@ -119,7 +119,7 @@ typedef real vmemory;
 #define C3_ROWS 2           /* of C3's products, and vectors of its maps */
 #define C3_VECTORS 1
 #define C3_WEIGHT_MAPS 3    /* maps of S2 for which the gradients of C3's filters are summed at once */
-#define S2_VECTORS 1        /* of each map of the gradient of S2 */
+#define S2_VECTORS 1        /* of each map of the gradient of S2; at most 16 numbers */
 #define C1_WEIGHT_MAPS 3    /* maps of C1 for which the gradients of its filters are summed at once */
 #elif defined(__aarch64__)
 #define VECTORS 4
@@ -153,7 +153,7 @@ typedef real vmemory;
 #define FORGET_LOADS() ((void)0)
 #endif
 
-/* n, which the compiler no longer knows: it would unroll a loop of a few turns and repeat a whole tile in it. */
+/* Return n, but hide its value from the compiler, which would otherwise unroll a short loop and repeat a whole tile. */
 INLINE ptrdiff_t unknown(ptrdiff_t n)
 {
 #if GNU_C

@@ -1,12 +1,12 @@
 # The forward pass of the convolutions, one image at a time: C1 with S2, and C3 with S4, each within the L1 cache.
 #
 # In C1, the lanes of a vector are pooling windows, row after row. In C3, the lanes are maps.
-# No patch is copied (no im2col): a tile reads the points of winograd.pxi under a row of the kernel in place.
+# No patch is copied (no im2col): a tile reads the points under a row of a kernel in place (winograd.pxi).
 
 cdef enum:
     PLACES = POOL * POOL    # of a pixel in its pooling window
     # The windows of a map of C1, or the pixels of one of S2, in whole vectors. Predictions ignore the padding;
-    # in gradients, it must be zero.
+    # in gradients, it must be zero. Numbers that no result needs may be uninitialised.
     S2_STRIDE = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
     S2_SIZE = C1_MAPS * S2_STRIDE + 2 * MAX_LANES       # (map, row, column); vectors of pairs reach beyond the end
     # The points of every second row of the padded image, row after row. A row of the kernel two further down begins
@@ -20,27 +20,27 @@ cdef enum:
     S2_PAIRS = (S2_SIDE * PAIRS + MAX_LANES - 1) // MAX_LANES * MAX_LANES
     S2_POINTS_SIZE = POINTS * C1_MAPS * S2_PAIRS        # (point, map, row, pair)
     C3_ROW = S4_SIDE * C3_MAPS                          # (pair, map)
-    C3_PRODUCTS = POINTS * POOL * C3_ROW                # of a pair of rows: (point, row, pair, map)
+    C3_PRODUCTS = POINTS * POOL * C3_ROW                # of two rows: (point, row, pair, map)
     C3_PAIRS = C3_SIDE * S4_SIDE
     C3_HALF = C3_SIDE * C3_ROW                          # every other column: (row, pair, map)
     C3_SIZE = POOL * C3_HALF                            # (parity of the column, row, pair, map)
     PARTIAL_SUMS = 7            # of an image, each over every seventh vector, so that additions overlap
 
 
-# Offsets of the points under row i of the kernel: in the image, for the upper and the lower row of a window; in S2, for
-# all of its maps. They are in tables, because gcc unrolls short loops and then runs out of registers.
-cdef Py_ssize_t[POOL * KERNEL] image_taps
-cdef Py_ssize_t[C3_ROW_TAPS] s2_taps
-cdef Py_ssize_t[C3_PAIRS] s2_pairs      # of the points that a pair of C3 reads under row 0
+# Offsets of the points that row i of a kernel reads. They are in tables, because gcc unrolls short nested loops and then
+# runs out of registers.
+cdef Py_ssize_t[POOL * KERNEL] image_rows   # (row of the window, i)
+cdef Py_ssize_t[KERNEL_ROWS] s2_rows        # (c, i)
+cdef Py_ssize_t[C3_PAIRS] s2_pairs          # (row, pair), for row 0 of a kernel
 
 
-cdef void fill_taps() noexcept nogil:
-    cdef Py_ssize_t tap, row, pair
-    for tap in range(KERNEL):
+cdef void fill_rows() noexcept nogil:
+    cdef Py_ssize_t i, c_i, row, pair
+    for i in range(KERNEL):
         for row in range(POOL):
-            image_taps[row * KERNEL + tap] = (row + tap) % 2 * PART + (row + tap) // 2 * S2_SIDE
-    for tap in range(C3_ROW_TAPS):
-        s2_taps[tap] = tap // KERNEL * S2_PAIRS + tap % KERNEL * PAIRS
+            image_rows[row * KERNEL + i] = (row + i) % 2 * PART + (row + i) // 2 * S2_SIDE
+    for c_i in range(KERNEL_ROWS):
+        s2_rows[c_i] = c_i // KERNEL * S2_PAIRS + c_i % KERNEL * PAIRS
     for pair in range(C3_PAIRS):
         s2_pairs[pair] = pair // S4_SIDE * PAIRS + pair % S4_SIDE
 
@@ -75,7 +75,7 @@ cdef void image_points(const real* pixels, real* image) noexcept nogil:
             for j in range(POINTS):
                 d[j] = vload(even + j % 2 * SPLIT_ROW + j // 2)
             to_points(d, image + y % 2 * PART + (y + PADDING) // 2 * S2_SIDE + v * LANES, POOL * PART)
-    for part in range(POINTS * POOL):           # the last vector of a row reaches into the next
+    for part in range(POINTS * POOL):       # the last vector of each row reached into the row that was written next
         vstore(image + part * PART + (SIDE // 2 + PADDING // 2) * S2_SIDE, vset(0))
 
 
@@ -159,7 +159,7 @@ cdef inline void c1_tile(const real* image, const real* filters, real* products)
             acc[c * POOL + row] = vset(0)
     for i in range(unknown(KERNEL)):
         for row in range(POOL):
-            pixel[row] = vload(image + image_taps[row * KERNEL + i])
+            pixel[row] = vload(image + image_rows[row * KERNEL + i])
         for c in range(C1_MAPS):
             w = vset(filters[i * C3_MAPS + c])
             for row in range(POOL):
@@ -187,7 +187,7 @@ cdef void c1_stage(const bint keep, const real* image, const real* filters, cons
 # ---- C3 and S4 -----------------------------------------------------------------------------------------
 
 cdef void s2_points(const real* s2, real* points) noexcept nogil:
-    """points[point, map, row, pair] = those of s2[map, row, column]."""
+    """points[point, map, row, pair] = the points of s2[map, row, column]."""
     cdef vreal d[POINTS]
     cdef vreal left, right
     cdef const real* columns
@@ -210,18 +210,18 @@ cdef inline void c3_tile(const real* points, const real* filters, real* products
     cdef vreal acc[C3_ROWS * S4_SIDE * C3_VECTORS]
     cdef vreal w[C3_VECTORS]
     cdef vreal pixel
-    cdef Py_ssize_t tap
+    cdef Py_ssize_t c_i
     cdef int row, pair, v, k
     for row in range(C3_ROWS):
         for pair in range(S4_SIDE):
             for v in range(C3_VECTORS):
                 acc[(row * S4_SIDE + pair) * C3_VECTORS + v] = vset(0)
-    for tap in range(C3_ROW_TAPS):
+    for c_i in range(KERNEL_ROWS):
         for v in range(C3_VECTORS):
-            w[v] = vload(filters + tap * C3_MAPS + v * LANES)
+            w[v] = vload(filters + c_i * C3_MAPS + v * LANES)
         for row in range(C3_ROWS):
             for pair in range(S4_SIDE):
-                pixel = vset(points[s2_taps[tap] + row * PAIRS + pair])
+                pixel = vset(points[s2_rows[c_i] + row * PAIRS + pair])
                 for v in range(C3_VECTORS):
                     k = (row * S4_SIDE + pair) * C3_VECTORS + v
                     acc[k] = vmuladd(pixel, w[v], acc[k])
@@ -244,7 +244,7 @@ cdef void c3_stage(const bint keep, const real* points, const real* filters, con
                 for v in range(C3_MAPS // (C3_VECTORS * LANES)):
                     o = v * C3_VECTORS * LANES
                     c3_tile(points + k * C1_MAPS * S2_PAIRS + (POOL * row + down * C3_ROWS) * PAIRS,
-                            filters + k * C3_ROW_TAPS * C3_MAPS + o,
+                            filters + k * KERNEL_ROWS * C3_MAPS + o,
                             products + (k * POOL + down * C3_ROWS) * C3_ROW + o)
         for v in range(C3_ROW // LANES):
             o = v * LANES

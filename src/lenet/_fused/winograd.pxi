@@ -1,16 +1,19 @@
-# Winograd's minimal filtering F(2, 5): a pair of neighbouring outputs of a filter of 5 taps from 6 products, not 10.
+# Winograd's minimal filtering F(2, 5): a pair of neighbouring outputs from 6 products, not 10.
 #
-# d are the 6 inputs that a pair reads, and w the 5 taps (Lavin and Gray, Fast Algorithms for Convolutional Neural
-# Networks, 2016, section 3):
+# w are the 5 taps in a row of a kernel, and d the 6 inputs that a pair reads (Lavin and Gray, Fast Algorithms for
+# Convolutional Neural Networks, 2016, section 3):
 #
 #     pair = A^T ((G w) * (B^T d))
 #
-# Each of the three transforms evaluates a polynomial at the points 0, 1, -1, 2, -2 and infinity, or combines its values
-# there. A kernel of 5x5 taps is 5 filters, one for each row. Sums over rows and maps are sums of products, so A^T
-# comes last. The gradients use the transposes of the same matrices.
+# The points of a pair are B^T d, and the filters are G w: polynomials at 0, 1, -1, 2, -2 and infinity. A^T is linear,
+# so the products of all rows and maps are added up first. The gradients use the transposes of the same matrices.
 
 cdef enum:
     POINTS = KERNEL + POOL - 1
+
+cdef extern from *:
+    """static const float factors[] = {0, 1, -1, 2, -2, 0};     /* of one output in a row of A; the other's is 1 */"""
+    const real[POINTS] factors
 
 
 # ---- inputs --------------------------------------------------------------------------------------------
@@ -29,7 +32,7 @@ cdef inline void to_points(const vreal* d, real* points, Py_ssize_t stride) noex
 
 
 cdef inline vreal input_gradient(const int j, const real* dpoints, Py_ssize_t stride) noexcept nogil:
-    """Return element j of B dpoints: what a vector of pairs adds to the gradients of their inputs number j."""
+    """Return element j of B dpoints: the gradient that each pair adds to its input j."""
     cdef vreal d[POINTS]
     cdef vreal sum1, difference1, sum2, difference2
     cdef int k
@@ -63,15 +66,14 @@ cdef inline void pair_outputs(const real* products, Py_ssize_t stride, vreal bia
 
 cdef inline vreal product_gradient(Py_ssize_t k, const real* left, const real* right) noexcept nogil:
     """Return element k of A (left, right), for the gradients of a vector of pairs."""
-    cdef const real* factors = [0, 1, -1, 2, -2, 0]
-    if k == POINTS - 1:
+    if k == POINTS - 1:     # infinity
         left, right = right, left
     return vmuladd(vset(factors[k]), vload(right), vload(left))
 
 
-cdef const real* product_gradients(Py_ssize_t n, Py_ssize_t k, const real* left, const real* right,
+cdef const real* gradients_of_point(Py_ssize_t n, Py_ssize_t k, const real* left, const real* right,
                                    real* out) noexcept nogil:
-    """Return the same for n pairs, in whole vectors: in `out`, unless they are those of the left or the right."""
+    """Return element k of A (left, right) for n pairs: `left` or `right` itself, or in `out`."""
     cdef Py_ssize_t v
     if k == 0:
         return left
