@@ -1,6 +1,6 @@
 # Matrix products, and the dense layers, which consist of them.
 #
-# A product is cut into panels of VECTORS vectors, and a panel into tiles of ROWS rows. A tile's accumulators stay in
+# A product is cut into panels of VECTORS vectors (the last may have 2 or 1), and a panel into tiles of ROWS rows. A tile's accumulators stay in
 # registers while both operands stream past: each step loads one row of b's panel, and multiplies it by each element
 # of a column of a.
 
@@ -81,6 +81,8 @@ cdef void matmul(Py_ssize_t M, Py_ssize_t depth, Py_ssize_t cols, const real* a,
     while start < cols:
         width = min(<Py_ssize_t> VECTORS * LANES, cols - start)
         vectors = ceil_div(width, LANES)
+        if vectors > 2:
+            vectors = VECTORS
         partial = vectors * LANES > width
         b_now, c_now, row = b + start, c + start, cols
         if partial:     # whole vectors would reach beyond the end of b, and beyond the rows of c
@@ -89,10 +91,8 @@ cdef void matmul(Py_ssize_t M, Py_ssize_t depth, Py_ssize_t cols, const real* a,
             memset(work, 0, depth * row * sizeof(real))
             copy_rows(depth, width, b + start, cols, work, row)
             copy_rows(M, width, c + start, cols, c_now, row)
-        if VECTORS > 2 and vectors == 4:
-            panel(4, M, depth, a, a_row, a_step, b_now, c_now, row)
-        elif VECTORS > 2 and vectors == 3:
-            panel(3, M, depth, a, a_row, a_step, b_now, c_now, row)
+        if vectors > 2:
+            panel(VECTORS, M, depth, a, a_row, a_step, b_now, c_now, row)
         elif vectors == 2:
             panel(2, M, depth, a, a_row, a_step, b_now, c_now, row)
         else:

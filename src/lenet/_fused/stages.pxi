@@ -51,24 +51,25 @@ cdef void image_points(const real* pixels, real* image) noexcept nogil:
     """Fill image with the points of pixels[SIDE, SIDE]; its rows of padding are zero already.
 
     First, each row is split into its even and its odd columns, so that the inputs of a vector of pairs are vectors.
+    Vectors reach up to 4 numbers beyond a row.
     """
     cdef real[SIDE * 2 * SPLIT_ROW] split       # (row, parity of the column, column), a zero on either side included
     cdef vreal d[POINTS]
-    cdef Py_ssize_t y, column, v, part
+    cdef Py_ssize_t y, v, part
     cdef const real* row
     cdef real* even
+    cdef real* odd
     cdef vreal left, right
     cdef int j
     for y in range(SIDE):
-        row = pixels + y * SIDE
         even = split + y * 2 * SPLIT_ROW
-        even[0], even[SPLIT_ROW] = 0, 0
-        for v in range(ceil_div(SIDE // 2 + PADDING // 2, LANES)):
-            column = v * LANES
-            left = vload_part(row + 2 * column, SIDE - 2 * column)
-            right = vload_part(row + 2 * column + LANES, SIDE - 2 * column - LANES)
-            vstore(even + PADDING // 2 + column, veven(left, right))
-            vstore(even + SPLIT_ROW + PADDING // 2 + column, vodd(left, right))
+        odd = even + SPLIT_ROW
+        for v in range(ceil_div(S2_SIDE, LANES)):
+            row = pixels + y * SIDE + 2 * v * LANES
+            left, right = vload(row), vload(row + LANES)
+            vstore(even + PADDING // 2 + v * LANES, veven(left, right))
+            vstore(odd + PADDING // 2 + v * LANES, vodd(left, right))
+        even[0], even[S2_SIDE + 1], odd[0], odd[S2_SIDE + 1] = 0, 0, 0, 0
     for y in range(SIDE):
         for v in range(ceil_div(S2_SIDE, LANES)):
             even = split + y * 2 * SPLIT_ROW + v * LANES
@@ -110,7 +111,7 @@ cdef void standardise(real* pixels, real epsilon) noexcept nogil:
 cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
     """image = the points of image n, standardised."""
     cdef real epsilon = 1e-5    # added to the variance of an image; must equal lenet._layerwise.EPSILON
-    cdef real pixels[SIDE * SIDE]
+    cdef real pixels[SIDE * SIDE + 4]
     cdef bint bytes_ = x.row_bytes == SIDE
     cdef real unit = 255 if bytes_ else 1, scale = 1 / (unit * x.std), shift = -x.mean / x.std
     cdef const unsigned char* source = x.pixels + n * SIDE * x.row_bytes
