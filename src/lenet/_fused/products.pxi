@@ -1,8 +1,8 @@
 # Matrix products, and the dense layers, which consist of them.
 #
-# A product is cut into panels of VECTORS vectors (the last may have 2 or 1), and a panel into tiles of ROWS rows. A tile's accumulators stay in
-# registers while both operands stream past: each step loads one row of b's panel, and multiplies it by each element
-# of a column of a.
+# A product is cut into panels of VECTORS vectors (the last may have 2 or 1), and a panel into tiles of ROWS rows. A
+# tile's accumulators stay in registers while both operands stream past: each step loads one row of b's panel, and
+# multiplies it by each element of a column of a.
 
 cdef enum:
     ROWS = 6                # of a tile; the last tile of a panel may have fewer

@@ -27,8 +27,8 @@ cdef enum:
     PARTIAL_SUMS = 7            # of an image, each over every seventh vector, so that additions overlap
 
 
-# Offsets of the points that row i of a kernel reads. They are in tables, because gcc unrolls short nested loops and then
-# runs out of registers.
+# Offsets of the points that row i of a kernel reads. They are in tables, because gcc unrolls short nested loops and
+# then runs out of registers.
 cdef Py_ssize_t[POOL * KERNEL] image_rows   # (row of the window, i)
 cdef Py_ssize_t[KERNEL_ROWS] s2_rows        # (c, i)
 cdef Py_ssize_t[C3_PAIRS] s2_pairs          # (row, pair), for row 0 of a kernel

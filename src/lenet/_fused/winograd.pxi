@@ -72,7 +72,7 @@ cdef inline vreal product_gradient(Py_ssize_t k, const real* left, const real* r
 
 
 cdef const real* gradients_of_point(Py_ssize_t n, Py_ssize_t k, const real* left, const real* right,
-                                   real* out) noexcept nogil:
+                                    real* out) noexcept nogil:
     """Return element k of A (left, right) for n pairs: `left` or `right` itself, or in `out`."""
     cdef Py_ssize_t v
     if k == 0:
