@@ -78,7 +78,6 @@ cdef void forward(const real* parameters, const Images* x, Py_ssize_t N, Py_ssiz
     """out[N, classes] = the logits."""
     cdef Scratch* w = <Scratch*> aligned(work)
     cdef Py_ssize_t group, start, n, count
-    memset(w.image, 0, IMAGE_SIZE * sizeof(real))
     fill_filters(parameters, &w.filters)
     for group in range(ceil_div(N, GROUP)):
         start = group * GROUP

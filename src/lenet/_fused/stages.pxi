@@ -47,15 +47,23 @@ cdef void fill_rows() noexcept nogil:
 
 # ---- the image -----------------------------------------------------------------------------------------
 
+cdef void zero_rows(real* image) noexcept nogil:
+    """Set a row of every part of an image to zero, up to the end of its last vector."""
+    cdef Py_ssize_t part, v
+    for part in range(POINTS * POOL):
+        for v in range(ceil_div(S2_SIDE, LANES)):
+            vstore(image + part * PART + v * LANES, vset(0))
+
+
 cdef void image_points(const real* pixels, real* image) noexcept nogil:
-    """Fill image with the points of pixels[SIDE, SIDE]; its rows of padding are zero already.
+    """Fill image with the points of pixels[SIDE, SIDE] and of the rows of padding.
 
     First, each row is split into its even and its odd columns, so that the inputs of a vector of pairs are vectors.
-    Vectors reach up to 4 numbers beyond a row.
+    Vectors reach up to 4 numbers beyond a row of pixels, and 2 beyond a row of points, which the next row overwrites.
     """
     cdef real[SIDE * 2 * SPLIT_ROW] split       # (row, parity of the column, column), a zero on either side included
     cdef vreal d[POINTS]
-    cdef Py_ssize_t y, v, part
+    cdef Py_ssize_t y, v
     cdef const real* row
     cdef real* even
     cdef real* odd
@@ -70,14 +78,14 @@ cdef void image_points(const real* pixels, real* image) noexcept nogil:
             vstore(even + PADDING // 2 + v * LANES, veven(left, right))
             vstore(odd + PADDING // 2 + v * LANES, vodd(left, right))
         even[0], even[S2_SIDE + 1], odd[0], odd[S2_SIDE + 1] = 0, 0, 0, 0
+    zero_rows(image)
     for y in range(SIDE):
         for v in range(ceil_div(S2_SIDE, LANES)):
             even = split + y * 2 * SPLIT_ROW + v * LANES
             for j in range(POINTS):
                 d[j] = vload(even + j % 2 * SPLIT_ROW + j // 2)
             to_points(d, image + y % 2 * PART + (y + PADDING) // 2 * S2_SIDE + v * LANES, POOL * PART)
-    for part in range(POINTS * POOL):       # the last vector of each row reached into the row that was written next
-        vstore(image + part * PART + (SIDE // 2 + PADDING // 2) * S2_SIDE, vset(0))
+    zero_rows(image + (SIDE // 2 + PADDING // 2) * S2_SIDE)
 
 
 cdef inline vreal total(const vreal* parts) noexcept nogil:
