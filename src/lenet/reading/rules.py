@@ -76,7 +76,8 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
     """Remove horizontal lines of this thickness; strokes that cross the lines, or are much darker, stay whole."""
     if not lines.any():
         return ink
-    dark = ink > int(_DARKER * np.percentile(ink[lines > 0], 75))
+    level = min(255, int(_DARKER * np.percentile(ink[lines > 0], 75)))  # NumPy 2.1 crashes on higher ones
+    dark = ink > level
     length = (round(1.5 * thickness) + 2) | 1  # odd: with the even length below, more parts of rules stay
     kept = _opened(_binary(ink), length) | dark.view(np.uint8)
     gone = cv2.dilate(lines & ~kept, np.ones((3, 1), np.uint8)) & ~kept
