@@ -259,7 +259,7 @@ def test_a_picture_without_digits_has_a_row(scans, capsys):
 @pytest.mark.parametrize("command", ["predict", "read"])
 def test_a_picture_that_cannot_be_read_has_a_row_and_earlier_tables_are_replaced(scans, capsys, command):
     old = {"read": "image,line,text,confidence\n", "predict": "image,class,probability,is_digit\n"}[command]
-    (scans / "out.csv").write_text(old)
+    (scans / "out.csv").write_text(old, newline="\n")
     (scans / "broken.png").write_bytes(b"no picture")
     lines(capsys, command, "scans/0.png", "broken.png", "-q", "--csv", "out.csv", status=1)
     header, first, broken = rows(scans / "out.csv")
