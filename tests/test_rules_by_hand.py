@@ -118,6 +118,19 @@ def test_ink_without_lines_is_returned_itself():
     assert erased(ink, np.zeros_like(ink), 1.0) is ink
 
 
+class Bytes(np.ndarray):
+    """Pixels that are compared with bytes only: NumPy 2.1.0 to 2.2.0 crash with integers above 255."""
+
+    def __gt__(self, other):
+        assert other <= 255
+        return super().__gt__(other)
+
+
+def test_ink_is_compared_with_at_most_255():
+    lines = bars((20, 100), (10, 0, 2, 100))
+    assert not erased((255 * lines).view(Bytes), lines, 2.0).any()
+
+
 # Lines that are long compared with the writing
 
 

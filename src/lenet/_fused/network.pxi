@@ -201,7 +201,7 @@ cdef void convolutions_forward(const real* parameters, Saved* saved, Workspace* 
 cdef void convolutions_backward(Saved* saved, const real* ds4, Workspace* w) noexcept nogil:
     """Add an image's share to the gradients of C3 and C1 in w.conv."""
     c3_sums_gradient(ds4, saved.c3, w.c3_planes)                # replaces the sigmoids of C3
-    s2_points(saved.s2, w.points)
+    s2_points(saved.s2, w.points)                               # again: keeping them would take 16 KB per image
     c3_filter_gradient(saved.c3, w.points, w.dproducts, w.conv.c3_filters, w.conv.c3_bias)
     s2_points_gradient(w.c3_planes, w.filters.c3, w.dproducts, w.dpoints)
     s2_gradient(w.dpoints, w.wide, w.ds2)

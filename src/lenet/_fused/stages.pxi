@@ -1,4 +1,4 @@
-# The forward pass of the convolutions, one image at a time: C1 with S2, and C3 with S4, each within the L1 cache.
+# The forward pass of the convolutions, one image at a time: C1 with S2, and C3 with S4.
 #
 # In C1, the lanes of a vector are pooling windows, row after row. In C3, the lanes are maps.
 # No patch is copied (no im2col): a tile reads the points under a row of a kernel in place (winograd.pxi).
@@ -20,7 +20,6 @@ cdef enum:
     S2_PAIRS = (S2_SIDE * PAIRS + MAX_LANES - 1) // MAX_LANES * MAX_LANES
     S2_POINTS_SIZE = POINTS * C1_MAPS * S2_PAIRS        # (point, map, row, pair)
     C3_ROW = S4_SIDE * C3_MAPS                          # (pair, map)
-    C3_PRODUCTS = POINTS * POOL * C3_ROW                # of two rows: (point, row, pair, map)
     C3_PAIRS = C3_SIDE * S4_SIDE
     C3_HALF = C3_SIDE * C3_ROW                          # every other column: (row, pair, map)
     C3_SIZE = POOL * C3_HALF                            # (parity of the column, row, pair, map)
@@ -181,7 +180,10 @@ cdef inline void c1_tile(const real* image, const real* filters, real* products)
 
 cdef void c1_stage(const bint keep, const real* image, const real* filters, const real* bias, real* products,
                    real* y, real* s2) noexcept nogil:
-    """s2[map, row, column] = the pooled sigmoids of C1. With `keep`, y receives all C1_SIZE sigmoids."""
+    """s2[map, row, column] = the pooled sigmoids of C1.
+
+    With `keep`, y receives all C1_SIZE sigmoids; otherwise, it is unused.
+    """
     cdef Py_ssize_t band, k, c
     for band in range(ceil_div(S2_SIDE * S2_SIDE, LANES)):
         for k in range(POINTS):
@@ -244,7 +246,10 @@ cdef inline void c3_tile(const real* points, const real* filters, real* products
 
 cdef void c3_stage(const bint keep, const real* points, const real* filters, const real* bias, real* products,
                    real* y, real* s4) noexcept nogil:
-    """s4[map, S4_PIXELS] = the pooled sigmoids of C3. With `keep`, y receives all C3_SIZE sigmoids."""
+    """s4[map, S4_PIXELS] = the pooled sigmoids of C3.
+
+    With `keep`, y receives all C3_SIZE sigmoids; otherwise, it is unused.
+    """
     cdef real by_pixel[S4_PIXELS * C3_MAPS]
     cdef Py_ssize_t row, down, o, v, k
     for row in range(S4_SIDE):
