@@ -1,5 +1,6 @@
 """How batches are split between threads and kernel calls, with kernels that record them; and the peak of a build."""
 
+import contextlib
 import importlib.util
 import os
 import threading
@@ -11,7 +12,7 @@ import pytest
 from lenet import LeNet5
 from lenet._flat import FlatDict
 from lenet._fused import threads
-from lenet._fused.batches import Learner, Predictor
+from lenet._fused.batches import MIN_SPLIT, Learner, Predictor
 from lenet.cli import bench
 from lenet.errors import ConfigurationError, InputError
 
@@ -157,15 +158,14 @@ def test_logits_probabilities_and_classes(n):
 def test_a_number_of_threads_is_at_least_1_or_minus_1(n_jobs):
     with pytest.raises(InputError, match=rf"^n_jobs is {n_jobs}; expected at least 1, -1 for all cores, or None"):
         threads.resolve_n_jobs(n_jobs)
-    with pytest.raises(InputError):
-        threads.check_n_jobs(n_jobs)
+    with pytest.raises(InputError, match=r"^n_jobs is "):  # also where one thread computes all
+        LeNet5(seed=0).predict(np.zeros((1, 28, 28)), n_jobs=n_jobs)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, np.int64(1), np.uint8(7), 10**30])
 def test_a_positive_number_of_threads_is_used_as_it_is(n_jobs):
     found = threads.resolve_n_jobs(n_jobs)
     assert (type(found), found) == (int, n_jobs)
-    threads.check_n_jobs(n_jobs)
 
 
 @pytest.mark.parametrize(("setting", "number"), [("999999999", 999_999_999), ("1000000000", None), ("1", 1)])
@@ -173,11 +173,9 @@ def test_settings_have_at_most_9_digits(monkeypatch, setting, number):
     monkeypatch.setenv("LENET_NUM_THREADS", setting)
     if number:
         assert threads.resolve_n_jobs(None) == number
-        threads.check_n_jobs(None)
     else:
-        for check in (threads.resolve_n_jobs, threads.check_n_jobs):
-            with pytest.raises(ConfigurationError, match=rf"^LENET_NUM_THREADS is '{setting}'; expected an integer"):
-                check(None)
+        with pytest.raises(ConfigurationError, match=rf"^LENET_NUM_THREADS is '{setting}'; expected an integer"):
+            threads.resolve_n_jobs(None)
 
 
 def test_the_beginning_of_a_long_setting_is_shown(monkeypatch):
@@ -186,10 +184,12 @@ def test_the_beginning_of_a_long_setting_is_shown(monkeypatch):
         threads.resolve_n_jobs(None)
 
 
-def test_a_small_batch_does_not_count_the_cores(monkeypatch):
-    monkeypatch.delenv("LENET_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "_cores", None)
-    threads.check_n_jobs(None)
+@pytest.mark.parametrize(("images", "reads_it"), [(MIN_SPLIT - 1, False), (MIN_SPLIT, True)])
+def test_only_a_batch_that_may_be_split_looks_for_the_number_of_threads(monkeypatch, images, reads_it):
+    monkeypatch.setenv("LENET_NUM_THREADS", "two")
+    error = pytest.raises(ConfigurationError, match=r"^LENET_NUM_THREADS is 'two'")
+    with error if reads_it else contextlib.nullcontext():
+        LeNet5(seed=0).predict(np.zeros((images, 28, 28)))
 
 
 @pytest.mark.parametrize(("count", "cores"), [(7, 7), (None, 1)])

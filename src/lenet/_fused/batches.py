@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet._compiled import Build
 from lenet._flat import FlatDict
 from lenet._fused.dispatch import kernels
-from lenet._fused.threads import check_n_jobs, resolve_n_jobs, run_chunks
+from lenet._fused.threads import resolve_n_jobs, run_chunks
 from lenet.errors import InputError
 
 Array = NDArray[Any]
@@ -101,7 +101,8 @@ class Predictor:
     ) -> None:
         n = len(x)
         if n < MIN_SPLIT:
-            check_n_jobs(n_jobs)
+            if n_jobs is not None:
+                resolve_n_jobs(n_jobs)  # for its errors
             fill(x, mean, std, out)
             return
         jobs = resolve_n_jobs(n_jobs)
@@ -187,4 +188,4 @@ def _pixels(x: Array, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
         return x if x.flags.c_contiguous else x.copy()
     if not (x.flags.c_contiguous and x.flags.aligned and x.dtype == dtype):
         x = x.astype(dtype, order="C")
-    return x.view(np.uint8)
+    return x.view(_UINT8)

@@ -122,12 +122,6 @@ def resolve_n_jobs(n_jobs: int | None, name: str = "n_jobs") -> int:
     return number
 
 
-def check_n_jobs(n_jobs: int | None) -> None:
-    """Raise the errors of `resolve_n_jobs`, without counting the cores, which takes longer than a small batch."""
-    if n_jobs is not None or os.environ.get("LENET_NUM_THREADS"):
-        resolve_n_jobs(n_jobs)
-
-
 def n_jobs_per_process() -> int | None:
     """Return `n_jobs` for one of many processes: 1, unless the environment sets the number of threads."""
     return None if os.environ.get("LENET_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") else 1
