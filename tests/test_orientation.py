@@ -59,7 +59,7 @@ def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():
     assert orientation._legibility(reading_of(line_of("7?", 0.9, 0.8), line_of("15", 0.3, 0.6))) == pytest.approx(0.45)
 
 
-def chosen(*readings, strokes=1):
+def chosen(*readings, strokes=4):
     """The rotation of a page with these readings after 0, 1, 2 and 3 turns; None stands for too many segments."""
     asked = []
 
@@ -79,14 +79,18 @@ def chosen(*readings, strokes=1):
 
 NOTHING = reading_of()
 NEGATIVE = even_line("34", 0.1)
+LONE = line_of("0", 1.0)
 CLEAR = reading_of(even_line("347", 1.0))
 
 
 @pytest.mark.parametrize(
     ("readings", "expected"),
     [
-        ((reading_of(line_of("7", 0.98)),), (0, 1)),  # legible
-        ((reading_of(line_of("7", 0.979)), NOTHING, CLEAR, NOTHING), (180, 4)),
+        ((reading_of(even_line("77", 0.98)),), (0, 1)),  # legible
+        ((reading_of(even_line("77", 0.979)), NOTHING, reading_of(even_line("3473", 1.0)), NOTHING), (180, 4)),
+        ((reading_of(LONE, even_line("77", 1.0), LONE),), (0, 1)),
+        ((reading_of(LONE), NOTHING, CLEAR, NOTHING), (180, 4)),  # legible, but not a row
+        ((reading_of(LONE, LONE, LONE), NOTHING, CLEAR, NOTHING), (0, 4)),  # a column of as many digits
         ((reading_of(line_of("7?", 1.0, 1.0)), NOTHING, CLEAR, NOTHING), (180, 4)),
         ((NOTHING, NOTHING, NOTHING, NOTHING), (0, 4)),
         ((NOTHING, CLEAR, NOTHING, NOTHING), (90, 4)),
@@ -114,6 +118,13 @@ def test_a_page_of_more_than_1000_strokes_is_read_once(strokes, expected):
     assert chosen(NOTHING, CLEAR, NOTHING, NOTHING, strokes=strokes) == expected
 
 
+@pytest.mark.parametrize(("strokes", "expected"), [(3, (0, 1)), (4, (90, 4))])
+def test_a_legible_column_is_turned_only_if_strokes_are_left(strokes, expected):
+    """Of a number on its side, few digits may be legible; a list of digits has no other strokes."""
+    row = reading_of(even_line("347347", 1.0))
+    assert chosen(reading_of(LONE, LONE, LONE), row, NOTHING, NOTHING, strokes=strokes) == expected
+
+
 WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 * 2.933 - 3 = 14.600; legibility 0.857
 
 
@@ -129,6 +140,9 @@ WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 * 2.933 - 3 = 14.600; legib
         (NEGATIVE, [line_of("3", 1.0)] * 4, (90, 0, 270)),  # 3.520
         (line_of("????12", *[1.0] * 6), [even_line("347", 0.979)], (0, 0, 0)),  # 5.343, and 2 * 2.933 - 4 = 1.867
         (line_of("????12", *[1.0] * 6), [even_line("347", 0.980)], (90, 0, 270)),  # 5.444
+        (line_of("0", 0.98), [even_line("347", 0.978)], (0, 0, 0)),  # 5.245, and 1.815, as the 0 is legible
+        (line_of("0", 0.98), [even_line("347", 0.979)], (90, 0, 270)),  # 5.343
+        (line_of("0", 0.979), [even_line("347", 0.970)], (90, 0, 270)),  # 4.551, and 0.3 * 1.781
         (even_line("3473473473", 0.951), [WITH_NON_DIGIT], (90, 0, 270)),  # 11.087
         (even_line("3473473473", 0.952), [WITH_NON_DIGIT], (0, 0, 0)),  # 11.268
     ],

@@ -9,7 +9,8 @@ from lenet.reading.page import Page
 from lenet.reading.results import Digit, Reading
 from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
 
-_LEGIBLE = 0.98  # a page whose characters have this mean probability is not turned
+# A page whose characters have this mean probability is not turned, if there is a row of them, or no other stroke.
+_LEGIBLE = 0.98
 _MIN_LEGIBLE = 0.85  # the minimum mean probability of a legible page; a less probable digit is evidence against it
 # The lead required if the mean is lower, as in tables with words: a minimum, and per character. Words alone gain some
 # evidence upside down.
@@ -31,8 +32,13 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
     InputError.
     """
     reading = read_page(page)
-    if _legibility(reading) >= _LEGIBLE or len(page.strokes.boxes) > _MAX_STROKES:
+    is_legible, num_strokes = _legibility(reading) >= _LEGIBLE, len(page.strokes.boxes)
+    lengths = [len(line.digits) for line in reading.lines]
+    is_complete = max(lengths, default=0) > 1 or sum(lengths) >= num_strokes
+    if (is_legible and is_complete) or num_strokes > _MAX_STROKES:
         return reading
+    # A number on its side is a column, of which sometimes only a 0 is legible; but digits may also stand in a column.
+    upright_evidence = evidence_of(reading, _UPRIGHT_NON_DIGIT, 1.0 if is_legible else _LONE)
     best, best_evidence = reading, -math.inf
     for turns, least_lead in _LEADS.items():
         try:
@@ -40,7 +46,7 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
         evidence = evidence_of(turned)
-        lead = evidence - max(evidence_of(reading, _UPRIGHT_NON_DIGIT), 0)
+        lead = evidence - max(upright_evidence, 0)
         if _legibility(turned) < _MIN_LEGIBLE:
             least_lead = max(_CLEAR_LEAD, _LEAD_OF_CHARACTER * sum(len(line.digits) for line in turned.lines))
         if lead >= least_lead and evidence > best_evidence:
@@ -56,14 +62,14 @@ def _legibility(reading: Reading) -> float:
     return sum(probabilities) / max(len(probabilities), 1)
 
 
-def evidence_of(reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE) -> float:
+def evidence_of(reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE, lone: float = _LONE) -> float:
     """Return how far the digits' log-odds are above those of `_MIN_LEGIBLE`, less `non_digit` for each non-digit.
 
-    A character that is alone on its line counts less: the letters of a word on its side are a column, and some resemble
-    digits.
+    `lone` is the weight of a character that is alone on its line. It is low, because the letters of a word on its side
+    are a column, and some resemble digits.
     """
 
     def evidence(digit: Digit) -> float:
         return -non_digit if digit.label is None else log_odds(digit.probability) - log_odds(_MIN_LEGIBLE)
 
-    return sum((_LONE if len(line.digits) == 1 else 1) * sum(map(evidence, line.digits)) for line in reading.lines)
+    return sum((lone if len(line.digits) == 1 else 1) * sum(map(evidence, line.digits)) for line in reading.lines)
