@@ -33,9 +33,9 @@ def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLi
 class LayerwiseKernels:
     """Run a network layer by layer, with the interface of the fused kernels (`Build` in _compiled.pyi).
 
-    LeNet5 in float64, which is for checking gradients, `layerwise_loss_and_gradients` and LeNet1998 use it. `layers`
-    are pairs of a stage's name and a layer. The layers share their parameters with the flat vector, so the methods
-    ignore `parameters`. They also ignore `work`, and sum in the order of NumPy's matrix product.
+    LeNet1998 uses it, `layerwise_loss_and_gradients`, and LeNet5 in float64, for checking gradients. `layers` are
+    pairs of a stage's name and a layer. The layers share their parameters with the flat vector, so the methods ignore
+    `parameters`. They also ignore `work`, and sum in the order of NumPy's matrix product.
     """
 
     def __init__(
@@ -85,9 +85,8 @@ class LayerwiseKernels:
             logits[...], gradients_of = self.forward(self._standardised(x, mean, std))
             losses, dlogits = self._loss(logits, y)
             exp_sums[...], target_logits[...] = 1, -losses  # Learner computes log(exp_sums) - target_logits
-            sums = FlatDict(self._shapes, self._dtype, gradient)
-            for name, value in gradients_of(dlogits * shares[:, None]).items():
-                np.add(sums[name], value, out=sums[name])
+            gradients = gradients_of(dlogits * shares[:, None]).values()
+            gradient += np.concatenate([each.ravel() for each in gradients])
 
     def sgd_step(
         self, parameters: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float

@@ -21,7 +21,7 @@ PREDICT_CHUNK, MIN_PREDICT_CHUNK, CHUNKS_PER_THREAD, MIN_SPLIT = 48, 12, 4, 36
 # Chunks of training do not depend on the number of threads, so neither do results: gradients are added chunk by chunk,
 # in order.
 TRAIN_CHUNK = 16
-MAX_TRAIN_CHUNKS = 8  # per batch; each has its own gradient and scratch memory, 0.8 MB
+MAX_TRAIN_CHUNKS = 8  # per batch; each has its own gradient and scratch memory, 0.9 MB
 # Images per kernel call. A call takes a millisecond, so that Ctrl-C takes effect at once; few images are copied at a
 # time, and sums in single precision stay short.
 TRAIN_CALL = 64
@@ -147,7 +147,7 @@ class Learner:
         losses : ndarray of float64, shape (n,)
         logits : ndarray of shape (n, num_classes)
         gradients : FlatDict
-            The gradient of the weighted mean loss, or of the part of x in it; the next call overwrites it.
+            The gradient of the sum of weights times losses, divided by `batch_size`; the next call overwrites it.
         """
         n, dtype = len(x), self._parameters.flat.dtype
         batch_size = batch_size or n

@@ -15,7 +15,7 @@ cdef enum:
     WIDE = MAX_LANES + S2_PAIRS                                                         # zeros, and (row, PAIRS)
     S2_BLOCK = S2_VECTORS * LANES
 
-cdef Py_ssize_t[PLANE_ROWS] plane_rows      # (i, o): the offset in planes of what row i of map o reads, i rows up
+cdef Py_ssize_t[PLANE_ROWS] plane_rows      # (i, o): the offset of plane o, i rows further up
 
 
 cdef void fill_plane_rows() noexcept nogil:
@@ -114,7 +114,7 @@ cdef void c3_filter_gradient(const real* dz, const real* points, real* dproducts
         vstore(dbias + v * LANES, total)
 
 
-cdef inline void s2_tile(const real* planes, const real* filters, Py_ssize_t first, Py_ssize_t last,
+cdef inline void s2_tile(const real* dproducts, const real* filters, Py_ssize_t first, Py_ssize_t last,
                          real* dpoints) noexcept nogil:
     """Compute S2_BLOCK pairs of one point of dpoints, of every map, from rows first to last - 1 of the kernels.
 
@@ -130,7 +130,7 @@ cdef inline void s2_tile(const real* planes, const real* filters, Py_ssize_t fir
             acc[c * S2_VECTORS + v] = vset(0)
     for i_o in range(first * C3_MAPS, last * C3_MAPS):
         for v in range(S2_VECTORS):
-            d[v] = vload(planes + plane_rows[i_o] + v * LANES)
+            d[v] = vload(dproducts + plane_rows[i_o] + v * LANES)
         for c in range(C1_MAPS):
             w = vset(filters[c * PLANE_ROWS + i_o])
             for v in range(S2_VECTORS):

@@ -3,7 +3,8 @@
 `real` is float, and `vreal` a vector of LANES of them (see simd.h). The arrays are C-contiguous.
 
 N is the number of images. A `d` before a name is the gradient of the loss with respect to it. The order of every sum
-is independent of N and of an image's place in the batch, so results do not depend on how a batch is cut.
+over an image is independent of N and of its place in the batch, so logits do not depend on how a batch is cut. The
+gradients of C1 and C3 are summed per call, so their last bits do.
 """
 from libc.math cimport sqrtf
 from libc.stdint cimport uintptr_t

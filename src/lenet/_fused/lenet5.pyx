@@ -94,7 +94,7 @@ cdef class Build:
                 self.kernels.softmax(x.shape[0], x.shape[1], &x[0, 0])
 
     def scratch_size(self, Py_ssize_t classes, /) -> int:
-        """Return the length of the work of forward_backward, which must be zero at first; nothing else may write it."""
+        """Return the length of the work of forward_backward: zeros at first, to which nothing else may write."""
         return self.kernels.scratch_size(classes)
 
     def forward_backward(self, const real[::1] parameters, const unsigned char[:, :, ::1] x, mean, std, y,
@@ -103,7 +103,7 @@ cdef class Build:
         """Add to `gradient` that of the sum of shares[N] times the cross-entropies of N images.
 
         x, mean and std are as for images_of; y is labels[N] or probabilities[N, classes]. logits[N, classes] is
-        filled; the loss of image n is log(exp_sums[n]) - target_logits[n].
+        filled; the loss of image n is log(exp_sums[n]) - target_logits[n], both of the logits less the largest one.
         """
         cdef const long long[::1] labels
         cdef const real[:, ::1] targets

@@ -187,7 +187,7 @@ cdef struct Workspace:
 
 
 cdef Py_ssize_t scratch_size(Py_ssize_t classes) noexcept nogil:
-    """The length of the scratch memory of forward_backward, which must be zero at first."""
+    """The length of the scratch memory of forward_backward, which must consist of zeros at first."""
     return (sizeof(Workspace) // sizeof(real) + (TRAIN_GROUP + 1) * classes
             + matmul_work(max(<Py_ssize_t> C5_UNITS, classes), TRAIN_GROUP))
 

@@ -168,7 +168,7 @@ INLINE void vstore(real *p, vreal v) { *(vmemory *)p = v; }
 INLINE vreal vset(real x)
 {
     vreal zero = {0};
-    return x - zero;   /* and not zero + x, which would turn -0 into 0 and so cost an addition */
+    return x - zero;   /* which is always x, so it costs nothing; zero + x would turn -0 into 0 */
 }
 
 /* The same for a constant. gcc for aarch64 would load it from memory each time, although 32 registers hold them all. */
@@ -197,7 +197,7 @@ INLINE vreal vmuladd(vreal a, vreal b, vreal c)
 #endif
 }
 
-/* The first n lanes from or to memory, where a whole vector would reach beyond the array; the others count as 0. */
+/* Load or store only the first n lanes, at the end of an array; vload_part sets the other lanes to 0. */
 #if defined(__AVX512F__) && VECTORS_IN_C
 INLINE __mmask16 first_lanes(ptrdiff_t n)
 {

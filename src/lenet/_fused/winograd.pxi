@@ -5,14 +5,15 @@
 #
 #     pair = A^T ((G w) * (B^T d))
 #
-# The points of a pair are B^T d, and the filters are G w: polynomials at 0, 1, -1, 2, -2 and infinity. A^T is linear,
-# so the products of all rows and maps are added up first. The gradients use the transposes of the same matrices.
+# The filters are G w: the values of the polynomial with the coefficients w at 0, 1, -1, 2, -2 and infinity, divided
+# by constants. The points of a pair are B^T d, one number for each of these. A^T is linear, so the products of all
+# rows and maps are added up first. The gradients use the transposes of the same matrices.
 
 cdef enum:
     POINTS = KERNEL + POOL - 1
 
 cdef extern from *:
-    """static const float factors[] = {0, 1, -1, 2, -2, 0};     /* of one output in a row of A; the other's is 1 */"""
+    """static const float factors[] = {0, 1, -1, 2, -2, 0};     /* row k of A is (1, factors[k]), or (0, 1) */"""
     const real[POINTS] factors
 
 

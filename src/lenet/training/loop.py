@@ -117,7 +117,8 @@ def train(
     -----
     UserWarning
         If the final loss of a `LeNet5`, on the validation split if there is one, is still near the entropy of the
-        labels, and there is no `on_epoch`.
+        labels, and there is no `on_epoch`. Without a validation split, a recipe with non-digits or a teacher gives no
+        warning.
 
     Examples
     --------
@@ -254,7 +255,7 @@ class _Loop:
         return state
 
     def _comparable_loss(self) -> float:
-        """Return the last loss of images with labels: that of training may include non-digits or a teacher's labels."""
+        """Return the last loss of images with labels; 0 if that of training has non-digits or a teacher's labels."""
         row, has_others = self.state.history[-1], self.recipe.non_digits or self.teacher is not None
         if row.val_loss is not None:
             return row.val_loss
