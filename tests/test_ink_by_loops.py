@@ -1,5 +1,6 @@
 """Ink and paper agree with sorted pixels, windows and loops, written from the descriptions of the functions."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -273,6 +274,15 @@ def test_the_noise_of_paper_is_not_ink(paper, dark, low, full):
     darkness = np.array([paper * 5] * 10 + [dark + [paper[1]] * (20 - len(dark))], np.uint8)
     assert low in (noise_by_sorting(darkness.ravel().tolist()), full / 2)
     np.testing.assert_allclose(normalised(darkness), stretched(darkness, low, full), atol=1)
+
+
+@pytest.mark.parametrize(("pale", "is_ink"), [(30, True), (31, False)])
+@pytest.mark.parametrize(("level", "counts"), [(11, True), (10, False)])
+def test_a_quarter_of_the_ink_is_darker_than_noise(pale, is_ink, level, counts):
+    """Grain of blank paper has few pixels darker than 24, but many more that are nearly as dark as its darkest."""
+    darkness = page_with([29] * 10 + [level] * pale)
+    assert math.ceil(29 * 96 / 255) == 11  # the level of ink, if the darkest pixels have 29
+    assert normalised(darkness).any() == (is_ink or not counts)
 
 
 @pytest.mark.parametrize(("height", "counts_every_row"), [(1023, True), (1024, False)])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._mnist_form import reduced, resized
 from lenet.reading.sheet import border_of, find_sheets, levels_of, without_ink
-from lenet.reading.strokes import components_of, mask_of
+from lenet.reading.strokes import INK, components_of, mask_of
 
 # Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
 _COARSE_LONGER, _COARSE_SHORTER = 256, 64
@@ -32,6 +32,7 @@ _MIN_BLUR, _MAX_BLUR = 0.5, 3.0  # pixels: less is not undone, and more is undon
 _ITERATIONS = 40  # of the deconvolution
 _PALE_CORE = 1.15  # the blur over that of an edge, in strokes four times as wide as the blur
 _PALE, _CORE = 0.15, 0.65  # darkness of a stroke's edges relative to its core; the core's quantile of its darkness
+_MIN_CERTAIN = 0.25  # the fraction of ink that is darker than noise
 _NOISE = 5.0  # standard deviations from the paper's level that still count as paper
 
 
@@ -131,12 +132,15 @@ def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return ink from 0 (paper) to 255 (the dark core of strokes)."""
     counts = _counts(darkness[:: 1 + darkness.size // _MANY])  # some rows suffice
     noise = _noise(counts)
-    counts[: int(max(noise, _MIN_CONTRAST)) + 1] = 0
-    below = counts.cumsum()
-    if below[-1] < 4:
-        return np.zeros_like(darkness)
+    certain = counts.copy()
+    certain[: int(max(noise, _MIN_CONTRAST)) + 1] = 0
+    below = certain.cumsum()
     full = int(below.searchsorted(0.8 * below[-1]))  # most of a stroke is darker than its edges
-    return _scaled(darkness, min(noise, 0.5 * full), full)
+    low = min(noise, 0.5 * full)
+    least = math.ceil(low + (full - low) * INK / 255)
+    if below[-1] < max(4, _MIN_CERTAIN * counts[least:].sum()):
+        return np.zeros_like(darkness)
+    return _scaled(darkness, low, full)
 
 
 def blur_of(darkness: NDArray[np.uint8], ink: NDArray[np.uint8]) -> float:
