@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from drawn_ink import bars
 
+from lenet.reading import read
 from lenet.reading import rules as module
 from lenet.reading.page import Page
-from lenet.reading.rules import erased, sheared, straight_lines, thickness_of, without_printed_rules, without_rules
+from lenet.reading.rules import (
+    erased,
+    sheared,
+    straight_lines,
+    thickness_of,
+    without_folds,
+    without_printed_rules,
+    without_rules,
+)
 
 pytest.importorskip("cv2")
 
@@ -153,6 +162,57 @@ def test_shorter_lines_beside_a_long_one_are_kept():
 def test_lines_up_to_a_fifth_of_the_height_are_erased(thick, erased):
     """At a height of 45, a line counts as at most 5 pixels thick; runs of round(1.5 * 5) + 3 = 11 are strokes."""
     assert without_rules(page_of(bars((200, 300), (90, 50, thick, 150))), 45.0).ink.any() != erased
+
+
+# Folds
+
+
+FOLD = (0, 60, 200, 2)  # top, left, height and width: a hundred times as long as wide
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("strokes", "shape", "erased"),
+    [
+        ([FOLD], (300, 200), True),
+        ([(100, 60, 200, 2)], (300, 200), True),  # at the lower border
+        ([(1, 60, 200, 2)], (300, 200), False),  # at none
+        ([(0, 60, 200, 4)], (300, 200), False),  # 50 times as long as wide
+        ([(0, 60, 204, 4)], (300, 200), True),
+        ([FOLD], (300, 100), False),  # a page half as wide as the line is long, such as a 1 cropped to its ink
+        ([FOLD], (300, 101), True),
+        ([FOLD, (80, 110, 90, 40)], (300, 200), True),  # beside writing
+        ([FOLD, (80, 110, 91, 40)], (300, 200), False),  # 2.2 times of which is longer
+        ([FOLD, (80, 62, 10, 10)], (300, 200), False),  # touches something
+        ([FOLD, (0, 130, 200, 2)], (300, 200), True),
+        ([], (300, 200), False),
+    ],
+)
+def test_a_fold_is_a_long_thin_line_from_the_border_on(strokes, shape, erased, turned):
+    mask = bars(shape, *strokes)
+    others = bars(shape, *[stroke for stroke in strokes if stroke[3] > 4])
+    mask, others = (np.ascontiguousarray(each.T if turned else each) for each in (mask, others))
+    page = page_of(mask)
+    found = without_folds(page)
+    np.testing.assert_array_equal(found.ink, 255 * (others if erased else mask))
+    assert (found is page) == (not erased)
+
+
+@pytest.mark.parametrize(("bend", "erased"), [(0, True), (4, True), (16, False)])
+def test_a_fold_is_straight_at_any_angle(bend, erased):
+    rows = np.arange(300)
+    mask = np.zeros((300, 300), np.uint8)
+    for shift in range(3):
+        mask[rows, 40 + rows // 2 + np.rint(bend * np.sin(rows / 300 * np.pi)).astype(int) + shift] = 1
+    assert without_folds(page_of(mask)).ink.any() == (not erased)
+
+
+@pytest.mark.parametrize("angle", [20, 75, 110])
+def test_a_crease_on_a_blank_sheet_is_not_a_1(angle):
+    y, x = np.mgrid[:500, :600]
+    a = np.radians(angle)
+    distance = (x - 300) * np.cos(a) + (y - 250) * np.sin(a)
+    assert not read((220 - 60 * np.exp(-((distance / 2) ** 2))).astype(np.uint8)).lines
 
 
 def test_a_page_without_strokes_has_no_rules():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lenet._lazy import cached_property
 from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
-from lenet.reading.rules import without_printed_rules, without_rules
+from lenet.reading.rules import without_folds, without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
 from lenet.reading.strokes import MAX_STROKES, Boxes, have_comma_size, reject_texture
 
@@ -36,9 +36,7 @@ class InkLine:
     @cached_property
     def touched(self) -> NDArray[np.bool_]:
         """Whether each stroke touches the picture's left, upper, right and lower border, shape (strokes, 4)."""
-        boxes = np.array(self.page.boxes_in_picture(self.page.strokes.boxes[self.members]))
-        height, width = self.page.picture_shape
-        return np.asarray(boxes == (0, 0, width, height))
+        return self.page.touched(self.page.strokes.boxes[self.members])
 
     @property
     def crosses_corner(self) -> bool:
@@ -73,7 +71,7 @@ def find_lines(page: Page) -> list[InkLine]:
 
     Raises InputError if there are more lines or strokes than on a page of writing.
     """
-    page = without_printed_rules(page)
+    page = without_folds(without_printed_rules(page))
     height = page.strokes.writing_height
     if not height:
         return []

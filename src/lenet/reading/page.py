@@ -59,6 +59,11 @@ class Page:
         found = np.hstack([np.maximum(starts, 0), np.minimum(stops, self.picture_shape[::-1])]).astype(np.int64)
         return [(left, top, right, bottom) for left, top, right, bottom in found.tolist()]
 
+    def touched(self, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether each box touches the picture's left, upper, right and lower border, shape (n, 4)."""
+        height, width = self.picture_shape
+        return np.asarray(np.array(self.boxes_in_picture(boxes)).reshape(-1, 4) == (0, 0, width, height))
+
     def with_ink(self, ink: NDArray[np.uint8]) -> "Page":
         """Return the page with other ink of the same shape."""
         return self if np.array_equal(ink, self.ink) else replace(self, ink=np.ascontiguousarray(ink))

@@ -9,7 +9,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.page import Page
 from lenet.reading.skew import skew_of_rules
-from lenet.reading.strokes import MAX_LENGTH, Mask, Strokes, components_of, mask_of
+from lenet.reading.strokes import MAX_BOXES, MAX_LENGTH, Mask, Strokes, components_of, mask_of
 
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules seen in perspective
 _SPANNING = 0.5  # the minimum length of a printed rule, as a fraction of the extent of all ink
@@ -18,6 +18,8 @@ _MIN_LENGTH_IN_PENS = 80  # stroke widths
 _MIN_ASPECT = 25  # length over thickness
 _MIN_RULES = 4  # on ruled paper
 _MIN_PIECE = 25  # pixels of a rule that may be broken
+_FOLD_ASPECT = 50  # length over thickness
+_STRAIGHT = 4  # the area of the rectangle around a straight stroke, as a multiple of the stroke's
 _DARKER = 1.25  # times the level of the core of rules: darker ink belongs to strokes
 
 
@@ -45,6 +47,23 @@ def without_rules(page: Page, height: float) -> Page:
             ink = erased(ink, lines, min(thickness_of(lines), height / 9))
         ink = ink.T
     return page.with_ink(ink)
+
+
+def without_folds(page: Page) -> Page:
+    """Remove lines that begin at the picture's border, touch nothing else, and are too thin and long for a digit.
+
+    These are folds of the paper and edges of tables, which would resemble a 1.
+    """
+    strokes = page.strokes
+    is_thin = strokes.lengths.astype(float) ** 2 > _FOLD_ASPECT * strokes.areas
+    least = MAX_LENGTH * strokes.lengths[~is_thin].max(initial=0)
+    thin = np.flatnonzero(is_thin & (strokes.lengths > least) & (strokes.lengths < 2 * min(page.ink.shape)))
+    thin = thin[page.touched(strokes.boxes[thin]).any(axis=1)]
+    boxes = strokes.widths[thin] * strokes.heights[thin]
+    folds = [n for n in thin[boxes.cumsum() <= MAX_BOXES * page.ink.size] if _is_straight(strokes, n)]
+    if not folds:
+        return page
+    return page.with_ink(np.where(np.isin(strokes.labels, np.add(folds, 1)), 0, page.ink).astype(np.uint8))
 
 
 def straight_lines(binary: Mask, length: int, slopes: Iterable[float] = _SLOPES) -> Mask:
@@ -82,6 +101,14 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
     kept = _opened(_binary(ink), length) | dark.view(np.uint8)
     gone = cv2.dilate(lines & ~kept, np.ones((3, 1), np.uint8)) & ~kept
     return np.where(gone, 0, ink).astype(np.uint8)
+
+
+def _is_straight(strokes: Strokes, n: int) -> bool:
+    """Return whether a stroke covers a large part of the smallest rectangle around it, at any angle."""
+    left, top, right, bottom = strokes.boxes[n]
+    pixels = cv2.findNonZero(np.asarray(strokes.labels[top:bottom, left:right] == n + 1, np.uint8))
+    length, thickness = cv2.minAreaRect(pixels)[1]
+    return bool(length * thickness < _STRAIGHT * strokes.areas[n])
 
 
 def _may_have_rules(strokes: Strokes) -> bool:

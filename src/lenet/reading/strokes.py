@@ -20,7 +20,7 @@ _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writi
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
 _SOLID, _MIN_BLOCK = 0.7, 1.2  # the fraction of its box that a block covers; its sides in heights of the writing
-_MAX_BOXES = 3  # page areas
+MAX_BOXES = 3  # page areas: of boxes that are searched one by one
 _MIN_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
@@ -140,7 +140,7 @@ def hollow(
     is_hollow = (areas < max_filled * boxes) & (np.minimum(widths, heights) > min_side)
     largest = np.argsort(-areas)
     largest = largest[is_hollow[largest]]
-    return np.asarray(largest[boxes[largest].cumsum() <= _MAX_BOXES * page_size])
+    return np.asarray(largest[boxes[largest].cumsum() <= MAX_BOXES * page_size])
 
 
 def mask_of(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
