@@ -45,7 +45,19 @@ def starts_low(boxes: Boxes, baseline: float, height: float) -> NDArray[np.bool_
     return np.asarray(boxes[:, 1] > baseline - height / 2)
 
 
-def without_attached_marks(
+def digits_and_marks(
+    pieces: Pieces, segments: Segments, digits: NDArray[np.int64], marks: NDArray[np.int64], baseline: float
+) -> tuple[Boxes, list[tuple[int, str]]]:
+    """Return the boxes of segments that are digits, without attached marks, and the marks of their line.
+
+    Each mark follows the number of digits before it; the marks are from left to right.
+    """
+    boxes, attached = _without_attached_marks(pieces, segments, digits, baseline)
+    separate, signs = mark_boxes(pieces, segments, marks)
+    return boxes, _marks_beside(boxes, np.concatenate([separate, attached]), signs, baseline, pieces.line)
+
+
+def _without_attached_marks(
     pieces: Pieces, segments: Segments, digits: NDArray[np.int64], baseline: float
 ) -> tuple[Boxes, Boxes]:
     """Return the boxes of segments that are digits, without the marks attached to them, and those of the marks."""
@@ -75,7 +87,7 @@ def _heights(boxes: Boxes) -> NDArray[np.int64]:
     return np.asarray(boxes[:, 3] - boxes[:, 1])
 
 
-def marks_beside(
+def _marks_beside(
     digits: Boxes, others: Boxes, signs: Sequence[str], baseline: float, line: InkLine
 ) -> list[tuple[int, str]]:
     """Return each mark of a line and the number of digits before it, from left to right.

@@ -18,7 +18,7 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import InkLine, find_lines
-from lenet.reading.marks import mark_boxes, marks_beside, may_be_marks, starts_low, without_attached_marks
+from lenet.reading.marks import digits_and_marks, may_be_marks, starts_low
 from lenet.reading.orientation import evidence_of, read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import Path, best_path, confidence_of
@@ -206,50 +206,49 @@ def _read_line(
     characters: Sequence[str], pieces: Pieces, segments: Segments, graph: Graph, only_digits: bool, marks: bool
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, short, signs = pieces.line, may_be_marks(pieces, segments), segments.features.signs
-    path = best_path(graph, ~(short | (signs != "")) if only_digits else None)
-    is_digit = np.array([label is not None for label in path.labels])
+    line, may_be_mark = pieces.line, may_be_marks(pieces, segments)
+    may_be_sign = np.isin(segments.features.signs, ("+", "x"))
+    path = best_path(graph, ~(may_be_mark | may_be_sign) if only_digits else None)
+    arcs, is_digit = np.array(path.arcs), np.array([label is not None for label in path.labels])
     if not is_digit.any():
         return None
-    arcs = segments.boxes[path.arcs]
-    baseline = float(np.median(arcs[is_digit, 3]))
-    is_mark, is_sign = ~is_digit & short[path.arcs], ~is_digit & np.isin(signs, ("+", "x"))[path.arcs]
+    boxes = segments.boxes[arcs]
+    baseline = float(np.median(boxes[is_digit, 3]))
+    is_mark, is_sign = ~is_digit & may_be_mark[arcs], ~is_digit & may_be_sign[arcs]
     if marks:
-        is_mark |= ~is_digit & starts_low(arcs, baseline, line.height)
-    in_word = np.zeros(len(arcs), bool)
-    for word in _words(path, is_mark, is_digit | is_sign, arcs, line):
-        in_word[word] = True
-        first, last = np.array(path.arcs)[word[[0, -1]]]
-        graph = graph.without_digits_between(segments.starts[first], segments.stops[last])
-    is_mark |= is_sign & ~in_word
-    shown = np.flatnonzero(~is_mark)
-    labels = [None if in_word[k] else path.labels[k] for k in shown]
-    if all(label is None for label in labels):
+        is_mark |= ~is_digit & starts_low(boxes, baseline, line.height)
+    in_word, graph = _without_words(graph, path, segments, line, is_mark, is_digit | is_sign)
+    if in_word[is_digit].all():
         return None
-    shown_arcs, boxes, probabilities = np.array(path.arcs)[shown], arcs[shown], path.probabilities[shown]
-    gaps = _gaps(boxes, line)
-    gaps[np.diff(np.cumsum(is_sign & is_mark)[shown]) > 0] = np.inf  # signs separate numbers
+    is_separator = is_sign & ~in_word
+    is_mark |= is_separator
+    shown = np.flatnonzero(~is_mark)
+    gaps = _gaps(boxes[shown], line)
+    gaps[np.diff(is_separator.cumsum()[shown]) > 0] = np.inf
+    boxes, found = boxes[shown], list[tuple[int, str]]()
     if marks:
-        boxes, attached = without_attached_marks(pieces, segments, shown_arcs, baseline)
+        boxes, found = digits_and_marks(pieces, segments, arcs[shown], arcs[is_mark], baseline)
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
-    found = zip(places, labels, probabilities, strict=True)
-    digits = tuple(_digit(place, label, row, characters) for place, label, row in found)
-    found_marks = []
-    if marks:
-        separate, names = mark_boxes(pieces, segments, np.array(path.arcs)[is_mark])
-        found_marks = marks_beside(boxes, np.concatenate([separate, attached]), names, baseline, line)
+    labels = [None if in_word[k] else path.labels[k] for k in shown]
+    rows = zip(places, labels, path.probabilities[shown], strict=True)
+    digits = tuple(_digit(*row, characters) for row in rows)
     confidence = confidence_of(labels, graph) if in_word.any() else path.confidence
-    return Line(digits, confidence, _text(digits, gaps, found_marks))
+    return Line(digits, confidence, _text(digits, gaps, found))
 
 
-def _words(
-    path: Path, is_mark: NDArray[np.bool_], is_number: NDArray[np.bool_], arcs: Boxes, line: InkLine
-) -> list[NDArray[np.int64]]:
-    """Return the characters of each word; a sum such as 1+2+3, of digits and signs, is not a word."""
-    others = np.flatnonzero(~is_mark)
-    labels, gaps = [path.labels[k] for k in others], _gaps(arcs[others], line)
-    words = [others[word.start : word.stop] for word in words_in(labels, path.probabilities[others], gaps)]
-    return [word for word in words if not is_number[word].all()]
+def _without_words(
+    graph: Graph, path: Path, segments: Segments, line: InkLine, is_mark: NDArray[np.bool_], in_sum: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], Graph]:
+    """Return which arcs of a path are in words, and the graph without digits there; a sum such as 1+2+3 is no word."""
+    in_word, arcs, others = np.zeros(len(path.arcs), bool), np.array(path.arcs), np.flatnonzero(~is_mark)
+    labels, gaps = [path.labels[k] for k in others], _gaps(segments.boxes[arcs[others]], line)
+    for found in words_in(labels, path.probabilities[others], gaps):
+        word = others[found.start : found.stop]
+        if not in_sum[word].all():
+            in_word[word] = True
+            first, last = arcs[word[[0, -1]]]
+            graph = graph.without_digits_between(segments.starts[first], segments.stops[last])
+    return in_word, graph
 
 
 def _gaps(boxes: Boxes, line: InkLine) -> NDArray[np.float64]:
