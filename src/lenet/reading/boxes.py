@@ -74,14 +74,12 @@ def _rows_of_boxes(page: Page, ink: NDArray[np.uint8]) -> list[_Row]:
     rows = hollow(sides[0] * np.any(fits, axis=0), sides[1], strokes.areas, lowest, page.ink.size, _MAX_FILLED)
     found = []
     for n in rows[:_MAX_ROWS]:
-        left, top, right, bottom = strokes.boxes[n].tolist()
-        window = np.s_[top:bottom, left:right]
-        stroke = np.asarray(strokes.labels[window] == n + 1, np.uint8)
+        stroke = strokes.mask(n)
         for turns in (k for k in range(4) if fits[k][n]):
             lines = lines_of_boxes(np.ascontiguousarray(np.rot90(stroke, turns)))
             if lines is not None and (turns == 0 or lines.number >= _MIN_OPEN):
-                middle = np.array([left + right, top + bottom]) / 2
-                found.append(_Row(np.rot90(ink[window], turns), lines, middle))
+                middle = (strokes.boxes[n, :2] + strokes.boxes[n, 2:]) / 2
+                found.append(_Row(np.rot90(ink[strokes.window(n)], turns), lines, middle))
                 break
     return found
 

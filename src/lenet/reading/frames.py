@@ -22,13 +22,10 @@ def without_frames(page: Page) -> Page:
     """
     strokes, ink = page.strokes, page.ink.copy()
     for n in hollow(strokes.widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size):
-        left, top, right, bottom = strokes.boxes[n].tolist()
-        window = slice(top, bottom), slice(left, right)
-        labels = strokes.labels[window]
-        frame = np.asarray(labels == n + 1, np.uint8)
-        holes = _holes(frame)
+        window, frame = strokes.window(n), strokes.mask(n)
+        labels, holes = strokes.labels[window], _holes(frame)
         enclosed = labels[holes & labels.astype(bool)] - 1
-        is_long = strokes.lengths[enclosed] > 0.15 * min(bottom - top, right - left)
+        is_long = strokes.lengths[enclosed] > 0.15 * min(frame.shape)
         if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n] or _is_box(holes):
             ink[window] = _without_sides(ink[window], frame)
     return page.with_ink(ink)

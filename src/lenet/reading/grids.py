@@ -26,9 +26,7 @@ from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 from lenet.reading.rules import lines_along
-from lenet.reading.strokes import Mask, components_of, hollow, mask_of
-
-Window = tuple[slice, slice]
+from lenet.reading.strokes import Mask, Window, components_of, hollow, mask_of
 
 # Lines are 12 levels darker than the window around them, a 16th of the page's side; or, if this is less, a tenth of the
 # darkness of full ink or twice the noise.

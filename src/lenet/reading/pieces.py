@@ -83,10 +83,9 @@ def _have_usual_size(line: InkLine) -> NDArray[np.bool_]:
 
 def _image(line: InkLine, stroke: int) -> NDArray[np.uint8]:
     """Return the image of a stroke in MNIST's format."""
-    left, top, right, bottom = line.page.strokes.boxes[stroke].tolist()
-    window = np.s_[top:bottom, left:right]
-    with_edges = cv2.dilate((line.page.strokes.labels[window] == stroke + 1).view(np.uint8), np.ones((3, 3), np.uint8))
-    return mnist_form(line.page.ink[window] * with_edges)
+    strokes = line.page.strokes
+    with_edges = cv2.dilate(strokes.mask(stroke), np.ones((3, 3), np.uint8))
+    return mnist_form(line.page.ink[strokes.window(stroke)] * with_edges)
 
 
 def cutting_cost(line: InkLine, whole: NDArray[np.bool_]) -> int:
@@ -104,12 +103,10 @@ def pieces_of(line: InkLine, whole: NDArray[np.bool_] | bool = False) -> Pieces:
     ink, strokes = line.ink, line.page.strokes
     is_whole = _stay_whole(line, whole).tolist()
     masks, cut_inks = [], []
-    for member, stays, (left, top, right, bottom) in zip(
-        line.members, is_whole, strokes.boxes[line.members].tolist(), strict=True
-    ):
-        masks.append(strokes.labels[top:bottom, left:right] == member + 1)
+    for member, stays in zip(line.members, is_whole, strict=True):
+        masks.append(strokes.mask(member).view(bool))
         if not stays:
-            cut_inks.append(line.page.ink[top:bottom, left:right] * masks[-1])
+            cut_inks.append(line.page.ink[strokes.window(member)] * masks[-1])
     cuts = iter(seams(cut_inks, line.height))
     stroke_boxes = strokes.boxes[line.members] - np.tile(line.corner, 2)
     parts: list[_Part] = []

@@ -116,12 +116,10 @@ def _may_have_rules(strokes: Strokes) -> bool:
     if not len(strokes.boxes):
         return False
     longest = int(strokes.lengths.argmax())
-    left, top, right, bottom = strokes.boxes[longest]
     length = strokes.lengths[longest]
     if length < max(_MIN_LENGTH, _SPANNING * max(strokes.extent)):
         return False
-    stroke = np.asarray(strokes.labels[top:bottom, left:right] == longest + 1, np.uint8)
-    return bool(length > _MIN_LENGTH_IN_PENS * pen_width(255 * stroke))
+    return bool(length > _MIN_LENGTH_IN_PENS * pen_width(255 * strokes.mask(longest)))
 
 
 def _printed(binary: Mask, span: int) -> tuple[Mask, float]:

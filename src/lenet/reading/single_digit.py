@@ -156,12 +156,11 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 def _is_frame(strokes: Strokes, n: int) -> bool:
     """Return whether a stroke runs along all four sides of the picture, and is thin."""
     height, width = strokes.labels.shape
-    left, top, right, bottom = strokes.boxes[n]
-    if right - left < _FRAME * width or bottom - top < _FRAME * height:
+    if strokes.widths[n] < _FRAME * width or strokes.heights[n] < _FRAME * height:
         return False
-    if strokes.areas[n] >= 0.25 * (right - left) * (bottom - top):
+    if strokes.areas[n] >= 0.25 * strokes.widths[n] * strokes.heights[n]:
         return False
-    stroke = strokes.labels[top:bottom, left:right] == n + 1
-    band_y, band_x = -(-(bottom - top) // 10), -(-(right - left) // 10)
+    stroke = strokes.mask(n)
+    band_y, band_x = -(-strokes.heights[n] // 10), -(-strokes.widths[n] // 10)
     sides = (stroke[:band_y], stroke[-band_y:], stroke[:, :band_x].T, stroke[:, -band_x:].T)
     return all(side.any(axis=0).mean() >= _SIDE_OF_FRAME for side in sides)

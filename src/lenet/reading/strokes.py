@@ -27,6 +27,7 @@ _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the wr
 Labels = NDArray[np.uint16] | NDArray[np.int32]
 Mask = NDArray[np.uint8]  # 1 where there is something, 0 elsewhere
 Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are exclusive
+Window = tuple[slice, slice]  # rows and columns
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,15 @@ class Strokes:
     labels: Labels  # (H, W): 0 for paper, n + 1 for the pixels of stroke n
     boxes: Boxes
     areas: NDArray[np.int64]  # (n,), in pixels
+
+    def window(self, stroke: int) -> Window:
+        """Return the place of a stroke's box on the page."""
+        left, top, right, bottom = self.boxes[stroke].tolist()
+        return slice(top, bottom), slice(left, right)
+
+    def mask(self, stroke: int) -> Mask:
+        """Return the pixels of a stroke in its box."""
+        return np.asarray(self.labels[self.window(stroke)] == stroke + 1, np.uint8)
 
     @cached_property
     def widths(self) -> NDArray[np.int64]:
