@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -52,11 +53,9 @@ class Pieces:
 class _Part(NamedTuple):
     """A piece before it is placed in its line."""
 
-    centre: float  # across the line
+    box: tuple[int, int, int, int]
     cut: float  # the cost of the seam before it
-    left: int
-    top: int
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_]  # of its box
     stroke: NDArray[np.int64]  # the box of its stroke
 
 
@@ -100,31 +99,32 @@ def cutting_cost(line: InkLine, whole: NDArray[np.bool_]) -> int:
 
 def pieces_of(line: InkLine, whole: NDArray[np.bool_] | bool = False) -> Pieces:
     """Cut the strokes of a line into pieces, except narrow strokes and those to keep whole."""
-    ink, strokes = line.ink, line.page.strokes
-    is_whole = _stay_whole(line, whole).tolist()
-    masks, cut_inks = [], []
-    for member, stays in zip(line.members, is_whole, strict=True):
-        masks.append(strokes.mask(member).view(bool))
-        if not stays:
-            cut_inks.append(line.page.ink[strokes.window(member)] * masks[-1])
-    cuts = iter(seams(cut_inks, line.height))
-    stroke_boxes = strokes.boxes[line.members] - np.tile(line.corner, 2)
+    parts = _parts_of(line, _stay_whole(line, whole))
+    reject_texture(len(parts), MAX_PIECES, "pieces of strokes")
+    parts.sort(key=lambda part: part.box[0] + part.box[2])
+    labels = np.zeros(line.ink.shape, np.uint16)
+    for n, part in enumerate(parts):
+        left, top, right, bottom = part.box
+        labels[top:bottom, left:right][part.mask] = n + 1
+    boxes, strokes = np.array([part.box for part in parts]), np.array([part.stroke for part in parts])
+    costs = np.array([0.0, *(part.cut for part in parts[1:]), 0.0])
+    return Pieces(line, _with_edges(line.ink, labels), boxes, strokes, costs)
+
+
+def _parts_of(line: InkLine, stays_whole: NDArray[np.bool_]) -> list[_Part]:
+    """Return the parts of the strokes of a line, which are cut along their seams unless they stay whole."""
+    strokes, members = line.page.strokes, line.members
+    masks = [strokes.mask(member).view(bool) for member in members]
+    to_cut = compress(zip(members, masks, strict=True), ~stays_whole)
+    cuts = iter(seams([line.page.ink[strokes.window(member)] * mask for member, mask in to_cut], line.height))
     parts: list[_Part] = []
-    for mask, stays, box in zip(masks, is_whole, stroke_boxes, strict=True):
-        left, top = box[:2]
+    for mask, stays, stroke in zip(masks, stays_whole, strokes.boxes[members] - np.tile(line.corner, 2), strict=True):
         for cut, part in [(0.0, mask)] if stays else _cut(mask, *next(cuts), _MIN_AREA * line.height**2):
             x, y, width, height = cv2.boundingRect(part.view(np.uint8))
+            left, top = stroke[0] + x, stroke[1] + y
             window = part[y : y + height, x : x + width]
-            parts.append(_Part(left + x + width / 2, cut, left + x, top + y, window, box))
-    reject_texture(len(parts), MAX_PIECES, "pieces of strokes")
-    parts.sort(key=lambda part: part.centre)
-    labels = np.zeros(ink.shape, np.uint16)
-    boxes = np.zeros((len(parts), 4), np.int64)
-    for n, (_, _, left, top, part, _) in enumerate(parts):
-        boxes[n] = left, top, left + part.shape[1], top + part.shape[0]
-        labels[top : boxes[n, 3], left : boxes[n, 2]][part] = n + 1
-    costs = np.array([0.0, *(part.cut for part in parts[1:]), 0.0])
-    return Pieces(line, _with_edges(ink, labels), boxes, np.array([part.stroke for part in parts]), costs)
+            parts.append(_Part((left, top, left + width, top + height), cut, window, stroke))
+    return parts
 
 
 def _stay_whole(line: InkLine, whole: NDArray[np.bool_] | bool) -> NDArray[np.bool_]:
