@@ -231,6 +231,15 @@ class LeNet5:
     def _layers(self) -> Iterable[tuple[str, Layer]]:
         return ((name, layer) for name, layers in self.stages for layer in layers)
 
+    def _outputs(self) -> Iterator[tuple[str, tuple[int, ...], int]]:
+        """Yield the name, output shape and number of parameters of the input, "input", and of each stage."""
+        side = _checks.SIDE + 2 * self.padding
+        shape: tuple[int, ...] = (1, side, side)
+        for name, layers in (("input", ()), *self.stages):
+            for layer in layers:
+                shape = layer.output_shape(shape)
+            yield name, shape, sum(value.size for layer in layers for value in layer.parameters.values())
+
     def _forward(self, images: Array) -> Iterator[tuple[str, Layer, Array, Array]]:
         """Yield the stage's name, the layer, its input and its output for each layer, given validated images."""
         y = standardised(images, self.mean, self.std, self.dtype, self.padding)
@@ -572,17 +581,11 @@ class LeNet5:
         >>> LeNet5().summary()  # doctest: +ELLIPSIS
         Stage   Layers ...
         """
-        side = _checks.SIDE + 2 * self.padding
-        shape: tuple[int, ...] = (1, side, side)
         described = {name: ", ".join(map(repr, layers)) for name, layers in self.stages}
         row = f"{{:<7}} {{:<{max(map(len, described.values()))}}} {{:<12}} {{:>10}}".format
         print(row("Stage", "Layers", "Output", "Parameters"))
-        print(row("input", "", str(shape), ""))
-        for name, layers in self.stages:
-            for layer in layers:
-                shape = layer.output_shape(shape)
-            count = sum(value.size for layer in layers for value in layer.parameters.values())
-            print(row(name, described[name], str(shape), f"{count:,}" if count else ""))
+        for name, shape, count in self._outputs():
+            print(row(name, described.get(name, ""), str(shape), f"{count:,}" if count else ""))
         print(row("total", "", "", f"{self.parameters.flat.size:,}"))
 
 

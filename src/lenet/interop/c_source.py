@@ -97,10 +97,7 @@ def _sizes(model: LeNet5) -> dict[str, int]:
     """Return the sizes of the kernels, of the padding, and of each stage's output."""
     c1 = next(layer for _, layer in model._layers() if isinstance(layer, Conv2d))
     sizes = {"KERNEL": c1.kernel_size, "PADDING": c1.padding, "INPUT_SIDE": SIDE}
-    shape: tuple[int, ...] = (c1.in_channels, SIDE, SIDE)
-    for stage, layers in model.stages:
-        for layer in layers:
-            shape = layer.output_shape(shape)
+    for stage, shape, _ in [*model._outputs()][1:]:
         axes = ("MAPS", "SIDE") if len(shape) == 3 else ("UNITS",)
         sizes |= {f"{stage.upper()}_{axis}": length for axis, length in zip(axes, shape, strict=False)}
     return sizes

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lenet._checks import SIDE
 from lenet._extras import require
 from lenet.loading import network_class
 from lenet.plots.style import BLUE, GREEN, GREY, INK, PALE, VERMILLION, png
@@ -31,7 +30,7 @@ class _Stage(NamedTuple):
     field: int = 0  # side of a unit's receptive field in the previous stage; not used if that is a column
     step: float = 0  # from one plane to the next, to the right and down
     planes: int = 1
-    side: int = SIDE  # if 1, the planes are drawn as a column of units
+    side: int = 1  # if 1, the planes are drawn as a column of units
     parameters: int = 0
 
 
@@ -55,6 +54,7 @@ def _stages(num_classes: int, network: str | None) -> list[_Stage]:
     """Return the stages, with sizes from the layers of the model."""
     c1, s2, c3, s4, c5, f6, output = _operations(network)
     drawn = [
+        _Stage("Input", INK, 0, ""),
         _Stage("C1", BLUE, 105, c1, 5, 9),
         _Stage("S2", GREEN, 85, s2, 2, 9),
         _Stage("C3", BLUE, 100, c3, 5, 6),
@@ -63,15 +63,11 @@ def _stages(num_classes: int, network: str | None) -> list[_Stage]:
         _Stage("F6", VERMILLION, 142, f6),
         _Stage("Output", VERMILLION, 142, output),
     ]
-    model = network_class(network)(num_classes=num_classes)
-    stages = [_Stage("Input", INK, 0, "", side=SIDE + 2 * model.padding)]
-    shape: tuple[int, ...] = (stages[0].planes, stages[0].side, stages[0].side)
-    for stage, (_, layers) in zip(drawn, model.stages, strict=True):
-        for layer in layers:
-            shape = layer.output_shape(shape)
-        count = sum(value.size for layer in layers for value in layer.parameters.values())
-        stages.append(stage._replace(planes=shape[0], side=(*shape, 1)[1], parameters=count))
-    return stages
+    outputs = network_class(network)(num_classes=num_classes)._outputs()
+    return [
+        stage._replace(planes=shape[0], side=(*shape, 1)[1], parameters=count)
+        for stage, (_, shape, count) in zip(drawn, outputs, strict=True)
+    ]
 
 
 def architecture(num_classes: int = 10, network: str | None = None) -> bytes:
