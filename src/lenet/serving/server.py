@@ -92,14 +92,7 @@ def serve(
         As for `create_app`; also if `workers` or `log_level` is invalid, or `allow_control` is true with several
         workers or without a token.
     """
-    in_loop = False
-    with contextlib.suppress(RuntimeError):
-        in_loop = bool(asyncio.get_running_loop())
-    if in_loop or threading.current_thread() is not threading.main_thread():
-        raise ConfigurationError(
-            "serve was called in another thread or an event loop; expected the main thread, which handles signals. "
-            "Use create_app instead."
-        )
+    _check_main_thread()
     check_arguments(host, port, uds, workers, token, allow_control, control_token, log_level)
     _checks.callback(on_ready, "on_ready")
     if workers > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -118,21 +111,8 @@ def serve(
     )  # fmt: skip
     app = build(served)
     listening = _listen(host, port, backlog) if uds is None else _listen_on_path(os.fspath(uds), backlog)
-    config = uvicorn.Config(
-        app if workers == 1 else functools.partial(_worker_app, sources, loader, build),
-        factory=workers > 1,
-        workers=workers,
-        http=TimedProtocol,
-        loop="asyncio",  # uvloop is hardly faster here, and reads megabytes from one connection at once
-        ws="none",
-        lifespan="on",
-        log_config=log_config(log_level),
-        backlog=backlog,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),  # after the drain
-    )
+    served_app = app if workers == 1 else functools.partial(_worker_app, sources, loader, build)
+    config = _config(served_app, workers, backlog, limits, log_level)
     with listening, contextlib.ExitStack() as on_exit:
         if uds is not None:
             on_exit.callback(Path(uds).unlink, missing_ok=True)
@@ -142,6 +122,17 @@ def serve(
             _Server(config, listening, on_ready).serve_until_signal()
         else:
             _run_workers(config, served, listening, on_ready, limits.drain_seconds)
+
+
+def _check_main_thread() -> None:
+    in_loop = False
+    with contextlib.suppress(RuntimeError):
+        in_loop = bool(asyncio.get_running_loop())
+    if in_loop or threading.current_thread() is not threading.main_thread():
+        raise ConfigurationError(
+            "serve was called in another thread or an event loop; expected the main thread, which handles signals. "
+            "Use create_app instead."
+        )
 
 
 def check_arguments(
@@ -175,6 +166,27 @@ def check_arguments(
             "allow_control requires a token, or anyone could load and unload models. Set LENET_TOKEN, "
             "LENET_TOKEN_FILE or LENET_CONTROL_TOKEN; in Python, pass token or control_token."
         )
+
+
+def _config(
+    app: Application | Callable[[], Application], workers: int, backlog: int, limits: Limits, log_level: str
+) -> uvicorn.Config:
+    """Return the configuration of a server; with several workers, each calls `app` for its application."""
+    return uvicorn.Config(
+        app,
+        factory=workers > 1,
+        workers=workers,
+        http=TimedProtocol,
+        loop="asyncio",  # uvloop is hardly faster here, and reads megabytes from one connection at once
+        ws="none",
+        lifespan="on",
+        log_config=log_config(log_level),
+        backlog=backlog,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=math.ceil(limits.receive_seconds + limits.request_seconds),  # after the drain
+    )
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
