@@ -109,38 +109,44 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     The uprights divide the row into boxes of equal width. They stand on the lower rule; the outermost ones extend to
     the upper rule, if there is one. Without it, the boxes count as squares.
     """
-    if (lower := _lower_edge(stroke)) is None:
+    if (found := _rules_of(stroke)) is None:
         return None
-    if (upper := _lower_edge(stroke[::-1])) is None and len(lower) < _MIN_OPEN * _MIN_SIDE:
-        return None
-    edges = np.stack([lower] if upper is None else [lower, len(stroke) - 1 - upper])
-    slopes = edges[:, 1] - edges[:, 0]
-    rules = straight_lines(stroke, round(min(_MIN_LINE * len(lower), MAX_LENGTH * len(stroke))), slopes)
-    thickness = thickness_of(rules)
-    pen = round(thickness)
-    rows = np.arange(len(stroke))[:, np.newaxis]
-    near_edges = np.stack([np.abs(rows - edge) <= 2 * pen for edge in edges])
-    third = np.where(near_edges.any(axis=0), 0, rules)  # a rule of a table, or the bar of a digit in a box
-    covered = (rules & near_edges).any(axis=1).mean(axis=1)
-    if covered.min() < _MIN_LINE or third.any(axis=0).mean() > _MAX_THIRD:
-        return None
-    lean = -float(slopes.mean())
+    edges, rules, thickness = found
+    pen, lean = round(thickness), -float((edges[:, 1] - edges[:, 0]).mean())
     level = sheared(stroke, lean)  # its uprights are columns
-    bottoms = np.rint(lower).astype(np.int64) - pen
+    bottoms = np.rint(edges[0]).astype(np.int64) - pen
     lengths = _lengths_above(level, bottoms)
     height = float(np.ptp(edges.mean(axis=1))) + 1 - pen  # too low for a box if there is no upper rule
-    places = _places(lengths, pen, height)
-    if places is None:
+    if (places := _places(lengths, pen, height)) is None:
         return None
     near, size = places
     if pen > _MAX_THICKNESS * size[1]:
         return None
-    is_upright = rows > bottoms - _heights(lengths, near)
+    is_upright = np.arange(len(stroke))[:, np.newaxis] > bottoms - _heights(lengths, near)
     bar = np.ones((round(_MIN_UPRIGHT * size[1]) | 1, 1), np.uint8)
     uprights = np.asarray(cv2.morphologyEx(level, cv2.MORPH_OPEN, bar) & is_upright, np.uint8)
     if height < _MIN_SIDE and thickness_of(uprights.T) > thickness + _MAX_THICKER:
         return None  # strokes of digits that stand on a rule
-    return BoxLines(rules - third, sheared(uprights, -lean), thickness, size, len(near) - 1)
+    return BoxLines(rules, sheared(uprights, -lean), thickness, size, len(near) - 1)
+
+
+def _rules_of(stroke: Mask) -> tuple[NDArray[np.float64], Mask, float] | None:
+    """Return the edge of the lower rule and, if there is one, of the upper rule, their pixels and their thickness."""
+    if (lower := _lower_edge(stroke)) is None:
+        return None
+    if (upper := _lower_edge(stroke[::-1])) is None and len(lower) < _MIN_OPEN * _MIN_SIDE:
+        return None
+    edges = np.stack([lower] if upper is None else [lower, len(stroke) - 1 - upper])  # rows, by column
+    length = round(min(_MIN_LINE * len(lower), MAX_LENGTH * len(stroke)))
+    rules = straight_lines(stroke, length, edges[:, 1] - edges[:, 0])
+    thickness = thickness_of(rules)
+    rows = np.arange(len(stroke))[:, np.newaxis]
+    near_edges = np.stack([np.abs(rows - edge) <= 2 * round(thickness) for edge in edges])
+    third = np.where(near_edges.any(axis=0), 0, rules)  # a rule of a table, or the bar of a digit in a box
+    covered = (rules & near_edges).any(axis=1).mean(axis=1)
+    if covered.min() < _MIN_LINE or third.any(axis=0).mean() > _MAX_THIRD:
+        return None
+    return edges, rules - third, thickness
 
 
 def _lower_edge(stroke: Mask) -> NDArray[np.float64] | None:
