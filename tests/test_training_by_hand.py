@@ -312,9 +312,6 @@ class Threads(Communicator):
         self.shared["barrier"].wait(20)
         return values
 
-    def share(self, n):
-        return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
-
     def all_reduce(self, gradient, *numbers):
         values = self.exchange((gradient.copy(), numbers))
         gradient[...] = sum(each for each, _ in values)

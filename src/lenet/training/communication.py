@@ -15,6 +15,7 @@ class Communicator(Protocol):
 
     def share(self, n: int) -> slice:
         """Return this process's part of a batch of n images; the parts differ in size by at most one image."""
+        return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def all_reduce(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
         """Sum the gradients of all processes, shape (p,), in place, and return the sum of each of the numbers."""
@@ -27,9 +28,6 @@ class SingleProcess(Communicator):
     """A training run with one process."""
 
     rank, size = 0, 1
-
-    def share(self, n: int) -> slice:
-        return slice(0, n)
 
     def all_reduce(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
         return numbers

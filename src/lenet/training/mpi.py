@@ -73,9 +73,6 @@ class Ranks(Communicator):
         self._in_place = mpi.IN_PLACE
         self._sums = np.empty(0)
 
-    def share(self, n: int) -> slice:
-        return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
-
     def all_reduce(self, gradient: NDArray[Any], *numbers: float) -> tuple[float, ...]:
         n = len(gradient)  # the numbers travel with the gradient, in its type
         if self._sums.shape != (n + len(numbers),) or self._sums.dtype != gradient.dtype:
