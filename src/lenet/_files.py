@@ -1,15 +1,15 @@
-"""Replace files atomically, and read files up to a size limit."""
+"""Replace files atomically, and read files: up to a size limit, or compressed with gzip."""
 
 import contextlib
 import errno
-import io
+import gzip
 import os
 import stat
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from lenet.errors import InputError, SaveError
 
@@ -61,7 +61,7 @@ def read_at_most(path: str | os.PathLike[str], max_bytes: int) -> bytes | None:
     return None if len(content) > max_bytes else bytes(content)
 
 
-def read_stream(stream: io.BufferedIOBase | BinaryIO, max_bytes: int) -> bytearray:
+def read_stream(stream: BinaryIO, max_bytes: int) -> bytearray:
     """Return the next bytes of a stream, at most `max_bytes` of them.
 
     Memory is allocated for the bytes read only: `stream.read(max_bytes)` would allocate `max_bytes` first.
@@ -70,6 +70,13 @@ def read_stream(stream: io.BufferedIOBase | BinaryIO, max_bytes: int) -> bytearr
     while len(data) < max_bytes and (chunk := stream.read(min(_CHUNK, max_bytes - len(data)))):
         data += chunk
     return data
+
+
+def decompressed(file: BinaryIO) -> BinaryIO:
+    """Return the content of a file at its beginning, which may be compressed with gzip."""
+    is_gzipped = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast("BinaryIO", gzip.open(file)) if is_gzipped else file
 
 
 def begins_with(path: Path, mark: bytes, within: int = 1000) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._extras import require
+from lenet._files import decompressed
 from lenet.data.dataset import Dataset, named, stratified_split
 from lenet.data.table import LABELS, PIXELS, Table, images_of_rows, is_text, numbered, pixel_columns
 from lenet.errors import DataError
@@ -132,7 +133,7 @@ def read_table(file: BinaryIO, name: str) -> tuple[Table, str]:
     """
     pandas = require("pandas", "train")
     try:
-        file = _decompressed(file)
+        file = decompressed(file)
         layout = _layout(_Lines(file, name).read(2 * _MAX_LINE), name)
         file.seek(0)
         lines = cast("BinaryIO", _Lines(file, name))  # pandas reads it as a file
@@ -220,12 +221,6 @@ def _layout(start: bytes, name: str) -> _Layout:
             logger.info("%s: the column %s is ignored; rows are numbered from 1", name, names[place])
     label_name = "" if label is None else names[label]
     return _Layout(delimiter, has_separator + has_header, len(fields), label, pixels, label_name)
-
-
-def _decompressed(file: BinaryIO) -> BinaryIO:
-    is_gzipped = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return cast("BinaryIO", gzip.open(file)) if is_gzipped else file
 
 
 def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[str]]:

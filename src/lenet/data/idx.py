@@ -5,17 +5,17 @@ as a big-endian 32-bit integer, then the numbers.
 """
 
 import gzip
-import io
 import math
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._files import read_stream
+from lenet._files import decompressed, read_stream
 from lenet.data.dataset import MAX_BYTES, MAX_IMAGES, Dataset, check_polarity, checked
 from lenet.errors import DataError
 
@@ -51,8 +51,10 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as plain:
-            return _read_either(plain, path)
+        with path.open("rb") as file, decompressed(file) as stream:
+            return _read(stream, path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is truncated or damaged ({error}). Download the gzip file again.") from error
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{path} cannot be read ({reason}). Pass the path of an IDX file, plain or .gz.") from error
@@ -124,19 +126,7 @@ def _read_as(kind: str, folder: Path, name: str) -> NDArray[np.uint8]:
     return array
 
 
-def _read_either(plain: io.BufferedIOBase, path: Path) -> NDArray[np.uint8]:
-    gzipped = plain.read(2) == b"\x1f\x8b"
-    plain.seek(0)
-    if not gzipped:
-        return _read(plain, path)
-    try:
-        with gzip.GzipFile(fileobj=plain) as stream:
-            return _read(stream, path)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is truncated or damaged ({error}). Download the gzip file again.") from error
-
-
-def _read(stream: io.BufferedIOBase, path: Path) -> NDArray[np.uint8]:
+def _read(stream: BinaryIO, path: Path) -> NDArray[np.uint8]:
     shape = _read_shape(stream, path)
     size = math.prod(shape)
     # One extra byte shows whether data is left over and makes gzip verify its checksum, without unpacking a bomb.
@@ -150,7 +140,7 @@ def _read(stream: io.BufferedIOBase, path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
 
-def _read_shape(stream: io.BufferedIOBase, path: Path) -> tuple[int, ...]:
+def _read_shape(stream: BinaryIO, path: Path) -> tuple[int, ...]:
     magic = read_stream(stream, 4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise DataError(
