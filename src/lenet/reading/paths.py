@@ -54,9 +54,8 @@ def best_path(graph: Graph, must_be_digit: NDArray[np.bool_] | None = None) -> P
 
 def confidence_of(labels: Sequence[int | None], graph: Graph) -> float:
     """Return the probability of a line's digits, over all ways to cut them and any non-digits between them."""
-    text = [label for label in labels if label is not None]
     total = _log_sums_to(graph.starts, graph.stops, graph.total, graph.end)[-1]
-    return float(np.exp(log_sum_of(text, graph) - total))
+    return float(np.exp(log_sum_of(labels, graph) - total))
 
 
 def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -117,8 +116,9 @@ def _best_arcs(graph: Graph, weights: NDArray[np.float64]) -> list[int]:
     return path[::-1]
 
 
-def log_sum_of(text: list[int], graph: Graph) -> float:
-    """Return the logarithm of the sum of the weights of all paths that read as a text."""
+def log_sum_of(labels: Sequence[int | None], graph: Graph) -> float:
+    """Return the logarithm of the sum of the weights of all paths with the same digits as the labels."""
+    text = [label for label in labels if label is not None]
     sums = np.full((graph.end + 1, len(text) + 1), -np.inf)  # by node, and by the number of digits before it
     sums[0, 0] = 0.0
     for node, arcs in enumerate(_by_stop(graph.stops, graph.end)):

@@ -39,16 +39,14 @@ def most_probable(graph: Graph, field: Field) -> tuple[list[int], list[int | Non
         return path.arcs, path.labels, path.confidence
     states = _States.of(field, graph)
     best, sums = states.totals(np.maximum), states.totals(np.logaddexp)
-    valid = np.where(states.is_valid, best[0], -np.inf)
     all_weights = log_sums(graph, graph.total)[0][-1]
-    valid_weights = np.logaddexp.reduce(np.where(states.is_valid, sums[0], -np.inf), axis=None)
+    valid_weights = np.logaddexp.reduce(sums[0], axis=None)
     total = np.logaddexp(valid_weights + np.log1p(-np.exp(_INVALID)), all_weights + _INVALID)
     arcs, labels, prior = path.arcs, path.labels, _INVALID
-    if valid.max() > _weight(graph, arcs, labels) + _INVALID:
+    if best[0].max() > _weight(graph, arcs, labels) + _INVALID:
         arcs, labels = states.traced(best)
         prior = 0.0
-    text = [label for label in labels if label is not None]
-    return arcs, labels, float(np.exp(min(0.0, log_sum_of(text, graph) + prior - total)))
+    return arcs, labels, float(np.exp(min(0.0, log_sum_of(labels, graph) + prior - total)))
 
 
 def _weight(graph: Graph, arcs: list[int], labels: list[int | None]) -> float:
@@ -84,18 +82,18 @@ class _States:
         return weights
 
     def totals(self, add: Callable[..., Floats]) -> Floats:
-        """Return the weights of the states at each node, added over all paths from there to the last node."""
+        """Return the weights of the states at each node, added over all paths to the last; at the first, if valid."""
         totals = np.full((self.graph.end + 1, *self.is_valid.shape), -np.inf)
         totals[-1, 0, 0] = 0.0
         for arc in np.argsort(-self.graph.starts, kind="stable"):
             for weights in self.before(arc, totals[self.graph.stops[arc]]):
                 totals[self.graph.starts[arc]] = add(totals[self.graph.starts[arc]], weights)
+        totals[0, ~self.is_valid] = -np.inf
         return totals
 
     def traced(self, best: Floats) -> tuple[list[int], list[int | None]]:
         """Return the arcs and labels of the best valid path."""
-        valid = np.where(self.is_valid, best[0], -np.inf)
-        node, (count, remainder) = 0, np.unravel_index(valid.argmax(), valid.shape)
+        node, (count, remainder) = 0, np.unravel_index(best[0].argmax(), best[0].shape)
         arcs: list[int] = []
         labels: list[int | None] = []
         while node < self.graph.end:
