@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet.reading.page import Page
 from lenet.reading.rules import erased, sheared, straight_lines, thickness_of
-from lenet.reading.strokes import INK, MAX_LENGTH, Mask, hollow
+from lenet.reading.strokes import INK, MAX_LENGTH, Floats, Ints, Mask, hollow
 
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
 _MAX_THIN = 0.05  # of the height of a single box: the thickness of lines that are not strokes of a 0
@@ -35,7 +35,7 @@ class BoxLines(NamedTuple):
     rules: Mask  # the pixels of the lower rule and, if there is one, of the upper rule
     uprights: Mask
     thickness: float  # of the rules
-    size: NDArray[np.float64]  # the width and the height of a box
+    size: Floats  # the width and the height of a box
     number: int  # of the boxes
 
 
@@ -44,7 +44,7 @@ class _Row(NamedTuple):
 
     ink: NDArray[np.uint8]  # a view of its part of the page, turned until the row is upright
     lines: BoxLines
-    middle: NDArray[np.float64]  # x and y on the page
+    middle: Floats  # x and y on the page
 
 
 def without_boxes(page: Page) -> Page:
@@ -84,7 +84,7 @@ def _rows_of_boxes(page: Page, ink: NDArray[np.uint8]) -> list[_Row]:
     return found
 
 
-def _may_hold(count: int, along: NDArray[np.int64], across: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _may_hold(count: int, along: Ints, across: Ints) -> NDArray[np.bool_]:
     """Return whether strokes are long enough for a number of boxes."""
     return np.asarray(along > count * np.maximum(_MIN_SIDE, _ASPECTS[0] * across))
 
@@ -96,7 +96,7 @@ def _is_single_box(ink: NDArray[np.uint8], lines: BoxLines) -> bool:
     return lines.number == 1 and bool(is_thin or (ink[margin:-margin, margin:-margin] >= INK).any())
 
 
-def _has_neighbour(size: NDArray[np.float64], middle: NDArray[np.float64], boxes: NDArray[np.float64]) -> bool:
+def _has_neighbour(size: Floats, middle: Floats, boxes: Floats) -> bool:
     """Return whether a box of the same size is beside a box; check boxes are further apart."""
     shifts = np.abs(boxes[:, 2:] - middle) / size
     is_equal = (np.abs(boxes[:, :2] - size) <= _SIMILAR * size).all(axis=1)
@@ -130,7 +130,7 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     return BoxLines(rules, sheared(uprights, -lean), thickness, size, len(near) - 1)
 
 
-def _rules_of(stroke: Mask) -> tuple[NDArray[np.float64], Mask, float] | None:
+def _rules_of(stroke: Mask) -> tuple[Floats, Mask, float] | None:
     """Return the edge of the lower rule and, if there is one, of the upper rule, their pixels and their thickness."""
     if (lower := _lower_edge(stroke)) is None:
         return None
@@ -149,7 +149,7 @@ def _rules_of(stroke: Mask) -> tuple[NDArray[np.float64], Mask, float] | None:
     return edges, rules - third, thickness
 
 
-def _lower_edge(stroke: Mask) -> NDArray[np.float64] | None:
+def _lower_edge(stroke: Mask) -> Floats | None:
     """Return the row of the lower edge of a stroke in each column, or None if the edge is bent."""
     width = stroke.shape[1]
     across, half = np.arange(width), width // 2
@@ -159,7 +159,7 @@ def _lower_edge(stroke: Mask) -> NDArray[np.float64] | None:
     return straight if np.count_nonzero(np.abs(edge - straight) <= _reach(len(stroke))) >= _MIN_EDGE * width else None
 
 
-def _lengths_above(level: Mask, bottoms: NDArray[np.int64]) -> NDArray[np.int64]:
+def _lengths_above(level: Mask, bottoms: Ints) -> Ints:
     """Return the number of pixels without a gap from a row upwards, for each column.
 
     Gaps in that row and the one above it do not count, as they may be below the ink.
@@ -169,9 +169,7 @@ def _lengths_above(level: Mask, bottoms: NDArray[np.int64]) -> NDArray[np.int64]
     return np.asarray(bottoms - np.where((bridged == 0) & (rows <= bottoms - 2), rows, -1).max(axis=0))
 
 
-def _places(
-    lengths: NDArray[np.int64], pen: int, height: float
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
+def _places(lengths: Ints, pen: int, height: float) -> tuple[NDArray[np.bool_], Floats] | None:
     """Return the columns near each of the equidistant uprights, shape (uprights, columns), and the size of a box.
 
     If the height is too low for a box, there is no upper rule. The result is None if there are no such uprights.
@@ -198,7 +196,7 @@ def _places(
     return None
 
 
-def _are_teeth(lengths: NDArray[np.int64], size: NDArray[np.float64], longest: float) -> bool:
+def _are_teeth(lengths: Ints, size: Floats, longest: float) -> bool:
     """Return whether uprights are long enough, except one, and many have one height, of at most `longest` widths."""
     if np.count_nonzero(lengths < _MIN_UPRIGHT * size[1]) > 1:
         return False
@@ -207,7 +205,7 @@ def _are_teeth(lengths: NDArray[np.int64], size: NDArray[np.float64], longest: f
     return bool(tall <= longest * size[0] and equal >= _MIN_TEETH)
 
 
-def _heights(lengths: NDArray[np.int64], near: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _heights(lengths: Ints, near: NDArray[np.bool_]) -> Floats:
     """Return the height of the upright near each column; negative if there is none.
 
     Those between the sides have one height, although digits may touch them.

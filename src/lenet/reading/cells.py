@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet.reading.grouping import linked
-from lenet.reading.strokes import Mask
+from lenet.reading.strokes import Ints, Mask
 
 Outline = NDArray[np.int32]
 
@@ -49,7 +49,7 @@ def _holes_of(lines: Mask) -> tuple[list[Outline], NDArray[np.int32]]:
     return [np.asarray(each) for each in compress(outlines, parents >= 0)], parents[parents >= 0]
 
 
-def _are_spots(boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _are_spots(boxes: Ints) -> NDArray[np.bool_]:
     """Return whether each box is narrower and shorter than usual, and not in line with others."""
     starts, sides = boxes[:, :2], boxes[:, 2:]
     spots = (sides <= _MIN_SIDES * np.median(sides, axis=0)).all(axis=1)
@@ -112,7 +112,7 @@ def fall_of_rows(cells: list[Outline]) -> float:
     return float(np.median(np.degrees(np.arctan2(down, across)))) if len(across) else 0.0
 
 
-def rows_and_columns(cells: list[Outline]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def rows_and_columns(cells: list[Outline]) -> tuple[Ints, Ints]:
     """Return the row and the column of each cell, from 0."""
     turn = cv2.getRotationMatrix2D((0, 0), slant_of(cells), 1.0)
     level = [cv2.transform(cell.astype(np.float32), turn)[:, 0] for cell in cells]
@@ -123,7 +123,7 @@ def rows_and_columns(cells: list[Outline]) -> tuple[NDArray[np.int64], NDArray[n
 
 def _tracks(
     start: NDArray[np.float32], stop: NDArray[np.float32], before: NDArray[np.float32], after: NDArray[np.float32]
-) -> NDArray[np.int64]:
+) -> Ints:
     """Return the number of each cell's row, or column, from 0.
 
     Cells that follow each other along the row and begin at about the same height are in one row, even if the grid is
@@ -140,6 +140,6 @@ def _tracks(
     return numbers[chains]
 
 
-def chains_of(follows: NDArray[np.bool_]) -> NDArray[np.int64]:
+def chains_of(follows: NDArray[np.bool_]) -> Ints:
     """Return the number of each cell's chain: cells that follow each other are in the same chain."""
     return np.unique(linked(len(follows), np.argwhere(follows).tolist()), return_inverse=True)[1]

@@ -7,11 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.reading.pieces import Pieces
-from lenet.reading.strokes import Boxes
+from lenet.reading.strokes import Boxes, Floats, Ints
 from lenet.rejection import digit_score, margin
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 MIN_PROBABILITY = 1e-6  # lower probabilities are clipped to this before their logarithm is computed
 _MAX_MARGIN = 5.0

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet.reading.segments import Segments
+from lenet.reading.strokes import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Coefficients:
     """The coefficients of the logarithm of an arc's weight."""
 
     label: float  # of the logarithm of the label's probability
-    by_label: NDArray[np.float64]  # (num_classes,): the bias of each digit; noise resembles a 1 more often than an 8
+    by_label: Floats  # (num_classes,): the bias of each digit; noise resembles a 1 more often than an 8
     as_digit: Mapping[str, float]  # of the features, by name, in the weights of the digits
     as_other: Mapping[str, float]  # the same in the weight of a non-digit
 
@@ -44,10 +44,10 @@ class Graph:
     The first node is 0; the last is the largest of `stops`.
     """
 
-    starts: NDArray[np.int64]  # (n,): the node that each arc leaves
-    stops: NDArray[np.int64]  # (n,): a later node
-    digits: NDArray[np.float64]  # (n, num_classes): the weight of the arc as each digit
-    other: NDArray[np.float64]  # (n,): the weight as a non-digit
+    starts: Ints  # (n,): the node that each arc leaves
+    stops: Ints  # (n,): a later node
+    digits: Floats  # (n, num_classes): the weight of the arc as each digit
+    other: Floats  # (n,): the weight as a non-digit
 
     @property
     def end(self) -> int:
@@ -55,7 +55,7 @@ class Graph:
         return int(self.stops.max())
 
     @property
-    def total(self) -> NDArray[np.float64]:
+    def total(self) -> Floats:
         """The logarithm of the sum of each arc's weights."""
         return np.asarray(np.logaddexp(np.logaddexp.reduce(self.digits, axis=1), self.other))
 

@@ -26,7 +26,7 @@ from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 from lenet.reading.rules import lines_along
-from lenet.reading.strokes import Mask, Window, components_of, hollow, mask_of
+from lenet.reading.strokes import Floats, Ints, Mask, Window, components_of, hollow, mask_of
 
 # Lines are 12 levels darker than the window around them, a 16th of the page's side; or, if this is less, a tenth of the
 # darkness of full ink or twice the noise.
@@ -136,7 +136,7 @@ class Grid:
         return side_of(self.cells)
 
     @property
-    def boxes(self) -> NDArray[np.int64]:
+    def boxes(self) -> Ints:
         """The left, top, right and bottom of each cell on the page."""
         boxes = np.array([cv2.boundingRect(cell) for cell in self.cells], np.int64)
         boxes[:, :2] += self.window[1].start, self.window[0].start
@@ -213,7 +213,7 @@ def faint_lines_between(darkness: NDArray[np.uint8], cells: list[Outline]) -> Ma
     return across | _faint_lines(darkness, height, width, -slopes)
 
 
-def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes: NDArray[np.float64]) -> Mask:
+def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes: Floats) -> Mask:
     """Return the pixels of faint horizontal lines: most of a line's pixels are a little darker than those around it.
 
     The image and the result are transposed, because shearing along columns takes less time.

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lenet.reading.strokes import Strokes
+from lenet.reading.strokes import Floats, Ints, Strokes
 
 # In heights of the writing.
 _MAX_GAP = 4.0
@@ -18,7 +17,7 @@ _MAX_BAR_HEIGHT, _MAX_BAR_WIDTH, _MAX_BAR_GAP = 0.35, 1.2, 0.2  # in heights of 
 _BLOCK = 64  # strokes that are compared with others at once
 
 
-def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list[NDArray[np.int64]]:
+def grouped(strokes: Strokes, members: Ints, height: float) -> list[Ints]:
     """Return the members of each line, from left to right; lines are in reading order.
 
     Each stroke is linked to the nearest stroke to its right at the same level, to all that are very close, and to bars
@@ -36,7 +35,7 @@ def grouped(strokes: Strokes, members: NDArray[np.int64], height: float) -> list
     return [members[order[lines[n]]] for n in np.lexsort((places[:, 1], _row_middles(places, height)))]
 
 
-def _row_middles(places: NDArray[np.float64], height: float) -> NDArray[np.float64]:
+def _row_middles(places: Floats, height: float) -> Floats:
     """Return the mean middle of each line's row; a line extends the nearest row to its left at about its height."""
     middles, left, right = places.T
     rows = np.arange(len(places))
@@ -51,7 +50,7 @@ def _row_middles(places: NDArray[np.float64], height: float) -> NDArray[np.float
     return np.asarray(np.bincount(rows, middles)[rows] / np.bincount(rows)[rows])
 
 
-def linked(count: int, links: Iterable[Sequence[int]]) -> NDArray[np.int64]:
+def linked(count: int, links: Iterable[Sequence[int]]) -> Ints:
     """Return the group of each of `count` items: linked items are in one group (union-find)."""
     parent = list(range(count))
 
@@ -66,7 +65,7 @@ def linked(count: int, links: Iterable[Sequence[int]]) -> NDArray[np.int64]:
     return np.array([root(k) for k in range(count)])
 
 
-def _links(boxes: NDArray[np.int64], height: float) -> NDArray[np.int64]:
+def _links(boxes: Ints, height: float) -> Ints:
     """Return the links from the first boxes to later ones, shape (n, 2); boxes are sorted by their centres."""
     left, top, right, bottom = boxes[:_BLOCK, :, np.newaxis].swapaxes(0, 1)
     furthest = np.searchsorted(boxes[:, 0] + boxes[:, 2], 2 * right + 2 * (_MAX_GAP + _REACH) * height)

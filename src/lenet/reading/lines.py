@@ -10,7 +10,7 @@ from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
 from lenet.reading.rules import without_folds, without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
-from lenet.reading.strokes import MAX_STROKES, Boxes, have_comma_size, reject_texture
+from lenet.reading.strokes import MAX_STROKES, Boxes, Ints, have_comma_size, reject_texture
 
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_LINES = 3000  # a digit far from all others forms its own line
@@ -26,7 +26,7 @@ class InkLine:
     """A line of writing on a page."""
 
     page: Page
-    members: NDArray[np.int64]  # its strokes, from left to right
+    members: Ints  # its strokes, from left to right
 
     @cached_property
     def height(self) -> float:
@@ -113,7 +113,7 @@ def _with_commas(lines: list[InkLine], height: float) -> list[InkLine]:
     return [InkLine(lines[0].page, members[order[owners[order] == owner]]) for owner in np.unique(owners)]
 
 
-def _hangs_from(boxes: Boxes, comma: NDArray[np.int64], height: float) -> NDArray[np.bool_]:
+def _hangs_from(boxes: Boxes, comma: Ints, height: float) -> NDArray[np.bool_]:
     """Return whether each stroke is higher, is just before a long comma, and has its lower half beside its top."""
     left, top, _, bottom = comma
     _, tops, rights, bottoms = boxes.T
@@ -122,7 +122,7 @@ def _hangs_from(boxes: Boxes, comma: NDArray[np.int64], height: float) -> NDArra
     return np.asarray(is_lower & is_near & (bottoms - tops > bottom - top))
 
 
-def _precedes(boxes: Boxes, comma: NDArray[np.int64], height: float) -> bool:
+def _precedes(boxes: Boxes, comma: Ints, height: float) -> bool:
     """Return whether a digit or a dash closely follows a long comma, and is not below it."""
     _, top, right, bottom = comma
     lefts, tops, _, bottoms = boxes.T

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lenet.reading.lines import InkLine
 from lenet.reading.pieces import Pieces
 from lenet.reading.segments import Segments
-from lenet.reading.strokes import SHORT, Boxes
+from lenet.reading.strokes import SHORT, Boxes, Ints
 
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit; half of it between two marks
 _MAX_BAR_GAP = 1.2  # the same for dashes and the bars of equals signs
@@ -29,7 +29,7 @@ def may_be_marks(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
     return np.asarray(is_short | (segments.features.signs == ","))
 
 
-def mark_boxes(pieces: Pieces, segments: Segments, marks: NDArray[np.int64]) -> tuple[Boxes, list[str]]:
+def mark_boxes(pieces: Pieces, segments: Segments, marks: Ints) -> tuple[Boxes, list[str]]:
     """Return the boxes of segments that are marks, or of their strokes if all are short, and their signs, if any."""
     found, signs = [np.zeros((0, 4), np.int64)], list[str]()
     are_split = _have_short_strokes(pieces, segments)
@@ -46,7 +46,7 @@ def starts_low(boxes: Boxes, baseline: float, height: float) -> NDArray[np.bool_
 
 
 def digits_and_marks(
-    pieces: Pieces, segments: Segments, digits: NDArray[np.int64], marks: NDArray[np.int64], baseline: float
+    pieces: Pieces, segments: Segments, digits: Ints, marks: Ints, baseline: float
 ) -> tuple[Boxes, list[tuple[int, str]]]:
     """Return the boxes of segments that are digits, without attached marks, and the marks of their line.
 
@@ -57,9 +57,7 @@ def digits_and_marks(
     return boxes, _marks_beside(boxes, np.concatenate([separate, attached]), signs, baseline, pieces.line)
 
 
-def _without_attached_marks(
-    pieces: Pieces, segments: Segments, digits: NDArray[np.int64], baseline: float
-) -> tuple[Boxes, Boxes]:
+def _without_attached_marks(pieces: Pieces, segments: Segments, digits: Ints, baseline: float) -> tuple[Boxes, Boxes]:
     """Return the boxes of segments that are digits, without the marks attached to them, and those of the marks."""
     height = pieces.line.height
     boxes, attached = segments.boxes[digits], [np.zeros((0, 4), np.int64)]
@@ -83,7 +81,7 @@ def _have_short_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]
     return np.asarray(tallest < SHORT * pieces.line.height)
 
 
-def _heights(boxes: Boxes) -> NDArray[np.int64]:
+def _heights(boxes: Boxes) -> Ints:
     return np.asarray(boxes[:, 3] - boxes[:, 1])
 
 
@@ -102,7 +100,7 @@ def _marks_beside(
     if is_near.any():
         is_near |= _gaps(candidates, candidates[is_near]) <= farthest / 2
     is_near |= known != ""
-    found: list[tuple[NDArray[np.int64], str]] = []
+    found: list[tuple[Ints, str]] = []
     for k in np.flatnonzero(is_near)[np.argsort(candidates[is_near, 0])]:
         box = candidates[k]
         if found and (mark := _stacked(np.stack([found[-1][0], box]), baseline, line.height)):
@@ -126,7 +124,7 @@ def _stacked(boxes: Boxes, baseline: float, height: float) -> str:
     return "=" if (widths > _MIN_BAR * heights).all() else ":"
 
 
-def _gaps(boxes: Boxes, digits: Boxes) -> NDArray[np.int64]:
+def _gaps(boxes: Boxes, digits: Boxes) -> Ints:
     """Return the gap between each box and the nearest digit; negative if they overlap."""
     return np.asarray(np.maximum(digits[:, 0] - boxes[:, 2:3], boxes[:, :1] - digits[:, 2]).min(axis=1))
 
@@ -137,7 +135,7 @@ def _are_bars(boxes: Boxes, height: float) -> NDArray[np.bool_]:
     return np.asarray(widths >= np.maximum(_MIN_BAR * heights, _MIN_DASH * height))
 
 
-def _mark(box: NDArray[np.int64], baseline: float, height: float) -> str:
+def _mark(box: Ints, baseline: float, height: float) -> str:
     """Return the point, comma or dash in a box of a line, or "" if it is none of them."""
     left, top, right, bottom = box
     middle = (baseline - (top + bottom) / 2) / height  # above the baseline

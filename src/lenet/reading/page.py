@@ -12,7 +12,7 @@ from lenet._mnist_form import disc, pen_width, reduced, resized
 from lenet.reading.ink import coarsened, find_darkness, normalised
 from lenet.reading.photographs import cropped_to_photographs
 from lenet.reading.sheet import shows_blank_sheet
-from lenet.reading.strokes import MAX_STROKES, Strokes, reject_texture, strokes_of
+from lenet.reading.strokes import MAX_STROKES, Floats, Ints, Strokes, reject_texture, strokes_of
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom
 
@@ -35,7 +35,7 @@ class Page:
     picture_shape: tuple[int, ...]  # height and width
     scale: float = 1.0  # pixels of the page for each pixel of the picture
     # (3, 3): the affine map from the page to the picture as it would be at the page's scale.
-    to_scaled_picture: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+    to_scaled_picture: Floats = field(default_factory=lambda: np.eye(3))
     darkness: NDArray[np.uint8] | None = None  # (H, W): of the whole picture, not only of ink; None once transformed
 
     @cached_property
@@ -44,7 +44,7 @@ class Page:
         return strokes_of(self.ink)
 
     @cached_property
-    def to_picture(self) -> NDArray[np.float64]:
+    def to_picture(self) -> Floats:
         """The affine map from the page to the picture, shape (2, 3)."""
         return self.to_scaled_picture[:2] / self.scale
 
@@ -52,7 +52,7 @@ class Page:
         """Raise InputError if there are more strokes than on any page of writing."""
         reject_texture(int((self.strokes.areas >= _MIN_STROKE).sum()), MAX_STROKES, "strokes")
 
-    def boxes_in_picture(self, boxes: NDArray[np.int64]) -> list[Box]:
+    def boxes_in_picture(self, boxes: Ints) -> list[Box]:
         """Return the smallest boxes in the picture that contain boxes of the page, shape (n, 4)."""
         corners = boxes[:, [[0, 1], [0, 3], [2, 1], [2, 3]]] @ self.to_picture[:, :2].T + self.to_picture[:, 2]
         starts, stops = np.floor(corners.min(axis=1)), np.ceil(corners.max(axis=1))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.reading.graph import Graph
+from lenet.reading.strokes import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Path:
     labels: list[int | None]  # the digit of each arc; None for a non-digit
     # (len(arcs), num_classes + 1): the probability of each digit and (last column) of a non-digit, over all ways to cut
     # the line, for the piece of the arc whose label is the most certain.
-    probabilities: NDArray[np.float64]
+    probabilities: Floats
     confidence: float  # the probability of the digits, over all ways to cut them
 
 
@@ -58,13 +59,13 @@ def confidence_of(labels: Sequence[int | None], graph: Graph) -> float:
     return float(np.exp(log_sum_of(labels, graph) - total))
 
 
-def log_sums(graph: Graph, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def log_sums(graph: Graph, weights: Floats) -> tuple[Floats, Floats]:
     """Return the log-sums of the weights of all paths from the first node to each, and from each to the last."""
     forward = _log_sums_to(graph.starts, graph.stops, weights, graph.end)
     return forward, _log_sums_to(graph.end - graph.stops, graph.end - graph.starts, weights, graph.end)[::-1]
 
 
-def _piece_posteriors(graph: Graph) -> NDArray[np.float64]:
+def _piece_posteriors(graph: Graph) -> Floats:
     """Return the probability of each digit and (last column) of a non-digit for each piece, from all paths."""
     posteriors = np.exp(np.column_stack([graph.digits, graph.other]) + _log_shares(graph)[:, np.newaxis])
     changes = np.zeros((graph.end + 1, posteriors.shape[1]))  # from each piece to the next
@@ -73,20 +74,18 @@ def _piece_posteriors(graph: Graph) -> NDArray[np.float64]:
     return np.asarray(changes.cumsum(axis=0)[:-1].clip(0, 1))
 
 
-def arc_posteriors(graph: Graph) -> NDArray[np.float64]:
+def arc_posteriors(graph: Graph) -> Floats:
     """Return the probability that the right path passes each arc, shape (n,), from the weights of all paths."""
     return np.asarray(np.exp(graph.total + _log_shares(graph)))
 
 
-def _log_shares(graph: Graph) -> NDArray[np.float64]:
+def _log_shares(graph: Graph) -> Floats:
     """Return the logarithm of the share that the paths through each arc would have if its own weight were 1."""
     forward, backward = log_sums(graph, graph.total)
     return np.asarray(forward[graph.starts] + backward[graph.stops] - forward[-1])
 
 
-def _log_sums_to(
-    starts: NDArray[np.int64], stops: NDArray[np.int64], weights: NDArray[np.float64], end: int
-) -> NDArray[np.float64]:
+def _log_sums_to(starts: Ints, stops: Ints, weights: Floats, end: int) -> Floats:
     sums = [0.0] + [-math.inf] * end  # Python's numbers: NumPy takes longer for a few arcs
     arriving: list[list[tuple[int, float]]] = [[] for _ in sums]
     for start, stop, weight in zip(starts.tolist(), stops.tolist(), weights.tolist(), strict=True):
@@ -99,7 +98,7 @@ def _log_sums_to(
     return np.array(sums)
 
 
-def _best_arcs(graph: Graph, weights: NDArray[np.float64]) -> list[int]:
+def _best_arcs(graph: Graph, weights: Floats) -> list[int]:
     """Return the arcs of the path with the greatest weight (Viterbi)."""
     best, arrival = np.full(graph.end + 1, -np.inf), np.zeros(graph.end + 1, np.int64)
     best[0] = 0.0
@@ -130,7 +129,7 @@ def log_sum_of(labels: Sequence[int | None], graph: Graph) -> float:
     return float(sums[-1, -1])
 
 
-def _by_stop(stops: NDArray[np.int64], end: int) -> list[NDArray[np.int64]]:
+def _by_stop(stops: Ints, end: int) -> list[Ints]:
     """Return the arcs that lead to each node."""
     order = np.argsort(stops, kind="stable")
     return np.split(order, np.searchsorted(stops[order], np.arange(1, end + 1)))

@@ -13,8 +13,8 @@ from lenet._lazy import cached_property
 from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.lines import InkLine
-from lenet.reading.seams import Floats, Ints, seams
-from lenet.reading.strokes import Boxes, reject_texture
+from lenet.reading.seams import seams
+from lenet.reading.strokes import Boxes, Floats, Ints, reject_texture
 from lenet.rejection import digit_score
 
 MAX_PIECES = 5_000  # of a picture: a page of 2,000 digits has fewer
@@ -34,7 +34,7 @@ class Pieces:
     strokes: Boxes  # of the stroke that each piece belongs to
     # (n + 1,): the ink crossed by the seam before each piece and after the last one, in stroke widths; 0 between
     # strokes. If small pieces have joined a piece, the maximum over their seams.
-    cuts: NDArray[np.float64]
+    cuts: Floats
 
     @cached_property
     def middle(self) -> np.poly1d:
@@ -56,7 +56,7 @@ class _Part(NamedTuple):
     box: tuple[int, int, int, int]
     cut: float  # the cost of the seam before it
     mask: NDArray[np.bool_]  # of its box
-    stroke: NDArray[np.int64]  # the box of its stroke
+    stroke: Ints  # the box of its stroke
 
 
 def legible_strokes(model: LeNet5, lines: Sequence[InkLine], n_jobs: int | None) -> list[NDArray[np.bool_]]:

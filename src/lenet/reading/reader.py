@@ -26,7 +26,7 @@ from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, legible_strokes, pieces_of
 from lenet.reading.results import Digit, Line, Reading
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
-from lenet.reading.strokes import Boxes, reject_texture
+from lenet.reading.strokes import Boxes, Floats, reject_texture
 from lenet.reading.tables import filled, separated, turned
 from lenet.reading.views import with_views
 from lenet.reading.words import words_in
@@ -251,12 +251,12 @@ def _without_words(
     return in_word, graph
 
 
-def _gaps(boxes: Boxes, line: InkLine) -> NDArray[np.float64]:
+def _gaps(boxes: Boxes, line: InkLine) -> Floats:
     """Return the gaps between boxes in a line, in heights of the writing."""
     return np.asarray((boxes[1:, 0] - boxes[:-1, 2]) / line.height)
 
 
-def _text(digits: Sequence[Digit], gaps: NDArray[np.float64], marks: Sequence[tuple[int, str]]) -> str:
+def _text(digits: Sequence[Digit], gaps: Floats, marks: Sequence[tuple[int, str]]) -> str:
     """Return the text of a line, given each mark and the number of digits before it."""
     separators = ["", *np.where(gaps > _SPACE, " ", ""), ""]
     for place, mark in marks:
@@ -266,7 +266,7 @@ def _text(digits: Sequence[Digit], gaps: NDArray[np.float64], marks: Sequence[tu
 
 
 def _digit(
-    box: tuple[int, int, int, int], label: int | None, probabilities: NDArray[np.float64], characters: Sequence[str]
+    box: tuple[int, int, int, int], label: int | None, probabilities: Floats, characters: Sequence[str]
 ) -> Digit:
     """Return a digit with its probability and the second-best one; the last probability is that of a non-digit."""
     others = probabilities[:-1].copy()

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import pen_width
-from lenet.reading.strokes import mask_of
+from lenet.reading.strokes import Floats, Ints, mask_of
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Seams = tuple[Ints, Floats]
 
 _ROWS = (0.25, 0.5, 0.75)  # of a stroke's height, where seams are searched

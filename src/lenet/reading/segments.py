@@ -13,7 +13,7 @@ from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
 from lenet.reading.pieces import Pieces
 from lenet.reading.signs import may_be_commas, signs_of
-from lenet.reading.strokes import Boxes, reject_texture
+from lenet.reading.strokes import Boxes, Floats, Ints, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 _MAX_PIECES = 14  # of a segment
@@ -25,19 +25,19 @@ _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 class Segments:
     """The segments of a line."""
 
-    starts: NDArray[np.int64]  # (n,): the first piece of each segment
-    stops: NDArray[np.int64]  # (n,): the piece after its last
+    starts: Ints  # (n,): the first piece of each segment
+    stops: Ints  # (n,): the piece after its last
     boxes: Boxes  # in the line's pixels
     images: NDArray[np.uint8]  # (n, 28, 28): in MNIST's format
-    probabilities: NDArray[np.float64]  # (n, num_classes): the network's
+    probabilities: Floats  # (n, num_classes): the network's
     features: Features
 
     @property
-    def log_probabilities(self) -> NDArray[np.float64]:
+    def log_probabilities(self) -> Floats:
         """The logarithms of the probabilities."""
         return np.log(np.maximum(self.probabilities, MIN_PROBABILITY))
 
-    def with_probabilities(self, probabilities: NDArray[np.float64]) -> "Segments":
+    def with_probabilities(self, probabilities: Floats) -> "Segments":
         """Return the segments with other probabilities."""
         features = self.features.with_probabilities(probabilities)
         return replace(self, probabilities=probabilities, features=features)
@@ -71,7 +71,7 @@ def segments_of(
     return [Segments(*each, own, p, features_of(pieces, *each, sign, p)) for pieces, each, own, sign, p in parts]
 
 
-def _joined(pieces: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64], Boxes]:
+def _joined(pieces: Pieces) -> tuple[Ints, Ints, Boxes]:
     """Return the first piece of each segment, the piece after its last, and its box."""
     members = np.arange(len(pieces.boxes))[:, np.newaxis] + np.arange(_MAX_PIECES)
     boxes = pieces.boxes[np.minimum(members, len(pieces.boxes) - 1)]
@@ -82,7 +82,7 @@ def _joined(pieces: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64], Boxes
     return starts, starts + lasts + 1, unions[fits]
 
 
-def _images(pieces: Pieces, starts: NDArray[np.int64], stops: NDArray[np.int64], boxes: Boxes) -> NDArray[np.uint8]:
+def _images(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes) -> NDArray[np.uint8]:
     """Return the images of segments in MNIST's format."""
     images, line_ink = np.empty((len(starts), SIDE, SIDE), np.uint8), pieces.line.ink
     each_segment = zip(starts.tolist(), stops.tolist(), boxes.tolist(), strict=True)

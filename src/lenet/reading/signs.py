@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lenet._checks import SIDE
 from lenet._mnist_form import MIDDLE
 from lenet.reading.pieces import Pieces
-from lenet.reading.strokes import Boxes, have_comma_size
+from lenet.reading.strokes import Boxes, Ints, have_comma_size
 
 _MIN_RADIUS = 5.0  # pixels: nearer to the crossing, the arms are not separate
 _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
@@ -43,7 +43,7 @@ def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     return np.where(is_sign, np.where(real[3] > 0, "+", "x"), "")
 
 
-def may_be_commas(pieces: Pieces, starts: NDArray[np.int64], boxes: Boxes) -> NDArray[np.bool_]:
+def may_be_commas(pieces: Pieces, starts: Ints, boxes: Boxes) -> NDArray[np.bool_]:
     """Return whether each segment of a line has the size and place of a long comma, with something on either side."""
     height = pieces.line.height
     left, top, right, bottom = boxes.T

@@ -1,11 +1,10 @@
 """The angle by which the lines of a page run up or down."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
-from lenet.reading.strokes import INK
+from lenet.reading.strokes import INK, Floats
 
 _MAX_ANGLE = 15.0  # degrees
 _ANGLES = np.arange(-_MAX_ANGLE, _MAX_ANGLE + 0.25, 0.5)
@@ -39,7 +38,7 @@ def skew_of_lines(page: Page, height: float) -> float:
     return float(np.clip(np.degrees(np.arctan(slope)), -_MAX_ANGLE, _MAX_ANGLE))
 
 
-def _fitted(lines: list[NDArray[np.float64]], height: float) -> tuple[float, float]:
+def _fitted(lines: list[Floats], height: float) -> tuple[float, float]:
     """Return the slope of parallel lines through the centres of strokes, and the precision of the slope."""
     freedom = sum(map(len, lines)) - len(lines) - 1
     if freedom < _MIN_STROKES - 2:

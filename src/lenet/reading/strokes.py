@@ -24,9 +24,11 @@ MAX_BOXES = 3  # page areas: of boxes that are searched one by one
 _MIN_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Labels = NDArray[np.uint16] | NDArray[np.int32]
 Mask = NDArray[np.uint8]  # 1 where there is something, 0 elsewhere
-Boxes = NDArray[np.int64]  # (n, 4): left, top, right, bottom; the last two are exclusive
+Boxes = Ints  # (n, 4): left, top, right, bottom; the last two are exclusive
 Window = tuple[slice, slice]  # rows and columns
 
 
@@ -36,7 +38,7 @@ class Strokes:
 
     labels: Labels  # (H, W): 0 for paper, n + 1 for the pixels of stroke n
     boxes: Boxes
-    areas: NDArray[np.int64]  # (n,), in pixels
+    areas: Ints  # (n,), in pixels
 
     def window(self, stroke: int) -> Window:
         """Return the place of a stroke's box on the page."""
@@ -48,17 +50,17 @@ class Strokes:
         return np.asarray(self.labels[self.window(stroke)] == stroke + 1, np.uint8)
 
     @cached_property
-    def widths(self) -> NDArray[np.int64]:
+    def widths(self) -> Ints:
         """The widths of the boxes."""
         return self.boxes[:, 2] - self.boxes[:, 0]
 
     @cached_property
-    def heights(self) -> NDArray[np.int64]:
+    def heights(self) -> Ints:
         """The heights of the boxes."""
         return self.boxes[:, 3] - self.boxes[:, 1]
 
     @cached_property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Ints:
         """The longer sides of the boxes."""
         return np.maximum(self.widths, self.heights)
 
@@ -90,7 +92,7 @@ class Strokes:
             usual &= ~frames & ~shadows
         return self.typical_height(np.flatnonzero(usual)) if usual.any() else 0.0
 
-    def typical_height(self, members: NDArray[np.int64]) -> float:
+    def typical_height(self, members: Ints) -> float:
         """Return the median height of the given strokes, weighted by their areas, without blocks beside them."""
         is_solid = self._are_solid[members]
         if is_solid.any() and not is_solid.all():
@@ -99,7 +101,7 @@ class Strokes:
                 members = members[~self._are_blocks(height)[members]]
         return self._median_height(members)
 
-    def _median_height(self, members: NDArray[np.int64]) -> float:
+    def _median_height(self, members: Ints) -> float:
         order = members[np.argsort(self.heights[members])]
         areas = self.areas[order]
         return float(self.heights[order[np.searchsorted(areas.cumsum(), areas.sum() / 2)]])
@@ -113,7 +115,7 @@ class Strokes:
         """Return whether each stroke is a block, such as a logo or a bar, beside writing of this height."""
         return np.asarray(self._are_solid & (np.minimum(self.widths, self.heights) > _MIN_BLOCK * height))
 
-    def writing(self, height: float) -> NDArray[np.int64]:
+    def writing(self, height: float) -> Ints:
         """Return the strokes of writing of this height: all but specks, rules, frames, shadows, slivers and blocks."""
         rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
         slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
@@ -121,7 +123,7 @@ class Strokes:
         others = specks | rules | slivers | self._are_blocks(height) | (self.heights >= _MAX_HEIGHT * height)
         return np.flatnonzero(~others)
 
-    def short(self, height: float) -> NDArray[np.int64]:
+    def short(self, height: float) -> Ints:
         """Return the strokes that are too short for digits of this height, but may be marks."""
         is_mark = (self.areas >= _MIN_MARK * height**2) & (self.widths < height)
         return np.flatnonzero((self.heights < SHORT * height) & is_mark)
@@ -141,7 +143,7 @@ def hollow(
     min_side: int,
     page_size: int,
     max_filled: float = _MAX_FILLED,
-) -> NDArray[np.int64]:
+) -> Ints:
     """Return the indices of components whose ink covers little of their boxes, such as frames, largest first.
 
     The boxes may be nested. Together, the boxes have at most three times the area of the page.

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from lenet.reading.fields import CHECKSUMS, MAX_DIGITS, Checksum, Field
 from lenet.reading.graph import Graph
 from lenet.reading.paths import best_path, log_sum_of, log_sums
+from lenet.reading.strokes import Floats, Ints
 
 _INVALID = np.log(0.01)  # the weight of an invalid value relative to that of a valid one
-
-Floats = NDArray[np.float64]
 
 
 def most_probable(graph: Graph, field: Field) -> tuple[list[int], list[int | None], float]:
@@ -59,7 +58,7 @@ class _States:
     """The states before each arc, by number of digits and remainder."""
 
     graph: Graph
-    origins: NDArray[np.int64]  # (num_classes, digits, remainders): the remainder before each further digit
+    origins: Ints  # (num_classes, digits, remainders): the remainder before each further digit
     is_valid: NDArray[np.bool_]  # (digits + 1, remainders)
 
     @classmethod
