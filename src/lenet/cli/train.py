@@ -11,7 +11,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lenet import __version__
 from lenet._files import check_writable, remove_leftovers
@@ -139,7 +139,6 @@ def check_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser
 
 def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> "tuple[Run, Dataset]":
     """Load the data, choose the recipe, and create the run folder."""
-    from lenet._fused.dispatch import chosen
     from lenet.training.fine_tuning import transfer
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run, shown_name
@@ -163,6 +162,18 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
             recipe = with_possible_validation(recipe, data.y_train, classes, arguments)
     recipe = recipe.with_changes(**changes)
     check_early(data, classes, recipe, start, arguments)
+    args = args_of(data, classes, recipe, arguments)
+    if old is not None and arguments.data not in DATA_NAMES and bool(arguments.raw) == ("raw" in old.metadata):
+        warn_if_changed(old, shown_name(str(args["data"])), data, quiet=arguments.quiet)
+    return Run.create(arguments.runs or "runs", args, start), data
+
+
+def args_of(
+    data: "Dataset", classes: tuple[str, ...], recipe: "Recipe", arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the arguments of a run, which `Run.create` documents."""
+    from lenet._fused.dispatch import chosen
+
     args = {
         "lenet": __version__,
         "cpu": chosen(),
@@ -177,11 +188,9 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         args["network"] = arguments.network
     if data.classes is not None:
         args |= {"classes": data.classes, "raw": bool(arguments.raw)}
-    if old is not None:
-        if arguments.data not in DATA_NAMES and bool(arguments.raw) == ("raw" in old.metadata):
-            warn_if_changed(old, shown_name(str(args["data"])), data, quiet=arguments.quiet)
+    if arguments.start is not None:
         args["from"] = arguments.start
-    return Run.create(arguments.runs or "runs", args, start), data
+    return args
 
 
 def chosen_recipe(arguments: argparse.Namespace) -> "Recipe":
