@@ -57,7 +57,8 @@ def without_folds(page: Page) -> Page:
     strokes = page.strokes
     is_thin = strokes.lengths.astype(float) ** 2 > _FOLD_ASPECT * strokes.areas
     least = MAX_LENGTH * strokes.lengths[~is_thin].max(initial=0)
-    thin = np.flatnonzero(is_thin & (strokes.lengths > least) & (strokes.lengths < 2 * min(page.ink.shape)))
+    most = 2 * min(page.ink.shape)  # a narrower page may be a 1 that was cropped to its ink
+    thin = np.flatnonzero(is_thin & (strokes.lengths > least) & (strokes.lengths < most))
     thin = thin[page.touched(strokes.boxes[thin]).any(axis=1)]
     boxes = strokes.widths[thin] * strokes.heights[thin]
     folds = [n for n in thin[boxes.cumsum() <= MAX_BOXES * page.ink.size] if _is_straight(strokes, n)]
@@ -105,9 +106,7 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
 
 def _is_straight(strokes: Strokes, n: int) -> bool:
     """Return whether a stroke covers a large part of the smallest rectangle around it, at any angle."""
-    left, top, right, bottom = strokes.boxes[n]
-    pixels = cv2.findNonZero(np.asarray(strokes.labels[top:bottom, left:right] == n + 1, np.uint8))
-    length, thickness = cv2.minAreaRect(pixels)[1]
+    length, thickness = cv2.minAreaRect(cv2.findNonZero(strokes.mask(n)))[1]
     return bool(length * thickness < _STRAIGHT * strokes.areas[n])
 
 
