@@ -411,7 +411,7 @@ def test_the_report_of_a_bench():
     measured = {"build": "v4", "microseconds": 9.55, "peak_gflops": 118.4, "share": 0.745, "difference": 1.23e-6}
     assert bench.report(measured) == (
         "bench    v4: 9.6 microseconds per image, 64 at a time on one thread\n"
-        "         74% of this core's peak of 118 GFLOP/s, counting the multiply-adds of plain loops\n"
+        "         74% of this core's 118 GFLOP/s, counted as plain loops\n"
         "         logits within 1e-06 of those in float64"
     )
 

@@ -61,7 +61,7 @@ def report(measured: dict[str, Any]) -> str:
     """Return the result of `measure` as three lines below those of `show_config`."""
     return (
         f"bench    {measured['build']}: {measured['microseconds']:.1f} microseconds per image, {IMAGES} at a time on "
-        f"one thread\n         {measured['share']:.0%} of this core's peak of {measured['peak_gflops']:.0f} GFLOP/s, "
-        "counting the multiply-adds of plain loops\n"
+        f"one thread\n         {measured['share']:.0%} of this core's {measured['peak_gflops']:.0f} GFLOP/s, "
+        "counted as plain loops\n"
         f"         logits within {measured['difference']:.0e} of those in float64"
     )

@@ -51,10 +51,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file, decompressed(file) as stream:
-            return _read(stream, path)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is truncated or damaged ({error}). Download the gzip file again.") from error
+        with path.open("rb") as file:
+            return _read_either(file, path)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{path} cannot be read ({reason}). Pass the path of an IDX file, plain or .gz.") from error
@@ -124,6 +122,14 @@ def _read_as(kind: str, folder: Path, name: str) -> NDArray[np.uint8]:
     if kind == "images":
         check_polarity(array, str(path))
     return array
+
+
+def _read_either(file: BinaryIO, path: Path) -> NDArray[np.uint8]:
+    try:
+        with decompressed(file) as stream:
+            return _read(stream, path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is truncated or damaged ({error}). Download the gzip file again.") from error
 
 
 def _read(stream: BinaryIO, path: Path) -> NDArray[np.uint8]:
