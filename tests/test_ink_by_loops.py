@@ -93,21 +93,34 @@ def test_ink_is_dark_if_the_local_contrast_is_skewed_towards_dark_relative_to_th
     assert all(found == expected for found, expected in results)
 
 
+def narrow_stroke(height, spots=0):
+    """A dark stroke that fills a picture but for its left column, with light spots in the middle third."""
+    picture = np.full((height, 6), 50, np.uint8)
+    picture[:, 0] = picture[10 : 10 + spots, 2] = 200
+    return picture
+
+
 @pytest.mark.parametrize(("spots", "all_ink"), [(2, True), (3, False)])
 @pytest.mark.parametrize("inverted", [False, True])
 def test_a_narrow_picture_is_ink_if_98_percent_of_its_middle_third_are_alike(spots, all_ink, inverted):
-    """There are 100 pixels in the middle third; with more light spots, the border is paper, and they are ink."""
-    picture = np.full((50, 6), 50, np.uint8)
-    picture[10 : 10 + spots, 2] = 200
+    """There are 100 pixels in the middle third."""
+    picture = narrow_stroke(50, spots)
     assert is_dark_on_light(255 - picture if inverted else picture) is (all_ink is not inverted)
 
 
-@pytest.mark.parametrize(("height", "is_narrow"), [(15, True), (14, False)])
+@pytest.mark.parametrize(("height", "cropped", "is_narrow"), [(15, True, True), (14, True, False), (15, False, False)])
 @pytest.mark.parametrize("inverted", [False, True])
-def test_narrow_pictures_are_at_least_two_and_a_half_times_as_high_as_wide(height, is_narrow, inverted):
-    picture = np.full((height, 6), 50, np.uint8)
-    picture[9, 1] = 200  # beside the middle third
-    assert is_dark_on_light(255 - picture if inverted else picture) is (is_narrow is not inverted)
+def test_narrow_pictures_are_at_least_two_and_a_half_times_as_high_as_wide(height, cropped, is_narrow, inverted):
+    picture = narrow_stroke(height)
+    assert is_dark_on_light(255 - picture if inverted else picture, cropped) is (is_narrow is not inverted)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_tall_picture_with_an_even_border_is_paper_with_ink(inverted):
+    """Such as a receipt; its middle third has less than 2% of ink."""
+    picture = np.full((60, 12), 200, np.uint8)
+    picture[10:12, 3:9] = 50
+    assert is_dark_on_light(255 - picture if inverted else picture) is not inverted
 
 
 @pytest.mark.parametrize(("dark", "at_border", "is_measured"), [(99, 0, False), (101, 0, True), (99, 1, True)])

@@ -49,6 +49,45 @@ def test_boxes_are_where_the_digits_are(tmp_path):
     assert reading.read(page).as_dict()["lines"][0]["text"] == line.text
 
 
+def table_of(rows, margin):
+    """A page with two digits in each row, 2 5 and 9 7 in turn."""
+    images = lenet.data.load_digits().X_test[183:187]
+    page = np.full((2 * margin + 70 * rows, 2 * margin + 72), 255, np.uint8)
+    for k in range(2 * rows):
+        top, left = margin + k // 2 * 70, margin + k % 2 * 36
+        page[top : top + 28, left : left + 28] = 255 - images[k % 4]
+    return page
+
+
+def on_black(page, angle):
+    """A scan that was turned by some degrees, with black corners."""
+    height, width = page.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
+    return cv2.warpAffine(page, turn, (width, height), borderValue=0)
+
+
+def with_line(page, left, width, top=0):
+    page[top : len(page) - top, left : left + width] = 0
+    return page
+
+
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        (np.pad(table_of(1, 40), ((0, 400), (0, 0)), constant_values=255), 1),  # as tall as a receipt
+        (table_of(5, 100)[62:410, 98:172], 5),  # a column that was cropped to its digits
+        (with_line(table_of(4, 100), 44, 2, top=60), 4),
+        (with_line(table_of(4, 100), 210, 3), 4),
+        (cv2.rectangle(table_of(4, 100), (34, 34), (237, 445), 0, 2), 4),
+        (on_black(table_of(5, 80), 3), 5),
+        (on_black(table_of(5, 80), -6), 5),
+    ],
+    ids=["tall", "cropped", "line", "line to the borders", "frame", "black corners", "large black corners"],
+)
+def test_digits_are_read_beside_lines_and_dark_corners(page, rows):
+    assert [line.text.replace(" ", "") for line in reading.read(page).lines] == (["25", "97"] * rows)[:rows]
+
+
 def test_only_digits_leaves_no_question_marks():
     page = np.full((120, 300), 255, np.uint8)
     cv2.putText(page, "7K", (30, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 5, cv2.LINE_AA)

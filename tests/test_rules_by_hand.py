@@ -215,6 +215,15 @@ def test_a_crease_on_a_blank_sheet_is_not_a_1(angle):
     assert not read((220 - 60 * np.exp(-((distance / 2) ** 2))).astype(np.uint8)).lines
 
 
+def test_a_page_with_a_leaning_line_but_no_rules_is_not_levelled():
+    mask = np.zeros((400, 400), np.uint8)
+    for row in range(20, 380):
+        mask[row, 200 + row // 20] = 1
+    page = page_of(mask)
+    assert module._may_have_rules(page.strokes)
+    assert without_printed_rules(page) is page
+
+
 def test_a_page_without_strokes_has_no_rules():
     page = page_of(np.zeros((30, 40), np.uint8))
     assert without_rules(page, 15.0) is page

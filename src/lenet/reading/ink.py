@@ -106,15 +106,15 @@ def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
         return True
     midrange = (darkest + lightest) / 2
     is_light = np.greater(grey, midrange).view(np.uint8)
-    if height >= _NARROW * width:
-        light = float(is_light[:, width // 3 : width - width // 3].mean())
-        if not _MIXED < light < 1 - _MIXED:
-            return light <= _MIXED  # a 1 that was cropped to its ink
     light, border = np.count_nonzero(is_light) / grey.size, border_of(is_light)
     if light > _MOSTLY and border.all():
         return True
     if light < 1 - _MOSTLY and not border.any():
         return False
+    if cropped and height >= _NARROW * width:
+        middle_light = float(is_light[:, width // 3 : width - width // 3].mean())
+        if not _MIXED < middle_light < 1 - _MIXED:
+            return middle_light <= _MIXED  # a 1 that was cropped to its ink
     size = max(3, min(grey.shape) // 4) | 1  # wider than strokes, narrower than most reflections and shadows
     local = (grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)).ravel()
     local -= local.mean()

@@ -30,12 +30,13 @@ def without_printed_rules(page: Page) -> Page:
     """
     if not _may_have_rules(page.strokes):
         return page
-    page = page.levelled(skew_of_rules(page))
-    ink = page.ink
-    for span in page.strokes.extent:  # across, then down
+    level = page.levelled(skew_of_rules(page))
+    ink = level.ink
+    for span in level.strokes.extent:  # across, then down
         lines, thickness = _printed(_binary(ink), span)
         ink = erased(ink, lines, thickness).T
-    return page.with_ink(ink)
+    cleaned = level.with_ink(ink)
+    return page if cleaned is level else cleaned  # without rules, the angle has no meaning
 
 
 def without_rules(page: Page, height: float) -> Page:

@@ -87,7 +87,7 @@ class Strokes:
         usual = (self.areas >= _MIN_AREA) & (self.heights >= 6) & (self.widths < 12 * self.heights)
         frames = (self.heights > 0.8 * height) & (self.widths > 0.8 * width)
         frames &= self.areas < 0.25 * height * width
-        shadows = self.at_border & (self.heights > 0.5 * height)  # or the edge of a table
+        shadows = self.at_border | (self.heights > 12 * self.widths)  # or the edge of a table, or a vertical rule
         if (usual & ~frames & ~shadows).any():  # otherwise a digit may have been cropped to its edges
             usual &= ~frames & ~shadows
         return self.typical_height(np.flatnonzero(usual)) if usual.any() else 0.0
