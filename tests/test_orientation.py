@@ -148,8 +148,36 @@ WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 * 2.933 - 3 = 14.600; legib
     ],
 )
 def test_a_turn_requires_more_evidence_and_a_half_turn_even_more(upright, turned, expected):
-    found = [
-        chosen(reading_of(upright), *(reading_of(*turned) if turns == k else NOTHING for k in (1, 2, 3)))[0]
-        for turns in (1, 2, 3)
-    ]
-    assert tuple(found) == expected
+    others = [line_of("7", 0.85)] if len(upright.digits) > 2 else []  # without evidence, so that it is no single row
+    assert rotations(reading_of(upright, *others), reading_of(*turned)) == expected
+
+
+def rotations(upright, turned):
+    """The rotations that are chosen if a reading is found after 1, 2 or 3 quarter turns only."""
+    return tuple(chosen(upright, *(turned if turns == k else NOTHING for k in (1, 2, 3)))[0] for turns in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("upright", "turned", "expected"),
+    [
+        ("3?", "34", (90, 180, 270)),
+        ("3??", "34734", (0, 180, 0)),  # 5 * 2.933 = 14.667
+        ("3??", "347347", (90, 180, 270)),  # 17.600
+    ],
+)
+def test_a_single_row_becomes_a_column_only_with_much_evidence(upright, turned, expected):
+    assert rotations(reading_of(even_line(upright, 0.1)), reading_of(even_line(turned, 1.0))) == expected
+
+
+@pytest.mark.parametrize(
+    ("turned", "expected"),
+    [
+        (line_of("1111", *[1.0] * 4), (0, 180, 0)),  # dashes
+        (line_of("1134", 1.0, 1.0, 0.85, 0.85), (0, 180, 0)),
+        (line_of("1134", 1.0, 1.0, 0.92, 0.92), (0, 180, 0)),  # 2 * above(0.92, 0.92) = 2.614
+        (line_of("1134", 1.0, 1.0, 0.94, 0.94), (90, 180, 270)),  # 3.705
+        (line_of("134", 0.85, 0.979, 0.979), (90, 0, 270)),  # 3.562, and nothing of the 1
+    ],
+)
+def test_after_a_quarter_turn_1s_count_at_most_as_much_as_other_characters(turned, expected):
+    assert rotations(reading_of(NEGATIVE), reading_of(turned)) == expected
