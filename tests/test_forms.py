@@ -287,3 +287,19 @@ def test_a_blank_form_is_empty(noise, on_table):
     fields = [Field("left", box=(0, 0, 0.5, 1)), Field("right", box=(0.5, 0, 0.5, 1))]
     assert [value.problems for value in read_form(picture, fields)] == [("empty",)] * 2
     assert reading.read(picture).lines == ()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_an_empty_box_is_an_empty_field_however_the_form_is_turned(turns):
+    digits = lenet.data.load_digits()
+    page = np.full((400, 560), 240, np.uint8)
+    for row in range(4):
+        cv2.rectangle(page, (160, 30 + 90 * row), (360, 80 + 90 * row), 90, 2)
+        for place in range(4 if row != 2 else 0):
+            ink = 0.7 * digits.X_test[183 + (row + place) % 4]
+            page[41 + 90 * row : 69 + 90 * row, 180 + 40 * place : 208 + 40 * place] -= ink.astype(np.uint8)
+    fields = [Field(f"row {row}", box=(0.25, 0.05 + 0.225 * row, 0.43, 0.175)) for row in range(4)]
+    found = read_form(np.ascontiguousarray(np.rot90(page, turns)), fields)
+    assert [each.value for each in found] == ["2597", "5972", "", "7259"]
+    assert found[2].problems == ("empty",)
+    assert {each.rotation for each in found} == {(360 - 90 * turns) % 360}

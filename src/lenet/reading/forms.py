@@ -99,7 +99,8 @@ def read_form(
         if _summed_confidence(best) >= _LEGIBLE * len(fields):
             break
         try:
-            values = _values(page.turned(turns), turned(cells, turns), fields, model, check_below, n_jobs)
+            upright = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
+            values = _values(upright, turned(cells, turns), fields, model, check_below, n_jobs)
         except InputError:  # a turned page may look like a texture
             continue
         if _summed_confidence(values) > max(least, _summed_confidence(best)):
