@@ -657,3 +657,26 @@ def test_ctrl_c_ends_the_command_even_if_the_rows_so_far_cannot_be_written(scans
 
     monkeypatch.setattr("lenet.reading.prepare", stopped)
     assert lines(capsys, "predict", "scans", "-q", "--csv", "out.csv", status=130) == "lenet: interrupted\n"
+
+
+def test_the_rows_are_kept_under_another_name_if_the_table_cannot_be_written(scans, capsys, monkeypatch):
+    def blocked(picture):
+        Path("out.csv").mkdir(exist_ok=True)
+        return X[0]
+
+    monkeypatch.setattr("lenet.reading.prepare", blocked)
+    error = lines(capsys, "predict", "scans", "-q", "--csv", "out.csv", status=1)
+    assert "lenet: note: out.partial.csv has the rows of the pictures read so far." in error
+    assert len(rows(Path("out.partial.csv"))) > 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_with_a_carriage_return_stays_one_cell(tmp_path, capsys):
+    name = tmp_path / "x\rother.png"
+    cv2.imwrite(str(tmp_path / "a.png"), picture(X[0]))
+    (tmp_path / "a.png").rename(name)
+    lines(capsys, "predict", name, "-q", "--csv", tmp_path / "out.csv", status=0)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        _, row = csv.reader(file)
+    assert row[0].endswith("x\rother.png")
+    assert b"\r\n" not in (tmp_path / "out.csv").read_bytes()

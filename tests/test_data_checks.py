@@ -122,7 +122,9 @@ def test_names_are_added_to_the_same_arrays():
     assert with_names.classes == ("a", "b", "c")
     assert dataset.classes is None
     assert all(one is other for one, other in zip(dataset, with_names, strict=True))
-    assert dataset.with_classes(["a", "b", "c", "d"]).classes == ("a", "b", "c", "d")
+    renamed = dataset.with_classes(["a", "b", "c", "d"])
+    assert renamed.classes == ("a", "b", "c", "d")
+    assert renamed._replace(X_train=renamed.X_train).classes == renamed.classes
 
 
 @pytest.mark.parametrize(("train", "test"), [([0, 2], [1]), ([1], [2, 0])])

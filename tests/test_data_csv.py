@@ -263,3 +263,9 @@ def test_names_that_pandas_takes_for_missing_are_names(write):
     rows = [(names[label], *row) for label, row in zip(LABELS, PIXELS.tolist(), strict=True)]
     _, y, classes = read_csv(write(table(rows=rows)))
     assert [classes[label] for label in y] == names[LABELS].tolist()
+
+
+def test_a_column_of_booleans_is_no_column_of_pixels(write):
+    rows = [(n % 3, *row[:7], n % 2 == 1, *row[8:]) for n, row in enumerate(PIXELS.tolist())]
+    with pytest.raises(DataError, match=r"mine\.csv has True or False in column 9; expected 0 "):
+        read_csv(write(table(rows=rows)))

@@ -139,6 +139,21 @@ def test_damaged_and_blank_pictures_are_skipped_and_listed(tmp_path, caplog):
     assert "white.png shows no ink; expected a digit or symbol," in caplog.text
 
 
+def test_blank_raw_pictures_are_skipped_or_an_error(tmp_path, caplog):
+    for name in ("circle", "line"):
+        (tmp_path / name).mkdir()
+        for n in range(6):
+            cv2.imwrite(
+                str(tmp_path / name / f"{n}.png"), np.pad(np.full((4, 4 + n), 255, np.uint8), ((12, 12), (12, 12 - n)))
+            )
+    cv2.imwrite(str(tmp_path / "line" / "blank.png"), np.zeros((28, 28), np.uint8))
+    data = load_image_folder(tmp_path, raw=True)
+    assert len(data.X_train) + len(data.X_test) == 12
+    assert "blank.png shows no ink;" in caplog.text
+    with pytest.raises(DataError, match=r"blank\.png shows no ink;"):
+        load_image_folder(tmp_path, raw=True, strict=True)
+
+
 def one_class(folder):
     write(folder, names=["line"])
 

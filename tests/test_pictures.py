@@ -12,6 +12,7 @@ import pytest
 from lenet import cli, reading
 from lenet.errors import DataError, InputError
 from lenet.reading import read_picture
+from lenet.reading.pictures import as_grey
 
 Image = pytest.importorskip("PIL.Image")
 cv2 = pytest.importorskip("cv2")
@@ -254,9 +255,27 @@ def test_whatever_pillow_raises_while_it_decodes_is_a_damaged_picture(tmp_path, 
         raise error
 
     path = written(tmp_path, Image.fromarray(GREY), "a.png")
-    monkeypatch.setattr("PIL.Image.Image.getexif", fails)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fails)
     with pytest.raises(DataError, match="damaged"):
         read_picture(path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_a_picture_with_damaged_exif_is_upright(kind):
+    buffer = io.BytesIO()
+    Image.fromarray(GREY).save(
+        buffer, kind, exif=b"Exif\0\0garbagegarbage", **({} if kind == "PNG" else {"quality": 95})
+    )
+    shape = read_picture(buffer.getvalue()).shape
+    assert shape == as_grey(Image.open(buffer)).shape == GREY.shape
+
+
+def test_bytes_with_gaps_are_read():
+    buffer = io.BytesIO()
+    Image.fromarray(GREY).save(buffer, "PNG")
+    spread = np.zeros(2 * len(buffer.getvalue()), np.uint8)
+    spread[::2] = np.frombuffer(buffer.getvalue(), np.uint8)
+    np.testing.assert_array_equal(as_grey(memoryview(spread)[::2]), GREY)
 
 
 def test_the_commands_do_not_show_pillows_warnings(tmp_path):

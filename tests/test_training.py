@@ -68,6 +68,14 @@ def test_a_state_resumes_in_a_new_model(digits):
     assert (fresh.mean, fresh.std) == (whole.mean, whole.std)
 
 
+def test_a_state_of_a_run_with_a_learning_rate_of_numpy_resumes(digits):
+    recipe = SHORT.with_changes(lr=np.float64(SHORT.lr), epochs=2)
+    model, states = lenet.LeNet5(seed=0), []
+    train(model, *digits, recipe, seed=0, on_epoch=lambda state: states.append(state) or True)  # stops
+    assert len(states[-1].history) == 1
+    assert len(train(model, *digits, recipe, seed=0, state=states[-1]).history) == 2
+
+
 ONE = np.zeros(1, np.float32)
 INF = np.full(1, np.inf, np.float32)
 

@@ -176,25 +176,28 @@ def written_table(arguments: argparse.Namespace, header: Sequence[str]) -> Itera
     no picture could be read.
     """
     table = Table(header)
-    complete = False
     try:
         yield table
-        complete = True
-    finally:
-        if arguments.csv is not None and complete and len(table.rows) == table.num_unread:
+        if arguments.csv is not None and len(table.rows) == table.num_unread:
             note(f"No picture could be read, so {arguments.csv} was not written.", quiet=arguments.quiet)
-        elif arguments.csv is not None and len(table.rows) > table.num_unread:
-            if complete:
-                write_csv(arguments.csv, header, table.rows)
-            else:
-                output = partial_name(arguments.csv)
-                with contextlib.suppress(SaveError):  # the error or Ctrl-C is more important
-                    write_csv(output, header, table.rows)
-                    note(f"{output} has the rows of the pictures read so far.", quiet=False)
+        elif arguments.csv is not None:
+            write_csv(arguments.csv, header, table.rows)
+    except BaseException:
+        if arguments.csv is not None and len(table.rows) > table.num_unread:
+            output = partial_name(arguments.csv)
+            with contextlib.suppress(SaveError):  # the error or Ctrl-C is more important
+                write_csv(output, header, table.rows)
+                note(f"{output} has the rows of the pictures read so far.", quiet=False)
+        raise
 
 
 def write_csv(output: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table, replacing an existing file atomically."""
+    lines = [_line_of(row) + "\n" for row in (header, *rows)]
+    atomic_write(output, "".join(lines).encode("utf-8", "backslashreplace"))
+
+
+def _line_of(row: Sequence[object]) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    atomic_write(output, text.getvalue().encode("utf-8", "backslashreplace"))
+    csv.writer(text).writerow(row)  # with its own line end, so that names with a carriage return are quoted
+    return text.getvalue().removesuffix("\r\n")

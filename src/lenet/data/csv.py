@@ -233,6 +233,9 @@ def _rows_of(part: Any, layout: _Layout, name: str) -> tuple[NDArray[Any], list[
         )
     labels = [] if layout.label is None else part[layout.label].fillna("").str.strip().tolist()
     pixels = part[layout.pixels]
+    booleans = pixels.select_dtypes(bool).columns
+    if len(booleans):
+        raise DataError(f"{name} has True or False in column {booleans[0] + 1}; expected 0 (background) to 255 (ink).")
     try:
         with np.errstate(over="ignore"):  # infinity is out of range, too
             return pixels.to_numpy(np.float32), labels

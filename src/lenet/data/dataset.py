@@ -52,6 +52,12 @@ class Dataset(_Arrays):
 
     classes: tuple[str, ...] | None = None
 
+    def _replace(self, **changes: Any) -> "Dataset":
+        """Return the data set with other arrays and the same class names."""
+        replaced = super()._replace(**changes)
+        replaced.classes = self.classes
+        return replaced
+
     def with_classes(self, classes: Sequence[str]) -> "Dataset":
         """Return the same arrays with other class names.
 

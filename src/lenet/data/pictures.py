@@ -110,7 +110,7 @@ def _images(task: Sequence[Picture], dark: bool | None, raw: bool) -> list[Image
     takes a sixth longer.
     """
     decoded = [_decoded(each, dark, raw) for each in task]
-    return decoded if raw else [_image(each, grey, dark) for each, grey in zip(task, decoded, strict=True)]
+    return [_image(each, grey, dark, raw) for each, grey in zip(task, decoded, strict=True)]
 
 
 def _decoded(picture: Picture, dark: bool | None, raw: bool) -> Image | DataError:
@@ -133,12 +133,12 @@ def raw_image(grey: Image, name: str, dark: bool | None = None) -> Image | DataE
     return 255 - grey if (is_dark_on_light(grey) if dark is None else dark) else grey
 
 
-def _image(picture: Picture, grey: Image | DataError, dark: bool | None) -> Image | DataError:
+def _image(picture: Picture, grey: Image | DataError, dark: bool | None, raw: bool) -> Image | DataError:
     from lenet.reading.single_digit import prepare
 
     if isinstance(grey, DataError):
         return grey
-    image = prepare(grey, dark_on_light=dark)
+    image = grey if raw else prepare(grey, dark_on_light=dark)
     if not image.any():
         return DataError(f"{picture.name} shows no ink; expected a digit or symbol, dark on light or light on dark.")
     return image

@@ -95,7 +95,7 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
     if not is_path and getattr(file, "closed", False):
         raise InputError("The file is closed; expected an open file. Open it again.")
     if isinstance(file, bytes | bytearray | memoryview | mmap.mmap):
-        file = io.BytesIO(file)
+        file = io.BytesIO(bytes(file))  # a memoryview may have gaps
     if not is_path and (isinstance(file, io.TextIOBase) or not hasattr(file, "seekable")):
         raise InputTypeError(f"file is of type {type(file).__name__}; expected a path, bytes or a binary file.")
     image_module = require("PIL.Image", "vision")
@@ -153,7 +153,7 @@ def reduced_grey(image: PictureLike, min_pixels: int) -> PixelsAndShape:
     if callable(getattr(image, "getbands", None)):  # a Pillow image
         try:
             cast("Any", image).load()
-        except (AssertionError, AttributeError, ValueError) as error:  # depending on the version of Pillow
+        except (AssertionError, AttributeError, ValueError, SyntaxError) as error:  # depending on the version of Pillow
             raise InputError(
                 f"The image is closed or damaged ({error!r}); expected an open one. Open it again."
             ) from None

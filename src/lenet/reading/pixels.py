@@ -65,7 +65,10 @@ def is_on_its_side(picture: Any) -> bool:
 
 
 def _orientation(picture: Any) -> Any:
-    return picture.getexif().get(_ORIENTATION, 1)
+    try:
+        return picture.getexif().get(_ORIENTATION, 1)
+    except SyntaxError:  # damaged Exif, which JPEG files may also have
+        return 1
 
 
 def pixels_of(picture: Any, mode: str) -> NDArray[np.uint8]:

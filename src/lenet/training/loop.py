@@ -378,7 +378,7 @@ class _Loop:
         return loss, accuracy
 
     def _learning_rate(self, step: int) -> float:
-        return self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step)
+        return float(self.schedule((self.state.epoch - 1) * self.steps_per_epoch + step))
 
     def _check_alone(self) -> None:
         """Raise an error if another training run of the model has started, and make that run raise one, too."""
