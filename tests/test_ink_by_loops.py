@@ -289,6 +289,26 @@ def test_the_noise_of_paper_is_not_ink(paper, dark, low, full):
     np.testing.assert_allclose(normalised(darkness), stretched(darkness, low, full), atol=1)
 
 
+@pytest.mark.parametrize(
+    ("level", "side", "ink", "expected"),
+    [
+        (60, 40, 120, True),
+        (25, 40, 120, True),
+        (24, 40, 120, False),  # noise
+        (60, 35, 120, False),  # 11 * 11 pixels are 12 or more from paper, of 0.002 * 65,536
+        (60, 36, 120, True),
+        (71, 40, 120, True),  # 0.6 of the ink
+        (73, 40, 120, False),
+        (60, 40, 0, False),  # a block, and no darker ink
+    ],
+)
+def test_blots_are_wide_and_at_most_06_of_the_darkest_ink(level, side, ink, expected):
+    darkness = np.zeros((256, 256), np.uint8)
+    darkness[20 : 20 + side, 30 : 30 + side] = level
+    darkness[100:104, 50:250] = ink  # 1.2% of the pixels, but too narrow
+    assert module._has_blots(darkness) is expected
+
+
 @pytest.mark.parametrize(("pale", "is_ink"), [(30, True), (31, False)])
 @pytest.mark.parametrize(("level", "counts"), [(11, True), (10, False)])
 def test_a_quarter_of_the_ink_is_darker_than_noise(pale, is_ink, level, counts):

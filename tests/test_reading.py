@@ -88,6 +88,28 @@ def test_digits_are_read_beside_lines_and_dark_corners(page, rows):
     assert [line.text.replace(" ", "") for line in reading.read(page).lines] == (["25", "97"] * rows)[:rows]
 
 
+def with_shadow(page, depth):
+    """A page in the soft shadow of a finger that points to its middle."""
+    height, width = page.shape
+    mask = np.zeros(page.shape, np.float32)
+    cv2.fillPoly(mask, [np.array([(0, height), (width // 2, height // 5), (2 * width // 3, height // 3)])], 1.0)
+    return (page * (1 - depth * cv2.GaussianBlur(mask, (0, 0), width / 40))).astype(np.uint8)
+
+
+@pytest.mark.parametrize("depth", [0.2, 0.35, 0.4])
+def test_a_soft_shadow_across_the_writing_does_not_matter(depth):
+    page = with_shadow(np.kron(table_of(5, 60), np.ones((2, 2), np.uint8)), depth)
+    assert [line.text.replace(" ", "") for line in reading.read(page).lines] == ["25", "97", "25", "97", "25"]
+
+
+def test_the_grey_rows_of_a_table_are_read():
+    page, rows = np.full((500, 600), 255, np.uint8), ["4711", "90210", "555", "1234", "876"]
+    for row, text in enumerate(rows):
+        page[20 + 90 * row : 111 + 90 * row] -= np.uint8(25 * (row % 2))
+        cv2.putText(page, text, (50, 85 + 90 * row), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 0, 6, cv2.LINE_AA)
+    assert [line.text for line in reading.read(page).lines] == rows
+
+
 def test_only_digits_leaves_no_question_marks():
     page = np.full((120, 300), 255, np.uint8)
     cv2.putText(page, "7K", (30, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 5, cv2.LINE_AA)

@@ -20,6 +20,11 @@ _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _WIDEST = 0.31  # shorter sides: anything dark and narrower may be ink; shadows are wider
+_WIDEST_BESIDE_BLOTS = 0.1  # the same in a picture with shadows that are narrower than that
+# The width of such a shadow: shorter sides, and pixels of the coarse picture, where strokes may be 10 pixels wide.
+_BLOT, _MIN_BLOT = 0.1, 11
+_MIN_BLOTS = 0.002  # the fraction of the picture that is in the middle of such shadows
+_PALER, _DARKEST = 0.6, 0.997  # the maximum darkness of a shadow relative to this quantile of the darkness
 _FRAME = 0.04  # shorter sides: of a frame along the border
 _MIXED_BORDER = 0.1  # fractions of light and dark pixels: borders with more of both are no frames
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
@@ -65,7 +70,10 @@ def find_darkness(
     coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
     if sheets is None and not (is_dark_on_light(coarse, cropped) if dark_on_light is None else dark_on_light):
         grey, coarse = 255 - grey, 255 - coarse
-    return _darkness(grey, _paper(coarse, grey.shape, cropped))
+    darkness = _darkness(grey, _paper(coarse, grey.shape, cropped))
+    if not cropped and _has_blots(darkness):
+        darkness = _darkness(grey, _paper(coarse, grey.shape, has_blots=True))
+    return darkness
 
 
 def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -221,9 +229,26 @@ def _darkness(grey: NDArray[np.uint8], paper: NDArray[np.uint8]) -> NDArray[np.u
     return np.asarray(255 - cv2.divide(grey, paper, scale=255), np.uint8)
 
 
-def _paper(coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = False) -> NDArray[np.uint8]:
+def _has_blots(darkness: NDArray[np.uint8]) -> bool:
+    """Return whether a wide part of a picture is darker than paper, but much paler than its ink.
+
+    This may be the shadow of a hand, a coloured row of a table, or a stain.
+    """
+    small = coarsened(darkness)
+    side = max(_MIN_BLOT, int(_BLOT * min(small.shape))) | 1
+    blots = small[cv2.erode((small > _MIN_CONTRAST).view(np.uint8), np.ones((side, side), np.uint8)) > 0]
+    if blots.size < _MIN_BLOTS * small.size:
+        return False
+    counts = _counts(darkness[:: 1 + darkness.size // _MANY]).cumsum()
+    return bool(np.median(blots) < _PALER * counts.searchsorted(_DARKEST * counts[-1]))
+
+
+def _paper(
+    coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = False, has_blots: bool = False
+) -> NDArray[np.uint8]:
     """Return the picture without dark ink, enlarged: replace anything narrow by the level around it."""
-    size = max(3, int(_WIDEST * min(coarse.shape)), min(max(coarse.shape) // 2, 21)) | 1
+    widest, least = (_WIDEST_BESIDE_BLOTS, 3) if has_blots else (_WIDEST, min(max(coarse.shape) // 2, 21))
+    size = max(3, int(widest * min(coarse.shape)), least) | 1
     darkest, lightest = levels_of(border_of(coarse))
     if lightest - darkest <= _EVEN:
         closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
