@@ -88,6 +88,18 @@ def test_grids_of_one_column_turn_each_for_themselves():
     assert found == [(0, 0, 0), (0, 0, 1), (1, 2, 0), (1, 1, 0), (1, 0, 0)]
 
 
+@pytest.mark.parametrize(
+    ("turns", "order"),
+    [(0, [1, 2, 0, 3]), (1, [2, 3, 1, 0]), (2, [3, 0, 2, 1]), (3, [0, 1, 3, 2])],
+)
+def test_grids_are_numbered_in_reading_order_after_turns(turns, order):
+    """Two grids side by side, the right one a little higher, and below them two others, the left one much higher."""
+    boxes = [(4, 50, 24, 80), (0, 3, 20, 23), (40, 0, 60, 20), (40, 70, 60, 90)]
+    cells = [Cell(grid, 0, 0, box) for grid, box in enumerate(boxes)]
+    found = tables.turned(cells, turns)
+    assert sorted(range(4), key=lambda grid: found[grid].grid) == order
+
+
 # Outlines of cells
 
 

@@ -93,7 +93,7 @@ def read_form(
     resolve_n_jobs(n_jobs)
     page, cells = without_grids(without_boxes(page_of(straightened(as_grey(image)))), isolate=False)
     page = without_frames(page)
-    best = _values(page, cells, fields, model, check_below, n_jobs)
+    best = _values(page, turned(cells, 0), fields, model, check_below, n_jobs)
     least = _summed_confidence(best) + min(_LEAD, len(fields) / 2)
     for turns in (1, 2, 3) if rotate else ():
         if _summed_confidence(best) >= _LEGIBLE * len(fields):

@@ -91,7 +91,7 @@ def _darkness_of(page: Page) -> NDArray[np.uint8]:
 
 
 def _grids_on(page: Page) -> list["Grid"]:
-    """Return the grids, from top to bottom."""
+    """Return the grids, the largest first."""
     dark = _darkness_of(page)
     block = max(3, min(dark.shape) // _WINDOW | 1)
     full = int(dark[page.ink == 255].min(initial=255))
@@ -115,7 +115,7 @@ def _grids_on(page: Page) -> list["Grid"]:
     for grid in sorted(grids, key=lambda grid: grid.area, reverse=True):
         if not any(grid.repeats(other) for other in found):
             found.append(grid)
-    return sorted(found, key=lambda grid: (grid.window[0].start, grid.window[1].start))
+    return found
 
 
 def _window(left: int, top: int, width: int, height: int) -> Window:

@@ -9,13 +9,33 @@ from lenet.reading.results import Cell, Digit, Line
 
 
 def turned(cells: Sequence[Cell], turns: int) -> tuple[Cell, ...]:
-    """Return cells with the rows and columns of the page after some quarter turns, counter-clockwise."""
+    """Return cells with the grids, rows and columns of the page after some quarter turns, counter-clockwise."""
+    places = _grids_in_order(cells, turns)
     for _ in range(turns):
         last = {cell.grid: 0 for cell in cells}
         for cell in cells:
             last[cell.grid] = max(last[cell.grid], cell.column)
         cells = [replace(each, row=last[each.grid] - each.column, column=each.row) for each in cells]
-    return tuple(cells)
+    return tuple(replace(cell, grid=places[cell.grid]) for cell in cells)
+
+
+def _grids_in_order(cells: Sequence[Cell], turns: int) -> dict[int, int]:
+    """Return the place of each grid in reading order; those beside each other are in a row, from left to right."""
+    extents: dict[int, tuple[int, int, int]] = {}  # left, top and bottom after the turns
+    for grid in {cell.grid for cell in cells}:
+        boxes = np.array([cell.box for cell in cells if cell.grid == grid])
+        box = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
+        for _ in range(turns):
+            box = [box[1], -box[2], box[3], -box[0]]
+        extents[grid] = box[0], box[1], box[3]
+    rows: list[list[int]] = []
+    for grid, (_, top, bottom) in sorted(extents.items(), key=lambda item: item[1][1]):
+        if rows and top + bottom < 2 * extents[rows[-1][0]][2]:  # its middle is beside the first one
+            rows[-1].append(grid)
+        else:
+            rows.append([grid])
+    ordered = [grid for row in rows for grid in sorted(row, key=extents.__getitem__)]
+    return {grid: place for place, grid in enumerate(ordered)}
 
 
 def separated(line: Line, cells: Sequence[Cell]) -> Line:
