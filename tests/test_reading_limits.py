@@ -406,7 +406,8 @@ def test_the_digits_of_different_cells_are_separated_and_marks_are_in_the_cells(
     [
         ("12", "1 2", ["1", "2"]), ("1.2", "1. 2", ["1.", "2"]), ("1-2", "1 -2", ["1", "-2"]),
         ("1,-2", "1, -2", ["1,", "-2"]), ("1:2", "1: 2", ["1:", "2"]), ("1=-2", "1= -2", ["1=", "-2"]),
-        ("-12.", "-1 2.", ["-1", "2."]), ("1. 2", "1. 2", ["1.", "2"]),
+        ("-12.", "-1 2.", ["-1", "2."]), ("1. 2", "1. 2", ["1.", "2"]), ("1 +2", "1 +2", ["1", "2"]),
+        ("1 =2", "1 =2", ["1", "2"]),
     ],
 )  # fmt: skip
 def test_dashes_begin_a_number_and_other_marks_end_one(text, separate, texts):
@@ -415,6 +416,13 @@ def test_dashes_begin_a_number_and_other_marks_end_one(text, separate, texts):
     line = separated(Line(digits, 0.9, text), cells)
     assert line.text == separate
     assert [cell.text for cell in filled(cells, [line])] == texts
+
+
+@pytest.mark.parametrize("text", ["1 2", "1+2", "1-2", "1. 2"])
+def test_the_text_of_a_single_cell_is_that_of_the_line(text):
+    digits = (digit_at((5, 2, 15, 18), label=1), digit_at((25, 2, 35, 18), label=2))
+    (cell,) = filled([Cell(0, 0, 0, (0, 0, 40, 20))], [Line(digits, 0.9, text)])
+    assert cell.text == text
 
 
 def test_places_turn_with_the_page():

@@ -62,8 +62,11 @@ def filled(cells: Sequence[Cell], lines: Iterable[Line]) -> tuple[Cell, ...]:
         last = -1
         for (before, digit), place in zip(parts, _cells_of(line.digits, cells), strict=True):
             end, _, start = before.rpartition(" ")
-            texts[last] += end
-            texts[place] += start + digit.text
+            if place == last:
+                texts[place] += before + digit.text
+            else:
+                texts[last] += end
+                texts[place] += start.lstrip("+=") + digit.text  # no formula in a spreadsheet
             last = place
         texts[last] += rest
     found = (replace(cell, text=text) for cell, text in zip(cells, texts, strict=False))
