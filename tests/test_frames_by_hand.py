@@ -49,9 +49,11 @@ def test_a_frame_is_erased_and_its_content_kept(thick, turned):
     np.testing.assert_array_equal(without_frames(Page(np.maximum(ink, content), ink.shape)).ink, content)
 
 
-@pytest.mark.parametrize(("count", "erased"), [(11, False), (12, True)])
-def test_a_rectangle_that_is_higher_than_wide_is_a_frame_if_there_is_ink_in_it(count, erased):
-    assert erases(frame(SHAPE, 10, 20, 100, 60), block(SHAPE, 30, 50, 3, 4, count)) is erased
+@pytest.mark.parametrize(("thick", "count", "erased"), [(2, 11, False), (2, 12, True), (6, 26, False), (6, 27, True)])
+def test_a_rectangle_that_is_higher_than_wide_is_a_frame_if_there_is_ink_in_it(thick, count, erased):
+    ink = frame(SHAPE, 10, 20, 100, 60, thick)
+    assert np.count_nonzero(ink) == {2: 624, 6: 1776}[thick]  # 0.015 of it: 9.4, 26.6
+    assert erases(ink, block(SHAPE, 30, 50, 7, 4, count)) is erased
 
 
 def oval():

@@ -290,22 +290,25 @@ def test_the_noise_of_paper_is_not_ink(paper, dark, low, full):
 
 
 @pytest.mark.parametrize(
-    ("level", "side", "ink", "expected"),
+    ("level", "side", "inside", "expected"),
     [
-        (60, 40, 120, True),
-        (25, 40, 120, True),
-        (24, 40, 120, False),  # noise
-        (60, 35, 120, False),  # 11 * 11 pixels are 12 or more from paper, of 0.002 * 65,536
-        (60, 36, 120, True),
-        (71, 40, 120, True),  # 0.6 of the ink
-        (73, 40, 120, False),
-        (60, 40, 0, False),  # a block, and no darker ink
+        (60, 40, 3, True),
+        (25, 40, 3, True),
+        (24, 40, 3, False),  # noise
+        (60, 35, 3, False),  # 11 * 11 pixels are 12 or more from paper, of 0.002 * 65,536
+        (60, 36, 3, True),
+        (71, 40, 3, True),  # 0.6 of the ink
+        (73, 40, 3, False),
+        (60, 40, 2, True),
+        (60, 40, 1, False),  # 4 pixels, of 0.005 * 40 * 40
+        (60, 40, 0, False),  # a logo or a bold digit
     ],
 )
-def test_blots_are_wide_and_at_most_06_of_the_darkest_ink(level, side, ink, expected):
+def test_blots_are_wide_and_at_most_06_of_the_darkest_ink_and_have_ink_inside(level, side, inside, expected):
     darkness = np.zeros((256, 256), np.uint8)
     darkness[20 : 20 + side, 30 : 30 + side] = level
-    darkness[100:104, 50:250] = ink  # 1.2% of the pixels, but too narrow
+    darkness[20 : 20 + 4, 30 : 30 + inside] = 120  # in a corner
+    darkness[100:104, 50:250] = 120  # 1.2% of the pixels, but too narrow
     assert module._has_blots(darkness) is expected
 
 

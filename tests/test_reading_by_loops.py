@@ -115,7 +115,10 @@ def test_the_typical_height_is_the_median_by_area(seed):
         ([((1, 1, 481, 399), 5000)], 398),  # not wide enough for one
         ([((1, 1, 599, 321), 5000)], 320),
         ([((0, 100, 90, 301), 5000)], 30),  # a shadow at the border
+        ([((0, 100, 90, 300), 5000)], 200),
         ([((1, 100, 90, 301), 5000)], 201),
+        ([((0, 100, 20, 181), 900)], 30),  # a dark corner: more than 4 times as long as wide
+        ([((0, 100, 20, 180), 900)], 80),
         ([((100, 100, 110, 221), 900)], 30),  # a vertical rule: more than 12 times as high as wide
         ([((100, 100, 110, 220), 800)], 120),
     ],

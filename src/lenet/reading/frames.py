@@ -10,7 +10,8 @@ from lenet.reading.strokes import Mask, hollow
 
 _MIN_SIDE = 12  # pixels of a frame
 _MIN_ENCLOSED = 0.1  # the ink inside a frame, as a fraction of the frame's own ink
-_MIN_WRITING = 12  # pixels of other strokes inside a frame that is higher than wide
+# The ink inside a rectangle that is higher than wide: pixels, and a fraction of its own ink; a 0 may contain a speck.
+_MIN_INK, _MIN_INSIDE = 12, 0.015
 # The hole of an empty frame, as a fraction of the smallest rectangle around it (ellipses: 0.79) and of the frame's box.
 _MIN_HOLE, _MIN_SHARE = 0.85, 0.5
 _SLOPES = np.linspace(-0.25, 0.25, 15)
@@ -27,7 +28,9 @@ def without_frames(page: Page) -> Page:
         labels, holes = strokes.labels[window], _holes(frame)
         enclosed = labels[holes & labels.astype(bool)] - 1
         is_long = strokes.lengths[enclosed] > 0.15 * min(frame.shape)
-        if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n] or _is_box(holes, len(enclosed) >= _MIN_WRITING):
+        if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n] or _is_box(
+            holes, len(enclosed) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
+        ):
             ink[window] = _without_sides(ink[window], frame)
     return page.with_ink(ink)
 
@@ -41,10 +44,10 @@ def _without_sides(ink: NDArray[np.uint8], frame: Mask) -> NDArray[np.uint8]:
     return np.maximum(own, others)
 
 
-def _is_box(holes: NDArray[np.bool_], has_writing: bool) -> bool:
-    """Return whether a stroke with these holes is a rectangle that has writing or is wider than high, unlike a 0."""
+def _is_box(holes: NDArray[np.bool_], has_ink: bool) -> bool:
+    """Return whether a stroke with these holes is a rectangle, but no angular 0: wider than high, or around ink."""
     area = np.count_nonzero(holes)
-    if not (has_writing or holes.shape[1] > holes.shape[0]) or area < _MIN_SHARE * holes.size:
+    if not (has_ink or holes.shape[1] > holes.shape[0]) or area < _MIN_SHARE * holes.size:
         return False
     outlines, _ = cv2.findContours(holes.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     width, height = cv2.minAreaRect(np.concatenate(outlines))[1]

@@ -20,11 +20,12 @@ _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 _WIDEST = 0.31  # shorter sides: anything dark and narrower may be ink; shadows are wider
-_WIDEST_BESIDE_BLOTS = 0.1  # the same in a picture with shadows that are narrower than that
-# The width of such a shadow: shorter sides, and pixels of the coarse picture, where strokes may be 10 pixels wide.
+_WIDEST_BESIDE_BLOTS = 0.1  # the same in a picture with blots, such as shadows that are narrower than that
+# The width of a blot: shorter sides, and pixels of the coarse picture, where strokes may be 10 pixels wide.
 _BLOT, _MIN_BLOT = 0.1, 11
-_MIN_BLOTS = 0.002  # the fraction of the picture that is in the middle of such shadows
-_PALER, _DARKEST = 0.6, 0.997  # the maximum darkness of a shadow relative to this quantile of the darkness
+_MIN_BLOTS = 0.002  # the fraction of the picture that is in the middle of blots
+_PALER, _DARKEST = 0.6, 0.997  # the maximum darkness of a blot relative to this quantile of the darkness
+_MIN_INK_INSIDE = 0.005  # the fraction of the blots that is ink
 _FRAME = 0.04  # shorter sides: of a frame along the border
 _MIXED_BORDER = 0.1  # fractions of light and dark pixels: borders with more of both are no frames
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
@@ -230,17 +231,21 @@ def _darkness(grey: NDArray[np.uint8], paper: NDArray[np.uint8]) -> NDArray[np.u
 
 
 def _has_blots(darkness: NDArray[np.uint8]) -> bool:
-    """Return whether a wide part of a picture is darker than paper, but much paler than its ink.
+    """Return whether there is ink in blots, which are darker than paper, but much paler than ink.
 
-    This may be the shadow of a hand, a coloured row of a table, or a stain.
+    They may be the shadow of a hand, the coloured rows of a table, or a stain. Without ink inside, they might be the
+    strokes of a bold digit.
     """
     small = coarsened(darkness)
     side = max(_MIN_BLOT, int(_BLOT * min(small.shape))) | 1
-    blots = small[cv2.erode((small > _MIN_CONTRAST).view(np.uint8), np.ones((side, side), np.uint8)) > 0]
-    if blots.size < _MIN_BLOTS * small.size:
+    window = np.ones((side, side), np.uint8)
+    middles = cv2.erode((small > _MIN_CONTRAST).view(np.uint8), window)
+    if middles.sum() < _MIN_BLOTS * small.size:
         return False
     counts = _counts(darkness[:: 1 + darkness.size // _MANY]).cumsum()
-    return bool(np.median(blots) < _PALER * counts.searchsorted(_DARKEST * counts[-1]))
+    darkest, level = counts.searchsorted(_DARKEST * counts[-1]), np.median(small[middles > 0])
+    inside = small[cv2.dilate(middles, window) > 0] > (level + darkest) / 2
+    return bool(level < _PALER * darkest and inside.mean() >= _MIN_INK_INSIDE)
 
 
 def _paper(

@@ -25,7 +25,7 @@ _LEADS = {1: 3.5, 2: 5.25, 3: 3.5}
 _UPRIGHT_NON_DIGIT = 1.0
 _LONE = 0.3  # the weight of the evidence of a character that is alone on its line
 # A page with a single row of at least this many characters is rarely on its side: a quarter turn would make a column of
-# it, in which the letters of a label resemble digits. The lead that a quarter turn requires then.
+# it, in which the letters of a label resemble digits. Then a quarter turn requires this lead.
 _ROW, _LEAD_OF_ROW = 3, 15.0
 
 

@@ -12,7 +12,7 @@ from lenet._mnist_form import disc, pen_width, reduced, resized
 from lenet.reading.ink import coarsened, find_darkness, normalised
 from lenet.reading.photographs import cropped_to_photographs
 from lenet.reading.sheet import shows_blank_sheet
-from lenet.reading.strokes import MAX_STROKES, Floats, Ints, Strokes, reject_texture, strokes_of
+from lenet.reading.strokes import MAX_STROKES, Boxes, Floats, Ints, Strokes, reject_texture, strokes_of
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom
 
@@ -59,7 +59,7 @@ class Page:
         found = np.hstack([np.maximum(starts, 0), np.minimum(stops, self.picture_shape[::-1])]).astype(np.int64)
         return [(left, top, right, bottom) for left, top, right, bottom in found.tolist()]
 
-    def touched(self, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def touched(self, boxes: Boxes) -> NDArray[np.bool_]:
         """Return whether each box touches the picture's left, upper, right and lower border, shape (n, 4)."""
         height, width = self.picture_shape
         return np.asarray(np.array(self.boxes_in_picture(boxes)).reshape(-1, 4) == (0, 0, width, height))

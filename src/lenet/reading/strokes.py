@@ -82,14 +82,18 @@ class Strokes:
 
     @cached_property
     def writing_height(self) -> float:
-        """The typical height of the strokes except specks, rules, frames and shadows; 0 if there are none."""
+        """The typical height of the strokes except specks, rules, frames, shadows and corners; 0 if there are none."""
         height, width = self.labels.shape
         usual = (self.areas >= _MIN_AREA) & (self.heights >= 6) & (self.widths < 12 * self.heights)
         frames = (self.heights > 0.8 * height) & (self.widths > 0.8 * width)
         frames &= self.areas < 0.25 * height * width
-        shadows = self.at_border | (self.heights > 12 * self.widths)  # or the edge of a table, or a vertical rule
-        if (usual & ~frames & ~shadows).any():  # otherwise a digit may have been cropped to its edges
-            usual &= ~frames & ~shadows
+        is_narrow = self.lengths > 4 * np.minimum(self.widths, self.heights)
+        shadows = self.at_border & (
+            is_narrow | (self.heights > 0.5 * height)
+        )  # or the edge of a table, or a dark corner
+        others = frames | shadows | (self.heights > 12 * self.widths)  # and vertical rules
+        if (usual & ~others).any():  # otherwise a digit may have been cropped to its edges
+            usual &= ~others
         return self.typical_height(np.flatnonzero(usual)) if usual.any() else 0.0
 
     def typical_height(self, members: Ints) -> float:
