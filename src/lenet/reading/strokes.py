@@ -88,10 +88,9 @@ class Strokes:
         frames = (self.heights > 0.8 * height) & (self.widths > 0.8 * width)
         frames &= self.areas < 0.25 * height * width
         is_narrow = self.lengths > 4 * np.minimum(self.widths, self.heights)
-        shadows = self.at_border & (
-            is_narrow | (self.heights > 0.5 * height)
-        )  # or the edge of a table, or a dark corner
-        others = frames | shadows | (self.heights > 12 * self.widths)  # and vertical rules
+        # Shadows, edges of tables and dark corners; then, vertical rules, too.
+        shadows = self.at_border & (is_narrow | (self.heights > 0.5 * height))
+        others = frames | shadows | (self.heights > 12 * self.widths)
         if (usual & ~others).any():  # otherwise a digit may have been cropped to its edges
             usual &= ~others
         return self.typical_height(np.flatnonzero(usual)) if usual.any() else 0.0
