@@ -1,5 +1,6 @@
 """The limits of reading, and the lines, fields and cells made of given segments, by construction."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -423,6 +424,14 @@ def test_the_text_of_a_single_cell_is_that_of_the_line(text):
     digits = (digit_at((5, 2, 15, 18), label=1), digit_at((25, 2, 35, 18), label=2))
     (cell,) = filled([Cell(0, 0, 0, (0, 0, 40, 20))], [Line(digits, 0.9, text)])
     assert cell.text == text
+
+
+def test_the_confidence_of_a_cell_is_the_product_of_the_probabilities_of_its_digits():
+    cells = [Cell(0, 0, column, (40 * column, 0, 40 * column + 40, 20)) for column in range(3)]
+    boxes = (5, 2, 15, 18), (25, 2, 35, 18), (45, 2, 55, 18)
+    digits = [replace(digit_at(box), probability=each) for box, each in zip(boxes, (0.5, 0.25, 0.75), strict=True)]
+    found = filled(cells, [Line((digits[0], digits[2]), 0.3, "11"), Line((digits[1],), 0.2, "1")])
+    assert [cell.confidence for cell in found] == [0.125, 0.75, 0.0]
 
 
 def test_places_turn_with_the_page():

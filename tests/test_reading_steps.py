@@ -59,7 +59,7 @@ def test_cells_turn_with_the_page(monkeypatch, model, rotation, turns):
     reading = Reading((line_at((5, 5, 9, 9)),), rotation)
     monkeypatch.setattr(reader, "read_upright", lambda *_: reading)
     monkeypatch.setattr(reader, "turned", lambda given, n: [Cell(0, n, 8, given[0].box)])
-    assert read(BLANK, model).cells == (Cell(0, turns, 8, (0, 0, 20, 20), "5"),)
+    assert read(BLANK, model).cells == (Cell(0, turns, 8, (0, 0, 20, 20), "5", 0.9),)
     assert read(BLANK, model).rotation == rotation
 
 

@@ -164,7 +164,7 @@ def test_the_document_describes_an_inference_request_and_its_response(app):
 
 def test_the_document_describes_a_reading(app, monkeypatch):
     digits = Digit((1, 2, 3, 4), 3, 0.5, 8, 0.25), Digit((5, 2, 7, 4), None, 0.5, 8, 0.25)
-    reading = Reading((Line(digits, 0.5, "3?"),), 90, (Cell(0, 1, 2, (1, 2, 7, 4), "3?"),))
+    reading = Reading((Line(digits, 0.5, "3?"),), 90, (Cell(0, 1, 2, (1, 2, 7, 4), "3?", 0.25),))
     monkeypatch.setattr(pictures, "read", lambda *arguments, **options: reading)
     status, _, answer = asked(app, "POST", "/predict", encoded(np.full((40, 40), 255, np.uint8)))
     assert status == 200

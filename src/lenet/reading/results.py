@@ -121,10 +121,12 @@ class Cell:
     text : str, default ""
         The digits in the cell, from left to right, with "?" for each non-digit, and marks as in the lines; empty for an
         empty cell.
+    confidence : float, default 0
+        The product of the probabilities of its digits and non-digits, in [0, 1]; 0 for an empty cell.
 
     Examples
     --------
-    >>> cell = Cell(grid=0, row=2, column=4, box=(90, 50, 110, 70), text="7")
+    >>> cell = Cell(grid=0, row=2, column=4, box=(90, 50, 110, 70), text="7", confidence=0.98)
     >>> Reading(cells=(cell,)).as_dict()["cells"][0]["text"]
     '7'
     """
@@ -134,6 +136,7 @@ class Cell:
     column: int
     box: tuple[int, int, int, int]
     text: str = ""
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class Reading:
         dict
             "lines" is a list with a dict for each line: "text", "confidence", "box", and "digits", a list with the
             dict of each digit. "rotation" is a number of degrees. "cells" is a list with a dict for each cell: "grid",
-            "row", "column", "box" and "text".
+            "row", "column", "box", "text" and "confidence".
         """
         return {
             "lines": [

@@ -53,10 +53,11 @@ def separated(line: Line, cells: Sequence[Cell]) -> Line:
 
 
 def filled(cells: Sequence[Cell], lines: Iterable[Line]) -> tuple[Cell, ...]:
-    """Return the cells of grids, in reading order, with the texts of the lines in them."""
+    """Return the cells of grids, in reading order, with the texts of the lines in them, and their confidences."""
     if not cells:
         return ()
     texts = [""] * (len(cells) + 1)  # the last is outside all cells
+    confidences = [1.0] * len(texts)
     for line in lines:
         parts, rest = _parts_of(line)
         last = -1
@@ -67,9 +68,13 @@ def filled(cells: Sequence[Cell], lines: Iterable[Line]) -> tuple[Cell, ...]:
             else:
                 texts[last] += end
                 texts[place] += start.lstrip("+=") + digit.text  # no formula in a spreadsheet
+            confidences[place] *= digit.probability
             last = place
         texts[last] += rest
-    found = (replace(cell, text=text) for cell, text in zip(cells, texts, strict=False))
+    found = (
+        replace(cell, text=text, confidence=confidence if text else 0.0)
+        for cell, text, confidence in zip(cells, texts, confidences, strict=False)
+    )
     return tuple(sorted(found, key=lambda cell: (cell.grid, cell.row, cell.column)))
 
 

@@ -88,7 +88,7 @@ def named_schemas(limits: Limits) -> Schema:
         "second_probability": NUMBER,
     }
     line = {"text": TEXT, "confidence": NUMBER, "box": box, "digits": array_of(object_of(digit))}
-    cell = {"grid": INTEGER, "row": INTEGER, "column": INTEGER, "box": box, "text": TEXT}
+    cell = {"grid": INTEGER, "row": INTEGER, "column": INTEGER, "box": box, "text": TEXT, "confidence": NUMBER}
     tensor = {"name": TEXT, "datatype": TEXT, "shape": array_of(INTEGER)}
     tensors = array_of(object_of(tensor))
     counts = {"inference_count": INTEGER, "execution_count": INTEGER, "last_inference": INTEGER}
