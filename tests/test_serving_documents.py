@@ -20,7 +20,7 @@ from lenet.serving.schemas import (
     INFER_CONTENT,
     JSON_LENGTH_HEADER,
     MODEL_QUERY,
-    ONLY_DIGITS_QUERY,
+    READ_QUERIES,
     array_of,
     infer_body,
     json_content,
@@ -50,9 +50,9 @@ def test_schemas_have_required_names_bounds_and_references():
 
 
 def test_the_parameters_of_requests_have_names_places_and_types():
-    model, only_digits = MODEL_QUERY, ONLY_DIGITS_QUERY
-    assert (model["name"], model["in"], model["schema"]) == ("model", "query", TEXT)
-    assert (only_digits["name"], only_digits["in"], only_digits["schema"]) == ("only_digits", "query", BOOLEAN)
+    assert (MODEL_QUERY["name"], MODEL_QUERY["in"], MODEL_QUERY["schema"]) == ("model", "query", TEXT)
+    assert [each["name"] for each in READ_QUERIES] == ["only_digits", "marks", "rotate"]
+    assert all((each["in"], each["schema"]) == ("query", BOOLEAN) for each in READ_QUERIES)
     assert (JSON_LENGTH_HEADER["in"], JSON_LENGTH_HEADER["schema"]) == ("header", {"type": "integer", "minimum": 1})
     assert INDEX_BODY == {"content": {"application/json": {
         "schema": {"type": "object", "properties": {"ready": BOOLEAN}}}}}  # fmt: skip
@@ -73,7 +73,7 @@ def test_the_bodies_of_requests():
     assert body["required"] is True
     assert "of at most 12,345 bytes" in body["description"]
     types = {name: {"schema": binary} for name in ("image/png", "image/jpeg", "application/octet-stream")}
-    options = {"model": {"type": "string"}, "only_digits": {"type": "boolean"}}
+    options = {"model": {"type": "string"}} | dict.fromkeys(("only_digits", "marks", "rotate"), BOOLEAN)
     form = {"type": "object", "properties": {"picture": binary} | options, "required": ["picture"]}
     assert body["content"] == types | {"multipart/form-data": {"schema": form}}
 

@@ -59,7 +59,8 @@ def file(content, name="picture"):
 FORM = {"content_type": "multipart/form-data; boundary=x"}
 TRUNCATED = "The form cannot be read (It is truncated; expected a closing boundary). Send a picture as"
 NO_FILE = (
-    "The form cannot be read (The part '{}' has no filename; expected a file, or a field named model or only_digits)."
+    "The form cannot be read (The part '{}' has no filename; expected a file, or a field named model, only_digits, "
+    "marks, rotate)."
 )
 
 
@@ -69,9 +70,9 @@ NO_FILE = (
 class Digit:
     """A reading as far as the route uses it."""
 
-    def __init__(self, labels, picture, model, only_digits):
+    def __init__(self, labels, picture, model, options):
         self.text, self._labels = "text", labels
-        self.given = picture.shape, model, only_digits
+        self.given = picture.shape, model, options
 
     def as_dict(self):
         return {"lines": [{"digits": [{"label": label} for label in line]} for line in self._labels]}
@@ -79,13 +80,13 @@ class Digit:
 
 @pytest.fixture
 def given(monkeypatch):
-    """The arguments of each call of `read`: the shape of the picture, the model, and whether to read only digits."""
+    """The arguments of each call of `read`: the shape of the picture, the model, and the options."""
     given = []
 
-    def read(picture, model, *, only_digits, n_jobs):
+    def read(picture, model, *, n_jobs, **options):
         assert n_jobs == 1
         assert threading.current_thread().name == "lenet-serve"
-        digit = Digit([[3, None], [3, 7, None]], picture, model, only_digits)
+        digit = Digit([[3, None], [3, 7, None]], picture, model, options)
         given.append(digit.given)
         return digit
 
@@ -94,16 +95,16 @@ def given(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("query", "name", "only_digits"),
+    ("query", "name", "options"),
     [
-        (b"", "one", False), (b"model=two", "two", False), (b"only_digits=true", "one", True),
-        (b"only_digits=TRUE&model=two", "two", True), (b"only_digits=1", "one", True), (b"only_digits=0", "one", False),
-        (b"only_digits=False", "one", False),
+        (b"", "one", {}), (b"model=two", "two", {}), (b"only_digits=true", "one", {"only_digits": True}),
+        (b"marks=TRUE&model=two", "two", {"marks": True}), (b"rotate=0", "one", {"rotate": False}),
+        (b"only_digits=1&marks=False", "one", {"only_digits": True, "marks": False}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("as_form", [False, True])
-def test_a_picture_is_read_with_the_model_and_the_option_that_it_names(
-    app, models, given, query, name, only_digits, as_form
+def test_a_picture_is_read_with_the_model_and_the_options_that_it_names(
+    app, models, given, query, name, options, as_form
 ):
     body, headers = PICTURE, {"content_type": "image/png"}
     if as_form:
@@ -115,8 +116,8 @@ def test_a_picture_is_read_with_the_model_and_the_option_that_it_names(
         "model": name, "version": model.version, "text": "text",
     }  # fmt: skip
     assert len(answer["lines"]) == 2
-    ((shape, used, flag),) = given
-    assert (shape[:2], used is model.model, flag) == ((40, 40), True, only_digits)
+    ((shape, used, passed),) = given
+    assert (shape[:2], used is model.model, passed) == ((40, 40), True, options)
     assert (app.contexts[-1].model, app.contexts[-1].operation) == (name, "predict")
 
 
@@ -143,7 +144,7 @@ def test_the_labels_of_a_picture_are_counted(models, given):
 def test_fields_of_a_form_are_options(app, given):
     body = field("model", "two") + file(PICTURE) + field("only_digits", "true") + b"--x--\r\n"
     assert asked(app, "POST", "/predict", body, **FORM)[2]["model"] == "two"
-    assert given[0][2] is True
+    assert given[0][2] == {"only_digits": True}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_fields_of_a_form_are_options(app, given):
         (b"", b"", {}, 400, "The request has no picture. Send a PNG or JPEG as the body or as a file in a form."),
         (b"", field("only_digits", "true") + b"--x--\r\n", FORM, 400, "The request has no picture."),
         (b"", file(b"") + b"--x--\r\n", FORM, 400, "The request has no picture."),
-        (b"least=1&a=2", PICTURE, {}, 400, "Unknown option 'a'; expected model or only_digits."),
+        (b"least=1&a=2", PICTURE, {}, 400, "Unknown option 'a'; expected one of model, only_digits, marks"),
         (b"", field("least", "1") + file(PICTURE) + b"--x--\r\n", FORM, 400, NO_FILE.format("least")),
         (b"", field("picture", "x" * 1025) + b"--x--\r\n", FORM, 400, NO_FILE.format("picture")),
         (b"", file(PICTURE), FORM, 400, TRUNCATED),
@@ -160,6 +161,7 @@ def test_fields_of_a_form_are_options(app, given):
         (b"", file(PICTURE) + b"--x--", FORM, 200, ""),
         (b"model=three", PICTURE, {}, 404, "Model 'three' is unknown"),
         (b"only_digits=yes", PICTURE, {}, 400, "only_digits is 'yes'; expected true or false."),
+        (b"marks=no", PICTURE, {}, 400, "marks is 'no'; expected true or false."),
         (b"", b"nonsense", FORM, 400, "The form cannot be read ("),
         (b"", PICTURE, {"content_type": "multipart/form-data"}, 400, "The form cannot be read ("),
         (b"", file(PICTURE) * 2 + b"--x--\r\n", FORM, 400, "The form cannot be read ("),
@@ -259,7 +261,7 @@ def test_the_routes_are_described(models):
     (predict,) = Pictures(models, Limits(body=99), None, None).operations()
     assert (predict.method, predict.path, predict.errors, predict.public) == ("POST", "/predict", (404, 501), False)
     assert predict.details["operationId"] == "predict"
-    assert [each["name"] for each in predict.details["parameters"]] == ["model", "only_digits"]
+    assert [each["name"] for each in predict.details["parameters"]] == ["model", "only_digits", "marks", "rotate"]
     page, document = page_operations(models)
     assert (page.path, page.public, document.path, document.public) == ("/", True, "/model.json", False)
     assert (document.errors, [each["name"] for each in document.details["parameters"]]) == ((404,), ["model"])
@@ -355,7 +357,7 @@ def test_the_client_does_not_choose_the_codec_of_a_form(app, given):
     for charset in ("punycode", "utf-16"):
         kind = f"multipart/form-data; boundary=x; charset={charset}"
         assert asked(app, "POST", "/predict", body, content_type=kind)[0] == 200
-    assert [each[2] for each in given] == [True, True]
+    assert [each[2] for each in given] == [{"only_digits": True}] * 2
 
 
 @pytest.mark.parametrize(("length", "status"), [(2**10, 404), (2**10 + 1, 400)])

@@ -24,11 +24,11 @@ from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models, Served
 from lenet.serving.request_context import RequestContext, context_of
 from lenet.serving.routing import Operation
-from lenet.serving.schemas import MODEL_QUERY, ONLY_DIGITS_QUERY, json_content, picture_body
+from lenet.serving.schemas import MODEL_QUERY, READ_OPTIONS, READ_QUERIES, json_content, picture_body
 
 Answer = tuple[bytes, str, list[int]]  # JSON, the name of the model, and the labels
 T = TypeVar("T")
-_OPTIONS = {"model", "only_digits"}
+_OPTIONS = ("model", *READ_OPTIONS)
 _MAX_FIELD = 2**10  # bytes of a form's field: a model's name, or a boolean
 _MAX_HEADERS = 8  # of a part of a form
 _FORM_PART = 2**18  # bytes of a form that are parsed at once: about 1 ms
@@ -45,7 +45,7 @@ class Pictures:
         details = {
             "operationId": "predict",
             "requestBody": picture_body(self._limits),
-            "parameters": [MODEL_QUERY, ONLY_DIGITS_QUERY],
+            "parameters": [MODEL_QUERY, *READ_QUERIES],
         }
         return [Operation("POST", "/predict", self.predict, json_content("Reading"), (404, 501), details)]
 
@@ -65,22 +65,22 @@ class Pictures:
         content = asyncio.run(self._uploaded_file(request, list(context.parts), options))
         return self._read(lambda: content, *self._validated(context, len(content), options))
 
-    def _validated(self, context: RequestContext, size: int, options: dict[str, str]) -> tuple[Served, bool]:
-        """Return the model for a picture of a number of bytes, and whether to read only digits."""
+    def _validated(self, context: RequestContext, size: int, options: dict[str, str]) -> tuple[Served, dict[str, bool]]:
+        """Return the model for a picture of a number of bytes, and the options of `read`."""
         if not size:
             raise InputError("The request has no picture. Send a PNG or JPEG as the body or as a file in a form.")
-        unknown = options.keys() - _OPTIONS
+        unknown = options.keys() - set(_OPTIONS)
         if unknown:
-            raise InputError(f"Unknown option {short_repr(min(unknown))}; expected model or only_digits.")
-        served = self._models.get(options.get("model"))
+            raise InputError(f"Unknown option {short_repr(min(unknown))}; expected one of {', '.join(_OPTIONS)}.")
+        served = self._models.get(options.pop("model", None))
         context.model = served.name
-        return served, _boolean(options.get("only_digits", "false"))
+        return served, {name: _boolean(name, text) for name, text in options.items()}
 
-    def _read(self, content: Callable[[], bytes], served: Served, only_digits: bool) -> Answer:
+    def _read(self, content: Callable[[], bytes], served: Served, options: dict[str, bool]) -> Answer:
         """Read a picture and return the encoded answer, in a thread: encoding that of a page takes milliseconds."""
         try:
             picture = read_picture(content(), largest=self._limits.pixels)
-            reading = read(picture, served.model, only_digits=only_digits, n_jobs=1)
+            reading = read(picture, served.model, n_jobs=1, **options)
         except cv2.error as error:
             if error.code == cv2.Error.StsNoMem:
                 raise MemoryError from None
@@ -142,7 +142,7 @@ class _FormParser(MultiPartParser):
             file.seek(0)
         elif (name := self._current_part.field_name) not in _OPTIONS:
             raise MultiPartException(
-                f"The part {short_repr(name)} has no filename; expected a file, or a field named model or only_digits."
+                f"The part {short_repr(name)} has no filename; expected a file, or a field named {', '.join(_OPTIONS)}."
             )
 
     def on_end(self) -> None:
@@ -186,7 +186,7 @@ async def _parts(body: list[bytes]) -> AsyncGenerator[bytes, None]:
             arrived, size = [], 0
 
 
-def _boolean(text: str) -> bool:
+def _boolean(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0"):
-        raise InputError(f"only_digits is {short_repr(text)}; expected true or false.")
+        raise InputError(f"{name} is {short_repr(text)}; expected true or false.")
     return text.lower() in ("true", "1")

@@ -45,7 +45,13 @@ def query(name: str, schema: Schema, description: str) -> Schema:
 
 
 MODEL_QUERY = query("model", TEXT, "Default: the first model.")
-ONLY_DIGITS_QUERY = query("only_digits", BOOLEAN, "Read every character except marks, such as points, as a digit.")
+# The options of `lenet.reading.read` that a request for `/predict` may pass.
+READ_OPTIONS = {
+    "only_digits": "Default: false. Read every character except marks, such as points, as a digit.",
+    "marks": "Default: false. Keep points, commas, colons, dashes and the signs +, x and = in the texts.",
+    "rotate": "Default: true. Turn a page that is on its side or upside down.",
+}
+READ_QUERIES = [query(name, BOOLEAN, description) for name, description in READ_OPTIONS.items()]
 JSON_LENGTH_HEADER = {
     "name": "Inference-Header-Content-Length", "in": "header", "schema": {"type": "integer", "minimum": 1},
     "description": "Number of bytes of JSON in the body, if binary tensors follow.",
@@ -65,7 +71,8 @@ def picture_body(limits: Limits) -> Schema:
     """Return the body of a request to read a picture."""
     picture = BYTES | {"maxLength": limits.body}
     types = ("image/png", "image/jpeg", "application/octet-stream")
-    form = {"multipart/form-data": {"schema": object_of({"picture": picture}, {"model": TEXT, "only_digits": BOOLEAN})}}
+    options = {"model": TEXT} | dict.fromkeys(READ_OPTIONS, BOOLEAN)
+    form = {"multipart/form-data": {"schema": object_of({"picture": picture}, options)}}
     kinds = "PNG, JPEG, BMP, GIF, TIFF, WebP or PNM"
     return {
         "required": True,
