@@ -19,12 +19,8 @@ PACKAGE = Path(lenet.__file__).parent
 ORDER = [
     ["errors", "_pyinstaller"],
     ["_bar, _checks, _extras, _files, _flat, _lazy, _mnist_form", "_compiled"],
-    [
-        "init, losses",
-        "_fused",
-        "reading.pictures, reading.pixels, reading.ink, reading.sheet, reading.strokes, reading.single_digit",
-    ],
-    ["class_names", "layers", "rejection"],
+    ["init, losses", "_fused", "reading.pictures, reading.pixels, reading.coarse, reading.strokes"],
+    ["class_names", "layers", "rejection", "reading.sheet, reading.panels, reading.ink, reading.single_digit"],
     ["weights"],
     ["_layerwise, model, model_1998"],
     ["loading", "training.augment", "data", "evaluation"],

@@ -553,7 +553,7 @@ def test_whether_the_ink_is_dark_may_be_given():
 def test_the_paper_around_a_digit_is_estimated_in_a_small_picture_averaged_if_much_smaller_or_noisy(
     monkeypatch, side, noise, averages
 ):
-    monkeypatch.setattr(module, "_COARSE_SHORTER", side)
+    monkeypatch.setattr(module, "COARSE_SHORTER", side)
     grey = random_picture(0, (80, 101), 60, 250)
     grey[[0, -1]] = grey[:, [0, -1]] = 200
     grey[0, 7] += noise

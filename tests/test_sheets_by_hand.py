@@ -5,7 +5,8 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from lenet.reading import sheet as module
-from lenet.reading.sheet import corners_of, find_sheets, without_ink
+from lenet.reading.coarse import border_of, levels_of, without_ink
+from lenet.reading.sheet import corners_of, find_sheets
 
 cv2 = pytest.importorskip("cv2")
 LIGHT, GROUND = 200, 40
@@ -294,8 +295,8 @@ def test_ink_on_a_region_is_closed_without_the_rest_of_the_picture(shape, size):
 
 def test_the_border_and_the_extreme_levels_of_a_picture():
     grey = np.array([[5, 6, 7], [8, 1, 9], [10, 99, 11], [12, 13, 14]], np.uint8)
-    assert sorted(module.border_of(grey).tolist()) == sorted([5, 6, 7, 12, 13, 14, 5, 8, 10, 12, 7, 9, 11, 14])
-    assert module.levels_of(grey) == (1, 99)
+    assert sorted(border_of(grey).tolist()) == sorted([5, 6, 7, 12, 13, 14, 5, 8, 10, 12, 7, 9, 11, 14])
+    assert levels_of(grey) == (1, 99)
 
 
 # Corners

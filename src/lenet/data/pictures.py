@@ -80,7 +80,8 @@ def images_of(
 
 def _survey(pictures: Sequence[Picture]) -> tuple[list[bool], int]:
     """Return whether the ink of each picture of a sample is dark, and the number of threads that suits their sizes."""
-    from lenet.reading.ink import coarsened, is_dark_on_light
+    from lenet.reading.coarse import coarsened
+    from lenet.reading.ink import is_dark_on_light
 
     votes, sizes = [], []
     for grey in map(grey_of, pictures[:: max(1, len(pictures) // SAMPLE)]):  # one after the other: they may be large

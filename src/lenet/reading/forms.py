@@ -12,11 +12,11 @@ from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.reading.boxes import without_boxes
+from lenet.reading.coarse import coarsened
 from lenet.reading.fields import Field, FieldValue, checked_fields
 from lenet.reading.frames import without_frames
 from lenet.reading.graph import joined
 from lenet.reading.grids import without_grids
-from lenet.reading.ink import coarsened
 from lenet.reading.marks import may_be_marks
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey

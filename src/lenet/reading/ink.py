@@ -7,11 +7,20 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import reduced, resized
-from lenet.reading.sheet import border_of, find_sheets, levels_of, without_ink
+from lenet.reading.coarse import (
+    COARSE_LONGER,
+    COARSE_SHORTER,
+    border_of,
+    coarsened,
+    continued,
+    levels_of,
+    with_outside,
+    without_ink,
+)
+from lenet.reading.panels import find_panels, with_inverted
+from lenet.reading.sheet import find_sheets
 from lenet.reading.strokes import INK, components_of, mask_of
 
-# Paper varies smoothly, so a coarse picture suffices. Sides in pixels.
-_COARSE_LONGER, _COARSE_SHORTER = 256, 64
 _MIN_CONTRAST = 24  # levels
 _BRIGHT = 255 - 2 * _MIN_CONTRAST
 # Ink and paper are distinct if the between-class variance exceeds this fraction of the total (0.64 for pure noise).
@@ -66,41 +75,21 @@ def find_darkness(
     if sheets is not None:
         coarse = np.where(sheets, coarse, continued(without_ink(coarse, sheets), sheets))
         grey = with_outside(grey, coarse, sheets)
-    factor = min(1.0, (_COARSE_SHORTER if cropped else _COARSE_LONGER) / min(coarse.shape))
+    factor = min(1.0, (COARSE_SHORTER if cropped else COARSE_LONGER) / min(coarse.shape))
     needs_averages = factor < 0.5 or darkest != lightest  # because of noise
     coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
-    if sheets is None and not (is_dark_on_light(coarse, cropped) if dark_on_light is None else dark_on_light):
+    panels = find_panels(coarse)
+    if dark_on_light is None:
+        dark_on_light = sheets is not None or panels is not None or is_dark_on_light(coarse, cropped)
+    if not dark_on_light:
         grey, coarse = 255 - grey, 255 - coarse
+        panels = find_panels(coarse)
+    if panels is not None:
+        grey, coarse = with_inverted(grey, coarse, panels)
     darkness = _darkness(grey, _paper(coarse, grey.shape, cropped))
     if not cropped and _has_blots(darkness):
         darkness = _darkness(grey, _paper(coarse, grey.shape, has_blots=True))
     return darkness
-
-
-def coarsened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink a picture to a size that is sufficient for estimating the paper."""
-    return reduced(grey, max(_COARSE_LONGER / max(grey.shape), _COARSE_SHORTER / min(grey.shape)))
-
-
-def continued(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the level of the nearest pixel of a region for each pixel, smoothed."""
-    _, nearest = cv2.distanceTransformWithLabels(
-        (~region).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    levels = np.zeros(int(nearest.max()) + 1, np.uint8)
-    levels[nearest[region]] = coarse[region]
-    return np.asarray(cv2.blur(levels[nearest], (5, 5)), np.uint8)
-
-
-def with_outside(grey: NDArray[np.uint8], coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Replace the pixels outside a region by those of a coarse picture, which has the region's shape."""
-    outside = cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.where(enlarged(region, grey.shape), grey, outside).astype(np.uint8)
-
-
-def enlarged(region: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return a region of a coarse picture, as 0 and 1, in the shape of the picture."""
-    return np.asarray(cv2.resize(region.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._lazy import cached_property
 from lenet._mnist_form import disc, pen_width, reduced, resized
-from lenet.reading.ink import coarsened, find_darkness, normalised
+from lenet.reading.coarse import coarsened
+from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.photographs import cropped_to_photographs
 from lenet.reading.sheet import shows_blank_sheet
 from lenet.reading.strokes import MAX_STROKES, Boxes, Floats, Ints, Strokes, reject_texture, strokes_of

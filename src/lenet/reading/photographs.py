@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet.reading.ink import coarsened, continued, enlarged, with_outside
+from lenet.reading.coarse import coarsened, continued, enlarged, with_outside
 
 _ONE_COLOUR = 16  # levels: the largest difference between the background and its corner
 _FLAT, _MIN_FLAT = 2, 0.75  # levels; the fraction of the background that differs by no more from its corner

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet.reading.coarse import border_of, without_ink
 
 _MIN_SIDE = 100  # pixels of the picture
 # Fractions of the picture's area.
@@ -78,8 +79,10 @@ def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[N
         chosen = []
         for outline in outlines:
             sheet = _filled([outline], coarse.shape)
+            ink = _ink(coarse, sheet == 1)
             rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & background
-            if _stands_out(coarse, sheet == 1, rim, near, background) and is_chosen(_ink(coarse, sheet == 1), sheet):
+            stands_out = _stands_out(coarse, sheet == 1, rim, near, background)
+            if stands_out and is_chosen(ink, sheet) and _is_darker(coarse, ink == 1, sheet == 1):
                 chosen.append(outline)
         best = max(best, chosen, key=lambda each: sum(map(cv2.contourArea, each)))
     return best
@@ -109,6 +112,11 @@ def _is_written(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
     return bool(areas[is_at_edge].sum() <= _MAX_AT_EDGE * area and writing >= _MIN_INK and ink.sum() <= _MAX_INK * area)
 
 
+def _is_darker(coarse: NDArray[np.uint8], ink: NDArray[np.bool_], sheet: NDArray[np.bool_]) -> bool:
+    """Return whether any ink is darker than the sheet, and not the sheet itself between light strokes."""
+    return not ink.any() or bool(np.median(coarse[ink]) < np.median(coarse[sheet]))
+
+
 def _filled(outlines: Sequence[NDArray[np.int32]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.asarray(cv2.drawContours(np.zeros(shape, np.uint8), outlines, -1, 1, cv2.FILLED), np.uint8)
 
@@ -116,17 +124,6 @@ def _filled(outlines: Sequence[NDArray[np.int32]], shape: tuple[int, ...]) -> ND
 def _is_shadow(coarse: NDArray[np.uint8], background: NDArray[np.bool_]) -> bool:
     """Return whether the background may be paper in a shadow."""
     return bool(np.median(coarse[background]) > _MIN_SHADOW * np.median(coarse[~background]))
-
-
-def border_of(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the pixels along the border of a picture."""
-    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-
-
-def levels_of(grey: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return the darkest and the lightest level of a picture."""
-    darkest, lightest, *_ = cv2.minMaxLoc(grey)
-    return int(darkest), int(lightest)
 
 
 def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -222,10 +219,3 @@ def _at_border(outline: NDArray[np.int32], shape: tuple[int, ...]) -> float:
 def _ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the pixels in a region that are much darker than those around them in the region, as 1."""
     return ((coarse < _INK * without_ink(coarse, region)) & region).view(np.uint8)
-
-
-def without_ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Replace anything dark and narrow in a region by the level around it, whatever is outside the region."""
-    kernel = np.ones((max(3, min(coarse.shape) // 8) | 1,) * 2, np.uint8)
-    grown = cv2.dilate(np.where(region, coarse, 0).astype(np.uint8), kernel)
-    return np.asarray(cv2.erode(np.where(region, grown, 255).astype(np.uint8), kernel), np.uint8)

@@ -7,9 +7,9 @@ from lenet._checks import SIDE, array, boolean, unit_floats
 from lenet._extras import cv2
 from lenet._mnist_form import BOX, FINE, deslanted, mnist_form, resized
 from lenet.errors import InputError
+from lenet.reading.coarse import border_of
 from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.sheet import border_of
 from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit

@@ -1,0 +1,105 @@
+"""Find dark panels with light writing, such as buttons, labels and house numbers, and invert them."""
+
+from itertools import compress, repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet._extras import cv2
+from lenet.reading.coarse import continued, enlarged, without_ink
+
+_MIN_SIDE = 24  # pixels of the coarse picture
+_MIN_AREA, _MAX_AREA = 0.004, 0.9  # the fraction of the picture that a panel covers
+_MIN_CONVEXITY = 0.97  # area over that of the convex hull
+_MIN_WRITING, _MAX_WRITING = 0.01, 0.2  # the fraction of a panel that is light: strokes with holes have more
+# The light parts of a bold digit are its holes, which are convex; those of a panel are strokes. Pixels, and as above.
+_MIN_HEIGHT, _MAX_CONVEXITY = 5, 0.8
+_RIM = np.ones((3, 3), np.uint8)
+
+
+def find_panels(coarse: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return the mask of the dark panels in a coarse picture, or None if there are none.
+
+    A panel is a convex dark region, not the whole picture, a small part of which is light strokes.
+
+    Examples
+    --------
+    >>> coarse = np.full((100, 100), 240, np.uint8)
+    >>> coarse[20:80, 20:80] = 60
+    >>> find_panels(coarse)
+    >>> coarse[35:65, 40:44] = coarse[61:65, 40:60] = 240  # an L
+    >>> int(find_panels(coarse).sum())
+    3600
+    """
+    _, dark = cv2.threshold(coarse, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    outlines, _ = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    panels = np.zeros(coarse.shape, np.uint8)
+    for outline in outlines:
+        if _may_be_panel(outline, coarse.size):
+            filled = cv2.drawContours(np.zeros(coarse.shape, np.uint8), [outline], -1, 1, cv2.FILLED)
+            panels |= filled * _is_written(filled, dark)
+    return panels if panels.any() else None
+
+
+def with_inverted(
+    grey: NDArray[np.uint8], coarse: NDArray[np.uint8], panels: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a picture and its coarse version with dark writing on light paper in place of the panels.
+
+    Examples
+    --------
+    >>> grey = np.full((100, 100), 240, np.uint8)
+    >>> grey[20:80, 20:80] = 60
+    >>> grey[35:65, 40:44] = 200
+    >>> inverted, _ = with_inverted(grey, grey, (grey < 240).astype(np.uint8))
+    >>> int(inverted[30, 30]), int(inverted[50, 42])  # 68 is 240 * (255 - 200) / (255 - 60)
+    (240, 68)
+    """
+    inside, outside = cv2.erode(panels, _RIM) == 1, cv2.dilate(panels, _RIM) == 0
+    around = continued(coarse, outside)
+    gain = cv2.divide(around, without_ink(255 - coarse, inside), dtype=cv2.CV_32F)
+    return _inverted(grey, inside, outside, around, gain), _inverted(coarse, inside, outside, around, gain)
+
+
+def _may_be_panel(outline: NDArray[np.int32], size: int) -> bool:
+    """Return whether an outline is that of a convex region of a suitable size."""
+    sides, area = cv2.boundingRect(outline)[2:], cv2.contourArea(outline)
+    has_size = min(sides) >= _MIN_SIDE and _MIN_AREA * size <= area <= _MAX_AREA * size
+    return bool(has_size and area >= _MIN_CONVEXITY * cv2.contourArea(cv2.convexHull(outline)))
+
+
+def _is_written(panel: NDArray[np.uint8], dark: NDArray[np.uint8]) -> bool:
+    """Return whether a small part of a panel is light, and has strokes rather than holes."""
+    light = panel & (1 - dark)
+    if not _MIN_WRITING <= light.sum() / panel.sum() <= _MAX_WRITING:
+        return False
+    outlines, levels = cv2.findContours(light, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    _, _, children, parents = levels[0].T
+    has_hole = children[parents < 0] >= 0
+    return any(map(_is_stroke, compress(outlines, parents < 0), has_hole, repeat(light)))
+
+
+def _is_stroke(outline: NDArray[np.int32], has_hole: bool, light: NDArray[np.uint8]) -> bool:
+    """Return whether a light part of a panel is high enough for writing, and has a hole or is not convex."""
+    left, top, width, height = cv2.boundingRect(outline)
+    if height < _MIN_HEIGHT:
+        return False
+    if has_hole:
+        return True
+    part = light[top : top + height, left : left + width]
+    hull = cv2.fillConvexPoly(np.zeros_like(part), cv2.convexHull(outline - np.array([left, top], np.int32)), 1)
+    return bool((part & hull).sum() < _MAX_CONVEXITY * hull.sum())
+
+
+def _inverted(
+    image: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    outside: NDArray[np.bool_],
+    around: NDArray[np.uint8],
+    gain: cv2.typing.MatLike,
+) -> NDArray[np.uint8]:
+    """Return an image with inverted panels; their edges get the level around them."""
+    size = image.shape[::-1]
+    inverted = cv2.multiply(255 - image, cv2.resize(gain, size), dtype=cv2.CV_8U)
+    result = np.where(enlarged(inside, image.shape), inverted, cv2.resize(around, size))
+    return np.where(enlarged(outside, image.shape), image, result).astype(np.uint8)

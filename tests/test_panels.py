@@ -1,0 +1,141 @@
+"""Dark panels with light writing."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+
+import cv2
+
+import lenet
+from lenet.reading import prepare, read
+from lenet.reading.panels import find_panels, with_inverted
+from lenet.reading.sheet import find_sheets
+
+PLACE = (slice(20, 80), slice(30, 110))  # 60x80 pixels
+
+
+def picture_of(*light, panel=PLACE, shape=(120, 160)):
+    """A panel of level 60 on a ground of 240, with light rectangles (top, left, height, width) on it."""
+    coarse = np.full(shape, 240, np.uint8)
+    coarse[panel] = 60
+    for top, left, height, width in light:
+        coarse[top : top + height, left : left + width] = 240
+    return coarse
+
+
+L_SHAPE = ((35, 60, 25, 4), (56, 60, 4, 20))
+
+
+def test_a_panel_is_a_dark_region_with_light_strokes():
+    expected = np.zeros((120, 160), np.uint8)
+    expected[PLACE] = 1
+    np.testing.assert_array_equal(find_panels(picture_of(*L_SHAPE)), expected)
+
+
+@pytest.mark.parametrize(
+    ("light", "found"),
+    [
+        ((), False),
+        (((35, 60, 25, 10),), False),  # convex: it may be the hole of a 0
+        (((35, 60, 4, 4), (50, 60, 4, 4)), False),
+        (((35, 60, 5, 2), (38, 62, 2, 38)), True),  # 86 of the 4,800 pixels, in 40x5: the least height
+        (((35, 60, 4, 2), (37, 62, 2, 38)), False),  # 40x4
+        (((35, 60, 9, 2), (42, 62, 2, 15)), True),  # 48: 1%
+        (((35, 60, 9, 2), (42, 62, 2, 14)), False),  # 46
+        (((25, 40, 50, 8), (67, 48, 8, 60), (25, 48, 8, 10)), True),  # 960: 20%
+        (((25, 40, 50, 8), (67, 48, 8, 60), (25, 48, 8, 11)), False),
+        (((35, 60, 20, 2), (53, 60, 2, 20)), True),
+        (((35, 60, 20, 14), (49, 60, 6, 20)), False),  # 316 of the 400 pixels of its square, less a corner: 0.88
+    ],
+)  # fmt: skip
+def test_the_writing_on_a_panel_is_small_high_enough_and_not_convex(light, found):
+    assert (find_panels(picture_of(*light)) is not None) is found
+
+
+@pytest.mark.parametrize(("side", "found"), [(24, True), (23, False)])
+def test_a_panel_has_a_side_of_24_pixels(side, found):
+    panel = slice(20, 20 + side), slice(30, 110)
+    assert (find_panels(picture_of((25, 60, 10, 2), (33, 60, 2, 20), panel=panel)) is not None) is found
+
+
+@pytest.mark.parametrize(("margin", "found"), [(2, True), (1, False)])
+def test_a_panel_is_not_the_whole_picture(margin, found):
+    """An outline through the middles of pixels encloses 90 x 90 or 92 x 92 of 95 x 95 pixels, 0.898 or 0.938."""
+    panel = slice(margin, 95 - margin), slice(margin, 95 - margin)
+    assert (find_panels(picture_of(*L_SHAPE, panel=panel, shape=(95, 95))) is not None) is found
+
+
+def test_a_panel_is_convex():
+    picture = picture_of(*L_SHAPE)
+    picture[20:40, 100:110] = 240  # a corner of 200 of the 4,800 pixels, and a hull without 100 of them
+    assert find_panels(picture) is not None
+    picture[20:50, 70:110] = 240
+    assert find_panels(picture) is None
+
+
+def test_writing_on_a_panel_becomes_dark_on_the_ground_around_it():
+    """The panel gets the level around it, and its writing keeps its contrast: 240 * (255 - 200) / (255 - 60) is 67.7.
+
+    Pixels at the panel's edge may be a mixture of both levels.
+    """
+    coarse = picture_of()
+    coarse[40:50, 60:62] = 200
+    coarse[20, 30:110] = coarse[19, 30:110] = 150
+    panels = np.zeros_like(coarse)
+    panels[PLACE] = 1
+    for grey, found in zip((coarse, coarse), with_inverted(coarse, coarse, panels), strict=True):
+        expected = np.full_like(grey, 240)
+        expected[40:50, 60:62] = 68
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_panel_is_inverted_at_the_size_of_the_picture():
+    coarse = picture_of(*L_SHAPE)
+    grey = coarse.repeat(3, axis=0).repeat(3, axis=1)
+    panels = find_panels(coarse)
+    found, small = with_inverted(grey, coarse, panels)
+    assert found.shape == (360, 480)
+    np.testing.assert_array_equal(found[1::3, 1::3], small)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return lenet.data.load_digits()
+
+
+def on_panel(image, colour, ground, digit=255):
+    """A digit of 84 pixels in the middle of a disc of 170 pixels."""
+    ink = cv2.resize(image, (84, 84), interpolation=cv2.INTER_CUBIC) / 255
+    picture = np.full((200, 200), ground, np.uint8)
+    cv2.circle(picture, (100, 100), 85, colour, -1, cv2.LINE_AA)
+    middle = picture[58:142, 58:142]
+    middle[:] = (middle + ink * (digit - middle)).astype(np.uint8)
+    return picture
+
+
+@pytest.mark.parametrize(("colour", "ground"), [(90, 255), (40, 200), (120, 230)])
+def test_digits_on_dark_discs_are_read(digits, colour, ground):
+    """Before, each disc was read as a 0."""
+    places = [183, 184, 185, 186]
+    row = np.hstack([on_panel(digits.X_test[place], colour, ground) for place in places])
+    reading = read(row)
+    assert reading.text.replace(" ", "") == "".join(str(digits.y_test[place]) for place in places)
+    model = lenet.load_pretrained()
+    for place in places:
+        image = prepare(on_panel(digits.X_test[place], colour, ground))
+        assert model.predict(image[np.newaxis])[0] == digits.y_test[place]
+
+
+def test_light_writing_on_light_cards_is_read(digits):
+    """A card that is lighter than the ground, but darker than its writing, is not a sheet of paper."""
+    page = np.full((300, 400), 18, np.uint8)
+    page[30:130, 30:370] = page[170:270, 30:370] = 45
+    for row, places in enumerate(((183, 184), (185, 186))):
+        for column, place in enumerate(places):
+            top, left = 52 + 140 * row, 100 + 80 * column
+            ink = cv2.resize(digits.X_test[place], (56, 56), interpolation=cv2.INTER_CUBIC)
+            page[top : top + 56, left : left + 56] = np.maximum(page[top : top + 56, left : left + 56], ink)
+    assert find_sheets(page, may_be_blank=True) is None
+    found = [line.text.replace(" ", "") for line in read(page).lines]
+    assert found == ["".join(str(digits.y_test[place]) for place in places) for places in ((183, 184), (185, 186))]
