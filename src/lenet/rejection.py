@@ -33,7 +33,7 @@ class Answers:
     is_digit : ndarray of bool, shape (n,)
         Whether the digit score reaches the rule's minimum.
     labels : ndarray of int64, shape (n,)
-        The likeliest class, or -1 if the rule rejects it.
+        The most probable class, or -1 if the rule rejects the image.
 
     Examples
     --------

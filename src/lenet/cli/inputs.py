@@ -154,7 +154,7 @@ def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[
 
 
 class Table:
-    """The rows of --csv. Its columns include "image" and CHECK, which tells why a picture could not be read."""
+    """The rows of --csv. Its columns include "image" and CHECK, which says why a picture could not be read."""
 
     def __init__(self, header: Sequence[str]) -> None:
         self.header = header

@@ -82,14 +82,19 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Parameters
     ----------
     path : str or path-like
-        A file in UTF-8 with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Pixels are integers
-        from 0 (background) to 255 (ink), or decimals in [0, 1], in the order of the columns or of the numbers at the
-        ends of their names, as in pixel783. The labels are in the column "label", "labels", "class", "target", "digit"
-        or "y" of the header. Otherwise, a table of 785 columns has its labels in the only column whose name does not
-        end in a number; if there is no such column, in the last if it contains text and the first does not, or else in
-        the first, with a warning. The column is logged. Columns "id", "imageid", "image_id", "index",
-        "__index_level_0__" and those without a name are ignored, and so are pandas' "Unnamed: 0" and so on, unless
-        most columns have such names. Excel's line ``sep=;`` before the header is ignored, too.
+        A file in UTF-8 with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Excel's line ``sep=;``
+        before the header is ignored.
+
+        Pixels are integers from 0 (background) to 255 (ink), or decimals in [0, 1], in the order of the columns or of
+        the numbers at the ends of their names, as in pixel783.
+
+        The labels are in the column "label", "labels", "class", "target", "digit" or "y". If there is no such column, a
+        table of 785 columns has its labels in the only column whose name does not end in a number. If there is no
+        single such column either, the labels are in the last column if it contains text and the first does not;
+        otherwise, in the first, with a warning. The column is logged.
+
+        The columns "id", "imageid", "image_id", "index", "__index_level_0__" and those without a name are ignored, and
+        so are pandas' "Unnamed: 0" and so on, unless most columns have such names.
 
     Returns
     -------

@@ -109,8 +109,8 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> float:
     Returns
     -------
     float
-        The divisor of the logits, from 1/20 to 20; 1 if the likeliest class is the label of every image, since a lower
-        temperature would then always be better.
+        The divisor of the logits, from 1/20 to 20; 1 if the most probable class is the label of every image, since a
+        lower temperature would then always be better.
 
     Raises
     ------

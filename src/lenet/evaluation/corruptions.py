@@ -33,7 +33,7 @@ def corrupt(images: ArrayLike, name: str, severity: int | None = None, *, seed: 
     Parameters
     ----------
     images : array_like of uint8, shape (n, 28, 28)
-        0 background to 255 ink.
+        From 0 (background) to 255 (ink).
     name : str
         A key of `lenet.evaluation.corruptions.CORRUPTIONS`.
     severity : int, optional

@@ -38,7 +38,7 @@ def worst(
     Parameters
     ----------
     images : array_like of uint8, shape (n, 28, 28)
-        0 is background, 255 is ink.
+        From 0 (background) to 255 (ink).
     labels, predictions : array_like of int, shape (n,)
         True and predicted classes, from 0 to K - 1.
     probabilities : array_like of float, shape (n, K)

@@ -93,7 +93,7 @@ def train(
     teacher : callable, optional
         Returns the class probabilities of images, an array of shape (n, num_classes), to learn instead of y
         (distillation; Hinton, Vinyals and Dean, 2015). It receives the images of each step, of shape (n, 28, 28) and
-        uint8 or the model's dtype, distorted as the recipe says; with several processes, those of its own. The
+        uint8 or the model's dtype, distorted as the recipe specifies; with several processes, those of its own. The
         validation split keeps the labels. To resume, pass the same teacher. If it raises an error, the model keeps the
         weights of the step before.
 

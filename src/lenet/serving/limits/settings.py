@@ -22,16 +22,16 @@ class Limits:
     pixels : int, default 25,000,000
         Number of pixels in a picture; reading takes up to 12 bytes per pixel. A larger one gets the status 400.
     in_flight : int, default 256
-        Number of pictures, and of inference requests, that run or wait in threads. One more gets the status 503, as
-        does a request that would probably have to wait for longer than `request_seconds`.
+        Number of pictures, and of inference requests, that are computed in threads or wait for one. One more gets the
+        status 503, as does a request that would probably have to wait for longer than `request_seconds`.
     buffered : int, default 256 MiB
         Total size of the bodies in memory, in bytes. A request that would exceed it gets the status 503.
     connections : int, default 4096
         Number of open connections. One more closes the connection that has waited longest for its client.
     receive_seconds : float, default 10
         Time from the first byte of a request to its last. A slower request gets the status 408. Also the time for a
-        client to read when 64 KiB or more wait to be sent to it, or a part of the last response of its connection. The
-        connection of a slower client is aborted.
+        client to read the response, if 64 KiB or more are waiting to be sent, or any part of the last response on its
+        connection. The connection of a slower client is aborted.
     request_seconds : float, default 30
         Time to compute a response in a thread. A request that takes longer gets the status 503.
     drain_seconds : float, default 1
