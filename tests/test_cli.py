@@ -512,7 +512,7 @@ def test_a_model_that_cannot_tell_non_digits_says_so(capsys, tmp_path):
     assert (tmp_path / "out.csv").read_text().splitlines()[1].endswith(",,")
     assert cli.main([*given, "--reject-at", "0.01"]) == 0
     error = capsys.readouterr().err
-    assert error.startswith(f"lenet: note: {tmp_path / 'm'} does not recognise pictures of other things. To reject")
+    assert error.startswith(f"lenet: note: {tmp_path / 'm'} cannot reject pictures that resemble none of its")
 
 
 def test_predict_reports_unsure_answers(capsys, tmp_path):

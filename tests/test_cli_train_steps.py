@@ -286,8 +286,8 @@ NOT_CALIBRATED = (
 )
 
 WITHOUT_NON_DIGITS = (
-    "The model does not recognise pictures of other things: calibration requires at least 1,000 validation images for "
-    "this; {} were held out.\n"
+    "The model cannot reject pictures that resemble none of its classes: calibration requires at least 1,000 "
+    "validation images for this; {} were held out.\n"
 )
 
 

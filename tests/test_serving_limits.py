@@ -249,7 +249,9 @@ def test_an_answer_that_takes_too_long():
     with serving("--deadline", "0.05") as server:
         status, headers, answer = server.ask("POST", "/predict", a_page(12))
         assert (status, headers["retry-after"]) == (503, "1")
-        assert answer["error"] == "The response took longer than 0.05 s to compute. Send less, or retry later."
+        assert answer["error"] == (
+            "The response took longer than 0.05 s to compute. Send a smaller request or retry later."
+        )
         assert server.ask("POST", INFER, BODY)[0] == 200
 
 

@@ -34,7 +34,9 @@ _BATCH_OR_IMAGE = "expected (n, 1, 28, 28), (n, 28, 28), (n, 784), or (28, 28) f
 def array(x: ArrayLike, name: str, expected: str, error_type: type[LenetError] = InputError) -> NDArray[Any]:
     """Return x as an array; reject ragged lists, with `error_type`, and masked arrays, whose masks NumPy drops."""
     if getattr(x, "mode", None) == "P":  # of a Pillow image
-        raise InputTypeError(f"{name} is an image with a palette. Pass {name}.convert('L'), or lenet.reading.prepare.")
+        raise InputTypeError(
+            f"{name} is an image with a palette. Pass {name}.convert('L') or lenet.reading.prepare({name})."
+        )
     try:
         _reject_masks(x, name)
         values = np.asanyarray(x)

@@ -48,7 +48,9 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     """
     path = Path(path)
     if str(path) in PRETRAINED and not path.exists():
-        raise InputError(f'{path} does not exist; expected a path. Call lenet.load_pretrained("{path}").')
+        raise InputError(
+            f'{path} does not exist; expected the path of a model file. Call lenet.load_pretrained("{path}").'
+        )
     if path.is_dir():
         folder, path = path, path / BEST
         if not path.exists():

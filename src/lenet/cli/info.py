@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", nargs="?", metavar="FILE", help="a .safetensors, .onnx or .pt file, a run folder, or mnist"
     )
-    text = "print only the layers of the network; with 1998, those of the network of the paper"
+    text = "print only the layers of LeNet5; with 1998, those of the network of the 1998 paper"
     add_network(parser, text, nargs="?", const=True)
     parser.add_argument(
         "--figure", metavar="PNG", help="write a diagram of the network to a PNG file, and print nothing"

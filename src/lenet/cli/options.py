@@ -134,7 +134,7 @@ def warn_if_changed(model: "LeNet5", name: str, data: "Dataset", *, quiet: bool)
     known = model.metadata.get("test_sha256") if model.metadata.get("data") == name else None
     if known not in (None, data.sha256(test_only=True)):
         text = f"The test set of {name} has changed since the model was trained, so it may contain training images."
-        note(f"{text} Train from other weights; if it is another data set, rename it.", quiet=quiet, kind="warning")
+        note(f"{text} Train from other weights; if this is another data set, rename it.", quiet=quiet, kind="warning")
 
 
 def note_other_size(model: "LeNet5", images: "NDArray[np.uint8]", *, converted: bool, quiet: bool) -> None:

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_csv(
         parser,
         f"{', '.join(OF_PICTURES)}. is_digit is False if the picture resembles none of the classes, and empty if the "
-        f"model cannot tell. {CHECK} tells why a picture could not be read. For a .csv file, the columns are "
+        f"model cannot tell. {CHECK} says why a picture could not be read. For a .csv file, the columns are "
         f"{' and '.join(OF_ROWS)}",
     )
     add_model(parser)
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(str(error).replace("reject_at", "--reject-at"))
     if arguments.reject_at is not None and not rule.min_digit_score:
         note(
-            f"{arguments.model} does not recognise pictures of other things. To reject them, call "
+            f"{arguments.model} cannot reject pictures that resemble none of its classes. To enable this, call "
             "lenet.evaluation.calibrate with at least 1,000 images.",
             quiet=arguments.quiet,
         )

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="X",
-        help="omit lines whose confidence is below X (0 to 1); table cells show ? in place of their digits",
+        help="omit lines whose confidence is below X (0 to 1); in table cells, ? replaces the digits of such lines",
     )
     parser.add_argument(
         "--only-digits",
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_csv(
         parser,
-        f"{', '.join(COLUMNS)}; line is 0 for a picture without digits, and {CHECK} tells why a picture could not be "
+        f"{', '.join(COLUMNS)}; line is 0 for a picture without digits, and {CHECK} says why a picture could not be "
         "read; with --fields, one row for each form",
     )
     add_model(parser)

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--log-level", choices=("info", "warning", "error"), default="info",
-        help="lowest level to log; requests have the level info, or a higher one from status 500 on (default: info)",
+        help="lowest level to log; requests are logged as info, or higher from status 500 on (default: info)",
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="omit the address, and log warnings and errors only")
     settings = _settings(os.environ)

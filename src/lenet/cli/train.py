@@ -496,7 +496,7 @@ def print_report(
         )
     elif held_out < MIN_FOR_NON_DIGITS:
         say(
-            "The model does not recognise pictures of other things: calibration requires at least "
+            "The model cannot reject pictures that resemble none of its classes: calibration requires at least "
             f"{MIN_FOR_NON_DIGITS:,} validation images for this; {held_out} were held out."
         )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")

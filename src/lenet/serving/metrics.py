@@ -126,7 +126,9 @@ class Metrics:
         ))  # fmt: skip
         self.in_flight = gauge("lenet_in_flight", "Requests that are being received or answered.")
         self.connections = gauge("lenet_connections", "Open connections.")
-        self.pending = gauge("lenet_pending", "Pictures and inference requests that run or wait in threads.", ["kind"])
+        self.pending = gauge(
+            "lenet_pending", "Pictures and inference requests that are computed in threads or wait for one.", ["kind"]
+        )
         self.rejected = counter("lenet_rejected", "Requests rejected to protect the server.", ["reason"])
         self.log_lines_dropped = counter(
             "lenet_log_lines_dropped", "Log lines that were dropped, because standard error was not read."

@@ -69,7 +69,8 @@ class ThreadPool:
             if not timeout.expired():  # the function's own
                 raise
             raise BusyError(
-                f"The response took longer than {self._timeout:g} s to compute. Send less, or retry later.", "deadline"
+                f"The response took longer than {self._timeout:g} s to compute. Send a smaller request or retry later.",
+                "deadline",
             ) from None
         finally:
             with contextlib.suppress(IndexError):  # a thread has taken the function, and `_on_done` counts its end
