@@ -222,7 +222,7 @@ def test_an_invalid_table_of_images_is_a_one_sentence_error(write, text, message
 
 
 def test_a_table_without_labels_cannot_train(write):
-    with pytest.raises(DataError, match="has no labels; expected a column 'label' besides 784 pixels"):
+    with pytest.raises(DataError, match="has no labels; expected a column 'label' in addition to 784 pixels"):
         load_csv(write(table(header=NAMES, rows=PIXELS.tolist())))
 
 

@@ -110,9 +110,9 @@ def test_train_and_test_may_be_folders(tmp_path, names, expected, needs_train):
         (["test/"], True, "has 'test' and no folder 'train'; expected"),
         (["test/"], False, None),
         (["test/", "a/"], False, "has 'test' and no folder 'train'; expected"),
-        (["train/", "a/", "b/"], True, "has 'train' and 'a' besides; expected"),
-        (["train/", "test/", "a/"], False, "has 'test' and 'train' and 'a' besides; expected"),
-        (["trainSet/", "testSet/", "sample/"], True, "has 'testSet' and 'trainSet' and 'sample' besides; expected"),
+        (["train/", "a/", "b/"], True, "has 'train' and also 'a'; expected"),
+        (["train/", "test/", "a/"], False, "has 'test' and 'train' and also 'a'; expected"),
+        (["trainSet/", "testSet/", "sample/"], True, "has 'testSet' and 'trainSet' and also 'sample'; expected"),
     ],
 )
 def test_a_folder_besides_train_and_test_is_an_error(tmp_path, names, needs_train, message):

@@ -204,7 +204,7 @@ def all_blank(folder):
         pytest.param(loop, "line/again links back to a folder that contains it", marks=NOT_ON_WINDOWS),
         (class_without_training, "has no training pictures of class 'line'"),
         (only_test, "has 'test' and no folder 'train'; expected"),
-        (beside_splits, "has 'test' and 'train' and 'extra' besides; expected"),
+        (beside_splits, "has 'test' and 'train' and also 'extra'; expected"),
         (all_blank, "has no training pictures of class 'line'"),
     ],
 )

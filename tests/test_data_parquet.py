@@ -206,7 +206,7 @@ def test_a_table_without_rows_is_an_error(tmp_path):
 
 def test_pixels_without_labels_cannot_train(tmp_path):
     pq.write_table(pa.table({f"pixel{k}": PIXELS[:, k] for k in range(784)}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="has no labels; expected a column 'label' besides 784 pixels"):
+    with pytest.raises(DataError, match="has no labels; expected a column 'label' in addition to 784 pixels"):
         load(tmp_path / "a.parquet")
 
 

@@ -67,7 +67,7 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     _checks.boolean(hold_out, "hold_out")
     (X, y, classes), source = _read_path(path)
     if y is None:
-        raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
+        raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} in addition to {PIXELS} pixels.")
     if source != str(path) and len(set(y.tolist())) == 1:
         raise DataError(
             f"{source} has one class; expected at least two. Name the column of labels {LABELS[0]!r} in a header, or "

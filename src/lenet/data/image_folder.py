@@ -161,7 +161,7 @@ def _splits(folder: Path, needs_train: bool) -> dict[str, Path]:
         return {"all": folder}
     others = [path.name for path in _subfolders(folder) if path not in parts]
     if others or (needs_train and "train" not in found):
-        problem = f"{others[0]!r} besides" if "train" in found else "no folder 'train'"
+        problem = f"also {others[0]!r}" if "train" in found else "no folder 'train'"
         raise DataError(
             f"{folder} has {' and '.join(repr(path.name) for path in parts)} and {problem}; expected one folder per "
             "class, or 'train' and 'test' with one folder per class in each."

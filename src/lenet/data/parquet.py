@@ -171,7 +171,7 @@ def _rows_of_pixels(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
         names = file.schema_arrow.names
         label, pixels = pixel_columns(names, str(path))
         if label is None:
-            raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} besides {PIXELS} pixels.")
+            raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} in addition to {PIXELS} pixels.")
         for batch in file.iter_batches(_ROWS):
             columns = [batch.column(place) for place in pixels]  # names may repeat
             try:

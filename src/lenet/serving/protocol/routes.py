@@ -186,7 +186,7 @@ class InferenceProtocol:
         if not self._allow_control:
             raise HTTPException(403, "Clients may not load or unload models. Start lenet serve with --allow-control.")
         if self._control_token is not None and not context_of(request).has_token(self._control_token.encode()):
-            raise HTTPException(403, "Only the control token may load or unload models. Send it as the token.")
+            raise HTTPException(403, "Loading and unloading models requires the control token. Send it as the token.")
         return name
 
     def _json_length(self, context: RequestContext) -> int | None:
