@@ -21,7 +21,7 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     Parameters
     ----------
     path : path-like
-        A safetensors file, or the folder of a run of `lenet train`, which has the weights of its best epoch.
+        A safetensors file, or the folder of a run of `lenet train`, for the weights of its best epoch.
 
     Returns
     -------
@@ -32,9 +32,9 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
     ------
     WeightsError
         If the file is truncated, modified, larger than 64 MiB or in another format, or if its tensors do not fit
-        LeNet-5, are not finite, or are so large that sums may overflow. If a folder has no weights.
+        LeNet-5, are not finite, or are so large that sums may overflow; if a folder has no weights.
     InputError
-        If there is no such file, but a pre-trained model of this name.
+        If there is no such file, but `path` is the name of a pre-trained model.
     OSError
         If the file cannot be read.
 

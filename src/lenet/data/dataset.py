@@ -116,8 +116,8 @@ class Dataset(_Arrays):
         Returns
         -------
         Dataset
-            Without class names, the labels are indices of `classes`. If a class has a number other than its index as
-            its name, as in 1 to 9, the labels are names.
+            If the data set has no class names, its labels are indices of `classes`. However, if one of `classes` is a
+            number other than its own index, as in "1" to "9", the labels are taken as names.
 
         Raises
         ------

@@ -33,7 +33,7 @@ class Epoch:
     images_per_second : float
         Training speed in this epoch, without validation.
     seconds : float
-        Wall time since training began, with validation and callbacks, and without breaks before it was resumed.
+        Wall time since training began, including validation and callbacks, and excluding breaks before it was resumed.
 
     Examples
     --------
@@ -101,7 +101,7 @@ class State:
     history : list of Epoch, optional
         The epochs that have ended; empty by default.
     preconditioner : ndarray of the same dtype, shape (q,), optional
-        The optimizer's estimate of the current epoch; empty by default, and for SGD.
+        The optimizer's estimate for the current epoch; empty by default, and for SGD.
 
     Examples
     --------
