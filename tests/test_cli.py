@@ -193,7 +193,8 @@ def test_the_framing_of_a_classifier_is_noted(tmp_path, monkeypatch, capsys, sid
     np.savez("own.npz", X=np.zeros((2, 28, 28), np.uint8), y=[0, 1])
     Path("own.csv").write_text(",".join(["0"] * 784))
     use = ["--model", "own.safetensors"]
-    for each in (["evaluate", "own.npz", *use], ["predict", "own.csv", *use], ["export", "own.safetensors", "own.c"]):
+    for each in (["evaluate", "own.npz", *use], ["predict", "own.csv", *use], ["export", "own.safetensors", "own.c"],
+                 ["page", "own.html", *use]):  # fmt: skip
         assert cli.main([*each, "-q"]) == 0
         assert "own.safetensors" not in capsys.readouterr().err
         assert cli.main(each) == 0

@@ -70,7 +70,8 @@ def test_files_of_a_folder_that_are_not_pictures_are_named(scans, capsys):
     cli.main(["predict", "scans", "-q"])
     assert capsys.readouterr().err == ""
     cli.main(["predict", "scans"])
-    said = "lenet: note: skipped files of scans that are not pictures: a.heic, b.pdf, c.txt and 1 more\n"
+    others = "a.heic, b.pdf, c.txt and 1 more. Convert HEIC to JPEG"
+    said = f"lenet: note: skipped files of scans that are not pictures: {others}\n"
     assert capsys.readouterr().err == said
 
 

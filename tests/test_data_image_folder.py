@@ -118,7 +118,7 @@ def test_files_that_are_not_pictures_are_counted_and_logged(tmp_path, caplog):
         (tmp_path / name).touch()
     with caplog.at_level(logging.INFO, "lenet.data"):
         assert len(load_image_folder(tmp_path).X_train) == 8
-    said = f"skipped files of {tmp_path} that are not pictures: a.HEIC, c.HEIC, b.txt and 1 more"
+    said = f"skipped files of {tmp_path} that are not pictures: a.HEIC, c.HEIC, b.txt and 1 more. Convert HEIC to JPEG"
     assert [each.getMessage() for each in caplog.records if "skipped" in each.getMessage()] == [said]
 
 
@@ -199,7 +199,7 @@ def all_blank(folder):
     ("make", "message"),
     [
         (one_class, "has one class, 'line'; expected at least two"),
-        (empty_class, "WebP or PNM files. Add some, or remove the folder. If it has"),
+        (empty_class, "WebP or PNM files. Add some (convert HEIC to JPEG), or remove the folder. If it has"),
         pytest.param(case, "has the classes 'Line' and 'line', which differ only in case", marks=NOT_ON_WINDOWS),
         pytest.param(loop, "line/again links back to a folder that contains it", marks=NOT_ON_WINDOWS),
         (class_without_training, "has no training pictures of class 'line'"),

@@ -50,7 +50,10 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
         elif os.path.isdir(name):  # noqa: PTH112
             files, others = pictures_in(Path(name))
             if not files:
-                raise InputError(f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files.")
+                raise InputError(
+                    f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Convert other "
+                    "formats, such as HEIC, to one of these."
+                )
             if others:
                 note(skipped(name, others), quiet=quiet)
             found += files

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if output.suffix.lower() not in (".html", ".htm"):
         parser.error(f"{output} has an unknown suffix; expected .html or .htm.")
     check_replaceable(output, MARK)
-    served = Served(Path(arguments.model).stem, load_model(arguments.model))
+    served = Served(Path(arguments.model).stem, load_model(arguments.model, quiet=arguments.quiet))
     atomic_write(output, page_html(model_document(served.model, served.name, served.version)))
     if not arguments.quiet:
         say(f"Open {output} in a browser.")

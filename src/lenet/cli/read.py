@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.check_below is not None and arguments.fields is None:
         parser.error("--check-below requires --fields.")
     names = expanded(arguments.images, quiet=arguments.quiet)
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, quiet=arguments.quiet)
     characters_of(model)  # raises its error once rather than for each picture
     if arguments.show is not None:
         check_drawing(parser, arguments.show, names)

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             "--workers starts processes on this machine."
         )
     check_free(arguments.out)
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, quiet=arguments.quiet)
     start = time.perf_counter()
     with cluster(arguments.scheduler) as client:
         rows = score(

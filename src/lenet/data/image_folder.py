@@ -206,8 +206,8 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
             raise DataError(wrong[0].message)
     if empty := next((name for name, paths in found.items() if not paths), None):
         raise DataError(
-            f"{folder / empty} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Add some, or "
-            "remove the folder. If it has IDX, .npy or Parquet files, pass it instead."
+            f"{folder / empty} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Add some "
+            "(convert HEIC to JPEG), or remove the folder. If it has IDX, .npy or Parquet files, pass it instead."
         )
     if others:
         logger.info("%s", skipped(folder, others))
@@ -238,7 +238,9 @@ def pictures_in(folder: Path) -> tuple[list[str], list[str]]:
 def skipped(folder: str | Path, others: Sequence[str]) -> str:
     """Return a note on the files of a folder that are not pictures."""
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    return f"skipped files of {folder} that are not pictures: {', '.join(Path(path).name for path in others[:3])}{more}"
+    names = ", ".join(Path(path).name for path in others[:3])
+    advice = ". Convert HEIC to JPEG" if any(path.lower().endswith((".heic", ".heif")) for path in others) else ""
+    return f"skipped files of {folder} that are not pictures: {names}{more}{advice}"
 
 
 def _files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:

@@ -30,6 +30,7 @@ _LIKE_LENET: dict[str, dict[str, dict[str, Any]]] = {  # the allowed classes of 
     "torch.nn.modules.pooling": {"AvgPool2d": {"kernel_size": 2, "stride": 2, "padding": 0, "divisor_override": None}},
     "torch.nn.modules.upsampling": {},
 }
+_OF_IMAGES = ("LayerNorm", "GroupNorm", "InstanceNorm2d")  # those allowed above standardise the whole image
 _NESTED = ("state_dict", "model_state_dict", "model")  # keys of the state dict in a checkpoint
 
 
@@ -49,7 +50,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
     LeNet5
         The dtype is float64 if all weights are float64, otherwise float32. `mean` is 0 and `std` is 1. If the PyTorch
         model expects ``transforms.Normalize((m,), (s,))``, set them to m and s. If it begins with
-        ``torch.nn.LayerNorm((1, 28, 28), elementwise_affine=False)``, set them to None.
+        ``torch.nn.LayerNorm((1, 28, 28), elementwise_affine=False)``, they are None for a module; for a state dict or
+        a file, set them to None.
 
     Raises
     ------
@@ -87,6 +89,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
         title, tensors = "The state dict", _state_dict(source, "The state dict")
     names = _names_by_parameter(_shapes(tensors, title), title)
     model = model_from({ours: _as_array(theirs, tensors[theirs], title) for ours, theirs in names.items()})
+    if any(type(module).__name__ in _OF_IMAGES for module in _modules_of(source)):
+        model.mean = model.std = None
     check_bounds(model.parameters, model.mean, model.std)
     return model
 
@@ -153,12 +157,15 @@ def _read(path: str | os.PathLike[str]) -> Any:
 
 def _check_modules(source: Any) -> None:
     """Raise WeightsError if a module contains layers that compute something else; functions are not examined."""
-    modules = source.modules() if callable(getattr(source, "modules", None)) else ()
-    if difference := next(filter(None, map(_difference, modules)), None):
+    if difference := next(filter(None, map(_difference, _modules_of(source))), None):
         raise WeightsError(
             f"The module has {difference}. Train a network with sigmoids, convolutions of stride 1 and 2x2 average "
             "pooling, as in LeNet5."
         )
+
+
+def _modules_of(source: Any) -> Iterable[Any]:
+    return source.modules() if callable(getattr(source, "modules", None)) else ()
 
 
 def _difference(module: Any) -> str | None:

@@ -18,7 +18,7 @@ class Plateau:
         """Return whether a loss is at least 90% of that of guessing; with one class, there is no plateau."""
         return self.entropy > 0 and loss >= 0.9 * self.entropy
 
-    def warn(self, loss: float, steps: int, category: type[Warning] = UserWarning) -> None:
+    def warn(self, loss: float, steps: int, advice: str, category: type[Warning] = UserWarning) -> None:
         """Warn if the final loss is on the plateau.
 
         The warning points at the caller of the public function, which is two frames above this method.
@@ -26,10 +26,8 @@ class Plateau:
         if self.includes(loss):
             warnings.warn(
                 f"The network has hardly begun to learn: after {steps:,} steps, its loss is {loss:.3g} (guessing: "
-                f"{self.entropy:.3g}). Sigmoid networks start on a plateau of thousands of steps. Train for more "
-                "epochs with the settings of the recipe small: standardised pixels, momentum 0.9, batches of 32, a "
-                "learning rate of 0.05, one_cycle and no weight decay. With few images per class, start from the "
-                "shipped weights (lenet.training.transfer).",
+                f"{self.entropy:.3g}). Sigmoid networks start on a plateau of thousands of steps. {advice} With few "
+                "images per class, start from the shipped weights (lenet.training.transfer).",
                 category,
                 stacklevel=4,
             )
