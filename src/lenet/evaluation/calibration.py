@@ -86,14 +86,14 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
         model.metadata.pop(old, None)
     model.metadata |= {
         "temperature": f"{divisor * before:.6g}",
-        "margins": json.dumps({f"{rate:g}": least for rate, least in thresholds.items() if least is not None}),
+        "margins": json.dumps({f"{rate:g}": lowest for rate, lowest in thresholds.items() if lowest is not None}),
     }
     if len(labels) >= MIN_FOR_NON_DIGITS:
-        least = float(np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower"))
+        min_score = float(np.quantile(digit_score(probabilities), _LOST_DIGITS, method="lower"))
     else:
-        least = 1 - (1 - _min_digit_score_in(earlier)) ** (1 / divisor)  # as the lead is divided, too
-    if least > 0:
-        model.metadata["min_digit_score"] = repr(least)
+        min_score = 1 - (1 - _min_digit_score_in(earlier)) ** (1 / divisor)  # as the lead is divided, too
+    if min_score > 0:
+        model.metadata["min_digit_score"] = repr(min_score)
 
 
 def temperature(logits: ArrayLike, y: ArrayLike) -> float:
@@ -207,8 +207,8 @@ def rejection_rate(probabilities: ArrayLike, y: ArrayLike, rate: float) -> float
     >>> rejection_rate(probabilities, np.array([0, 1, 1, 0]), 0.01)
     0.5
     """
-    least = threshold(probabilities, y, rate)
-    return 1.0 if least is None else float((margin(probabilities) < least).mean())
+    lowest = threshold(probabilities, y, rate)
+    return 1.0 if lowest is None else float((margin(probabilities) < lowest).mean())
 
 
 def expected_calibration_error(probabilities: ArrayLike, y: ArrayLike) -> float:

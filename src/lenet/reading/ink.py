@@ -135,8 +135,8 @@ def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     below = certain.cumsum()
     full = int(below.searchsorted(0.8 * below[-1]))  # most of a stroke is darker than its edges
     low = min(noise, 0.5 * full)
-    least = math.ceil(low + (full - low) * INK / 255)
-    if below[-1] < max(4, _MIN_CERTAIN * counts[least:].sum()):
+    threshold = math.ceil(low + (full - low) * INK / 255)
+    if below[-1] < max(4, _MIN_CERTAIN * counts[threshold:].sum()):
         return np.zeros_like(darkness)
     return _scaled(darkness, low, full)
 
@@ -241,8 +241,8 @@ def _paper(
     coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = False, has_blots: bool = False
 ) -> NDArray[np.uint8]:
     """Return the picture without dark ink, enlarged: replace anything narrow by the level around it."""
-    widest, least = (_WIDEST_BESIDE_BLOTS, 3) if has_blots else (_WIDEST, min(max(coarse.shape) // 2, 21))
-    size = max(3, int(widest * min(coarse.shape)), least) | 1
+    widest, min_size = (_WIDEST_BESIDE_BLOTS, 3) if has_blots else (_WIDEST, min(max(coarse.shape) // 2, 21))
+    size = max(3, int(widest * min(coarse.shape)), min_size) | 1
     darkest, lightest = levels_of(border_of(coarse))
     if lightest - darkest <= _EVEN:
         closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))

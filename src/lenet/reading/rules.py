@@ -57,9 +57,9 @@ def without_folds(page: Page) -> Page:
     """
     strokes = page.strokes
     is_thin = strokes.lengths.astype(float) ** 2 > _FOLD_ASPECT * strokes.areas
-    least = MAX_LENGTH * strokes.lengths[~is_thin].max(initial=0)
-    most = 2 * min(page.ink.shape)  # a narrower page may be a 1 that was cropped to its ink
-    thin = np.flatnonzero(is_thin & (strokes.lengths > least) & (strokes.lengths < most))
+    min_length = MAX_LENGTH * strokes.lengths[~is_thin].max(initial=0)
+    max_length = 2 * min(page.ink.shape)  # a narrower page may be a 1 that was cropped to its ink
+    thin = np.flatnonzero(is_thin & (strokes.lengths > min_length) & (strokes.lengths < max_length))
     thin = thin[page.touched(strokes.boxes[thin]).any(axis=1)]
     boxes = strokes.widths[thin] * strokes.heights[thin]
     folds = [n for n in thin[boxes.cumsum() <= MAX_BOXES * page.ink.size] if _is_straight(strokes, n)]
