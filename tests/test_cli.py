@@ -123,7 +123,6 @@ def test_info_shows_the_network_of_1998(capsys, tmp_path):
     capsys.readouterr()
     assert "invalid choice: 'mnist'" in misused(capsys, "info", "--network", "mnist")
     assert "--network and --json were both given" in misused(capsys, "info", "--network", "--json")
-    assert "FILE and --network 1998 were both given" in misused(capsys, "info", "mnist", "--network", "1998")
 
 
 @pytest.mark.landing
@@ -177,7 +176,6 @@ def test_info_draws_the_network(tmp_path, capsys):
     assert (tmp_path / "network.png").read_bytes().startswith(b"\x89PNG")
     said = fails(capsys, "info", "--figure", tmp_path / "none" / "network.png")
     assert "is not a folder. Create it first." in said
-    assert "--figure is a.svg; expected a name that ends in .png." in misused(capsys, "info", "--figure", "a.svg")
 
 
 @pytest.mark.parametrize(
@@ -446,11 +444,6 @@ def test_show_explains_what_it_cannot_do(capsys, arguments, said):
         with pytest.raises(SystemExit):
             cli.main([verb, *arguments])
         assert said in capsys.readouterr().err
-
-
-def test_show_needs_a_folder(capsys, tmp_path):
-    assert cli.main(["predict", "a.png", "--show", str(tmp_path / "no" / "b.png")]) == 1
-    assert "is not a folder. Create it first" in capsys.readouterr().err
 
 
 def one_digit(path, index=183):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_calls import POSIX, command, environment, events, one_error, tree
-from commands import fails, misused, run
+from commands import fails, misused
 
 import lenet
 from lenet import cli, plots
@@ -125,18 +125,6 @@ def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypa
     captured = capsys.readouterr()
     assert "2 images for training, 0 for validation" in captured.out
     assert "Class 0 has too few training images (1) to hold out 10% for validation." in captured.err
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_a_missing_digit_does_not_disable_validation(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    digits = lenet.data.load_digits()
-    some = np.flatnonzero(digits.y_train != 4)[:300]
-    np.savez("mine.npz", X=digits.X_train[some], y=digits.y_train[some])
-    code, said, warned = run(capsys, "train", "mine.npz", "--epochs", 1)
-    assert code == 0
-    assert re.search(r"[1-9]\d* for validation", said)
-    assert warned.startswith("lenet: warning: The model cannot learn classes without training images: 4.\n")
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,6 @@ def test_the_fields_are_drawn_on_the_sheet(first, forms, capsys):
 def test_wrong_arguments_are_rejected(forms, capsys):
     command = "read", "forms/b.png", "--fields", "fields.json"
     assert "--show is out.jpg; expected a name that ends in .png" in misused(capsys, *command, "--show", "out.jpg")
-    assert "--fields and --only-digits were both given" in misused(capsys, *command, "--only-digits")
     assert "--check-below is 2; expected a confidence" in misused(capsys, *command, "--check-below", "2")
     assert "--check-below requires --fields." in misused(capsys, *command[:2], "--check-below", "0.5")
     assert "missing.json" in fails(capsys, "read", "forms/b.png", "--fields", "missing.json")

@@ -51,13 +51,6 @@ def test_a_file_that_lenet_did_not_write_is_never_replaced(tmp_path, monkeypatch
     assert cli.main(arguments) == 0  # its own file is replaced
 
 
-def test_an_unknown_header_prevents_writing_the_source(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes.h").write_text("mine")
-    assert "notes.h exists and was not written by lenet" in fails(capsys, "export", "mnist", "notes.c")
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.h"]
-
-
 @pytest.mark.landing
 def test_an_onnx_file_that_lenet_did_not_write_is_never_replaced(tmp_path, monkeypatch, capsys):
     pytest.importorskip("onnx")
@@ -67,21 +60,6 @@ def test_an_onnx_file_that_lenet_did_not_write_is_never_replaced(tmp_path, monke
     (tmp_path / "model.onnx").unlink()
     assert cli.main(["export", "mnist", "model.onnx"]) == 0
     assert cli.main(["export", "mnist", "model.onnx"]) == 0
-
-
-def test_a_figure_needs_the_name_of_a_file(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.png").mkdir()
-    assert "a.png is a folder; expected a file name." in fails(capsys, "info", "--figure", "a.png")
-
-
-def test_too_many_classes_are_refused_before_training(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    y = np.arange(5001)
-    images = np.zeros((len(y), 28, 28), np.uint8)
-    np.savez(tmp_path / "many.npz", X_train=images, y_train=y, X_test=images[:1], y_test=y[:1])
-    assert "many.npz has 5,001 classes; expected at most 5,000." in fails(capsys, "train", "many.npz")
-    assert [path.name for path in tmp_path.iterdir()] == ["many.npz"]
 
 
 # ---- resuming ------------------------------------------------------------------------------------------

@@ -48,13 +48,6 @@ def test_jpeg_is_read_within_its_loss(tmp_path):
     np.testing.assert_allclose(found.astype(int), smooth, atol=4)
 
 
-def test_cmyk_is_converted(tmp_path):
-    image = Image.new("CMYK", (16, 16), (0, 0, 0, 255))
-    image.paste((0, 0, 0, 0), (0, 0, 8, 16))
-    found = read_picture(written(tmp_path, image, "a.tif"))
-    np.testing.assert_array_equal(found, np.repeat([[255] * 8 + [0] * 8], 16, axis=0))
-
-
 def test_the_first_frame_of_an_animation_is_read(tmp_path):
     first, second = Image.new("L", (5, 4), 30), Image.new("L", (5, 4), 200)
     path = written(tmp_path, first, "a.gif", save_all=True, append_images=[second])
@@ -91,7 +84,7 @@ def test_the_name_of_a_file_does_not_matter(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "I;16"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", [1, 7])  # 7 is a turn and two reflections
 def test_large_pictures_are_decoded_in_strips(monkeypatch, mode, orientation):
     levels = np.random.default_rng(0).integers(0, 256, (30, 20, 4), np.uint8)
     colours = Image.fromarray(levels[..., :3]) if mode == "CMYK" else Image.fromarray(levels)

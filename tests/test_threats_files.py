@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import fails, little_memory, misused, run, succeeds
+from commands import fails, little_memory, run, succeeds
 
 import lenet
 from lenet.data import load_npz, read_idx
@@ -208,7 +208,3 @@ def test_several_files_some_of_which_are_not_pictures(folder, capsys):
     assert out.startswith("a.png: ")
     assert len(out.splitlines()) == 1
     assert len(err.splitlines()) == 2
-
-
-def test_an_output_with_an_unknown_suffix_is_refused(folder, capsys):
-    assert "has an unknown suffix; expected .onnx or .c" in misused(capsys, "export", "mnist", "/dev/null")

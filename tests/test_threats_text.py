@@ -173,12 +173,6 @@ def test_invalid_tokens(folder, capsys, monkeypatch, content, message):
     assert message in fails(capsys, "serve", "--port", "0")
 
 
-def test_a_missing_token_file(folder, capsys, monkeypatch):
-    pytest.importorskip("uvicorn")
-    monkeypatch.setenv("LENET_TOKEN_FILE", "none")
-    assert "LENET_TOKEN_FILE is none (No such file or directory); expected" in fails(capsys, "serve", "--port", "0")
-
-
 @pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--patience", "--lr", "--momentum", "--weight-decay"])
 @pytest.mark.parametrize("value", [MANY, MANY[:400], "1e400", "nan", "-inf", "\x1b[31m"])
 def test_numbers_out_of_range_for_training(folder, capsys, option, value):
@@ -218,8 +212,3 @@ def test_invalid_model_names(capsys, name):
 def test_digits_of_other_scripts_are_parsed_as_numbers(capsys, monkeypatch):
     monkeypatch.setenv("LENET_NUM_THREADS", "٣")
     assert '"threads": 3' in succeeds(capsys, "info", "--json")
-
-
-def test_an_error_with_line_breaks_is_one_line(capsys):
-    code, _, err = run(capsys, "info", "no\nsuch\nfile")
-    assert (code, err.count("\n")) == (1, 1)
