@@ -79,6 +79,13 @@ def arrays():
 
 
 @pytest.fixture
+def cwd(tmp_path, monkeypatch):
+    """An empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def no_figures():
     """Training runs in this process write empty figures."""
     with without_figures():

@@ -83,8 +83,7 @@ def fault(call: Any, arguments: dict[str, Any]) -> str | None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bad_arguments_are_refused_and_change_nothing(name, made, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_bad_arguments_are_refused_and_change_nothing(name, made, cwd):
     case = made[name]
     watched = [case.valid, getattr(case.call, "__self__", None)]
     problems, before = {}, (fingerprint(watched), surroundings())
@@ -102,8 +101,7 @@ def test_bad_arguments_are_refused_and_change_nothing(name, made, tmp_path, monk
 
 @pytest.mark.filterwarnings("ignore:The network has hardly begun")
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in NEVER_VALID])
-def test_the_valid_arguments_are_valid(name, made, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_valid_arguments_are_valid(name, made, cwd):
     case = made[name]
     try:
         case.call(**case.valid)

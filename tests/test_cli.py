@@ -127,8 +127,7 @@ def test_info_shows_the_network_of_1998(capsys, tmp_path):
 
 @pytest.mark.landing
 @pytest.mark.usefixtures("no_figures")
-def test_train_evaluate_and_predict_with_the_network_of_1998(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_train_evaluate_and_predict_with_the_network_of_1998(cwd, capsys):
     text = succeeds(capsys, "train", "digits", "--network", "1998", "--epochs", "2", "--validation", "0.1")
     assert "accuracy" in text
     model = lenet.load("runs/train-1")
@@ -184,8 +183,7 @@ def test_info_draws_the_network(tmp_path, capsys):
      (28, 1.0, None), (28, np.uint8(9), None)],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_framing_of_a_classifier_is_noted(tmp_path, monkeypatch, capsys, side, ink, said):
-    monkeypatch.chdir(tmp_path)
+def test_the_framing_of_a_classifier_is_noted(cwd, capsys, side, ink, said):
     pixels = np.stack([np.full((side, side), 0 * ink), np.full((side, side), ink)])
     lenet.LeNetClassifier(max_iter=1).fit(pixels, [0, 1]).save("own.safetensors")
     np.savez("own.npz", X=np.zeros((2, 28, 28), np.uint8), y=[0, 1])
@@ -308,13 +306,12 @@ def test_the_suffix_of_a_model_may_be_in_capitals(tmp_path):
         (["mnist", "out.onnx", "--pixels", "int8"], "invalid choice: 'int8'"),
     ],
 )
-def test_wrong_arguments_of_export(capsys, tmp_path, monkeypatch, arguments, says):
-    monkeypatch.chdir(tmp_path)
+def test_wrong_arguments_of_export(capsys, cwd, arguments, says):
     with pytest.raises(SystemExit) as ended:
         cli.main(["export", *arguments])
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert list(cwd.iterdir()) == []
 
 
 def test_a_failed_export_is_a_one_line_error_and_writes_nothing(capsys, tmp_path):

@@ -81,12 +81,11 @@ def unbuffered(request):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_usage_error_says_which_option_and_writes_nothing(capsys, tmp_path, monkeypatch, arguments, said):
-    monkeypatch.chdir(tmp_path)
+def test_a_usage_error_says_which_option_and_writes_nothing(capsys, cwd, arguments, said):
     last = misused(capsys, *arguments)
     assert re.match(r"lenet( \w+)?: error: ", last)
     assert said in last
-    assert list(tmp_path.iterdir()) == []
+    assert list(cwd.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["train", "--frob"], ["serve", "--port", "-1"], ["predict"], ["info", "a", "b"]])
@@ -103,24 +102,22 @@ def test_a_usage_error_prints_the_usage_of_its_subcommand(capsys, arguments):
 # Mistakes: exit 1
 
 
-def test_damaged_data_is_a_one_line_error_and_starts_no_run(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_damaged_data_is_a_one_line_error_and_starts_no_run(capsys, cwd):
     assert "mine.npz" in fails(capsys, "train", "mine.npz")
-    (tmp_path / "mine.npz").write_text("no zip file")
+    (cwd / "mine.npz").write_text("no zip file")
     assert "mine.npz" in fails(capsys, "train", "mine.npz")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+    assert [path.name for path in cwd.iterdir()] == ["mine.npz"]
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_too_few_images_disable_validation_by_default(capsys, cwd):
     X, y = np.zeros((2, 28, 28), np.uint8), np.arange(2)
     np.savez("mine.npz", X_train=X, y_train=y, X_test=X + 9, y_test=y)
-    before = tree(tmp_path)
+    before = tree(cwd)
     assert "fraction is 0.1, so none of the 2 labels would be held out" in fails(
         capsys, "train", "mine.npz", "--validation", "0.1"
     )
-    assert tree(tmp_path) == before
+    assert tree(cwd) == before
     assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
     captured = capsys.readouterr()
     assert "2 images for training, 0 for validation" in captured.out
@@ -137,18 +134,16 @@ def test_too_few_images_disable_validation_by_default(capsys, tmp_path, monkeypa
     ],
 )
 @pytest.mark.parametrize("verb", ["train", "evaluate"])
-def test_unknown_data_is_a_one_line_error(capsys, tmp_path, monkeypatch, verb, data, said, work):
-    monkeypatch.chdir(tmp_path)
+def test_unknown_data_is_a_one_line_error(capsys, cwd, verb, data, said, work):
     model = ["--model", work[0] / "runs/train-1"] if verb == "evaluate" else []
     assert said in fails(capsys, verb, data, *model)
-    assert list(tmp_path.iterdir()) == []
+    assert list(cwd.iterdir()) == []
 
 
-def test_an_invalid_environment_variable_starts_no_run(capsys, tmp_path, monkeypatch, work):
-    monkeypatch.chdir(tmp_path)
+def test_an_invalid_environment_variable_starts_no_run(capsys, cwd, monkeypatch, work):
     monkeypatch.setenv("LENET_NUM_THREADS", "many")
     assert "LENET_NUM_THREADS is 'many'" in fails(capsys, "train", work[0] / "some.npz")
-    assert list(tmp_path.iterdir()) == []
+    assert list(cwd.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -190,15 +185,14 @@ def test_a_model_with_too_few_classes_is_a_one_line_error(capsys, tmp_path):
     assert "digits has the class '9'; expected only classes of the model: 0, 1, 2, 3, 4." in said
 
 
-def test_an_unwritable_run_folder_is_found_before_the_training(capsys, tmp_path, monkeypatch, work):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("in the way")
-    before = tree(tmp_path)
+def test_an_unwritable_run_folder_is_found_before_the_training(capsys, cwd, work):
+    (cwd / "file").write_text("in the way")
+    before = tree(cwd)
     for place in (Path("file"), Path("file", "below")):
         said = fails(capsys, "train", work[0] / "some.npz", "--runs", place)
         assert str(place) in said
         assert "--runs" in said
-    assert tree(tmp_path) == before
+    assert tree(cwd) == before
 
 
 @POSIX

@@ -30,14 +30,13 @@ def picture(image):
 
 
 @pytest.fixture
-def scans(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "scans" / "more").mkdir(parents=True)
+def scans(cwd):
+    (cwd / "scans" / "more").mkdir(parents=True)
     for number, image in enumerate(X):
-        folder = tmp_path / "scans" / ("more" if number > 3 else "")
+        folder = cwd / "scans" / ("more" if number > 3 else "")
         cv2.imwrite(str(folder / f"{number}.png"), picture(image))
-    (tmp_path / "scans" / "notes.txt").write_text("mine")
-    return tmp_path
+    (cwd / "scans" / "notes.txt").write_text("mine")
+    return cwd
 
 
 def lines(capsys, *arguments, status=0):
@@ -384,13 +383,12 @@ def symbols(folder, count, seed):
             cv2.imwrite(str(folder / name / f"{number}.png"), page)
 
 
-def test_own_symbols_are_learned_and_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    symbols(tmp_path / "mine", 10, 0)
-    symbols(tmp_path / "new", 3, 1)
+def test_own_symbols_are_learned_and_named(cwd, capsys):
+    symbols(cwd / "mine", 10, 0)
+    symbols(cwd / "new", 3, 1)
     options = ["--from", "mnist", "--epochs", "60", "--seed", "1"]
     lines(capsys, "train", "mine", *options)
-    report = (tmp_path / "runs/train-1/report.txt").read_text()
+    report = (cwd / "runs/train-1/report.txt").read_text()
     assert "circle" in report
     assert lenet.load("runs/train-1/best.safetensors").classes == ("circle", "cross", "ell")
     found = lines(capsys, "predict", "new", "--model", "runs/train-1")
@@ -403,22 +401,20 @@ def test_own_symbols_are_learned_and_named(tmp_path, monkeypatch, capsys):
     assert "expected only classes of the model" in lines(capsys, "evaluate", "mine", "--model", "mnist", status=1)
 
 
-def test_pictures_of_another_size_need_no_raw(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    symbols(tmp_path / "mine", 5, 0)
+def test_pictures_of_another_size_need_no_raw(cwd, capsys):
+    symbols(cwd / "mine", 5, 0)
     error = lines(capsys, "evaluate", "mine", "--raw", "-q", status=1)
     assert error.endswith("has no usable pictures of 28x28 pixels. Omit --raw or raw=True to prepare others.\n")
 
 
-def test_a_model_of_raw_pictures_reads_others_as_they_are(tmp_path, monkeypatch, capsys):
+def test_a_model_of_raw_pictures_reads_others_as_they_are(cwd, capsys):
     """The shapes differ only in their place, which the preparation of a picture removes."""
-    monkeypatch.chdir(tmp_path)
     pages = np.full((2, 28, 28), 255, np.uint8)
     pages[0, 2:9, 2:6] = pages[1, 18:25, 20:24] = 0
     for name, page in zip("ab", pages, strict=True):
-        (tmp_path / "mine" / name).mkdir(parents=True)
+        (cwd / "mine" / name).mkdir(parents=True)
         for number in range(5):
-            cv2.imwrite(str(tmp_path / "mine" / name / f"{number}.png"), page)
+            cv2.imwrite(str(cwd / "mine" / name / f"{number}.png"), page)
     lines(capsys, "train", "mine", "--raw", "--from", "mnist", "--epochs", "30")
     use = ["--model", "runs/train-1", "--json", "-q"]
     expected = lenet.load("runs/train-1").predict_proba(255 - pages)
@@ -432,12 +428,11 @@ def test_a_model_of_raw_pictures_reads_others_as_they_are(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("folder", ["drawn", "drawn/test", "drawn/Testing"])
-def test_all_pictures_of_a_folder_without_splits_are_tested(tmp_path, monkeypatch, capsys, folder):
-    monkeypatch.chdir(tmp_path)
+def test_all_pictures_of_a_folder_without_splits_are_tested(cwd, capsys, folder):
     for label in ("3", "7"):
-        (tmp_path / folder / label).mkdir(parents=True)
+        (cwd / folder / label).mkdir(parents=True)
         for number, image in enumerate(DIGITS.X_test[DIGITS.y_test == int(label)][:2]):
-            cv2.imwrite(str(tmp_path / folder / label / f"{number}.png"), picture(image))
+            cv2.imwrite(str(cwd / folder / label / f"{number}.png"), picture(image))
     assert cli.main(["evaluate", "drawn", "--json"]) == 0
     captured = capsys.readouterr()
     outcome = json.loads(captured.out)
@@ -445,12 +440,11 @@ def test_all_pictures_of_a_folder_without_splits_are_tested(tmp_path, monkeypatc
     assert "All 4 images of drawn are used, as it has no separate training set." in captured.err
 
 
-def test_digits_of_another_size_and_slant_are_converted_for_the_shipped_weights(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_digits_of_another_size_and_slant_are_converted_for_the_shipped_weights(cwd, capsys):
     shear = np.array([[1.4, -0.8, 5.6], [0, 1.4, -5.6]])  # from 20 to 28 pixels, leaning
     images = np.stack([cv2.warpAffine(image, shear, (28, 28)) for image in DIGITS.X_test[:100]])
-    np.savez(tmp_path / "large.npz", X=images, y=DIGITS.y_test[:100])
-    np.savez(tmp_path / "usual.npz", X=DIGITS.X_test[:100], y=DIGITS.y_test[:100])
+    np.savez(cwd / "large.npz", X=images, y=DIGITS.y_test[:100])
+    np.savez(cwd / "usual.npz", X=DIGITS.X_test[:100], y=DIGITS.y_test[:100])
 
     def evaluated(name, *options):
         assert cli.main(["evaluate", f"{name}.npz", "--json", *options]) == 0
@@ -463,9 +457,9 @@ def test_digits_of_another_size_and_slant_are_converted_for_the_shipped_weights(
     assert "28 pixels high or wide; those of MNIST are 20. --as-mnist converts them." in note_of_large
     assert "--as-mnist" not in note + note_of_converted
 
-    np.savetxt(tmp_path / "large.csv", images.reshape(100, 784), "%d", ",")
+    np.savetxt(cwd / "large.csv", images.reshape(100, 784), "%d", ",")
     assert cli.main(["predict", "large.csv", "--as-mnist", "--csv", "answers.csv"]) == 0
-    answers = np.loadtxt(tmp_path / "answers.csv", int, delimiter=",", skiprows=1)[:, 1]
+    answers = np.loadtxt(cwd / "answers.csv", int, delimiter=",", skiprows=1)[:, 1]
     assert np.mean(answers == DIGITS.y_test[:100]) == converted
 
 
@@ -476,9 +470,8 @@ def test_digits_of_another_size_and_slant_are_converted_for_the_shipped_weights(
         (23, ["--as-mnist"], None), (17, ["--as-mnist"], "lenet.reading.as_mnist"), (23, ["--quiet"], None),
     ],
 )  # fmt: skip
-def test_a_note_reports_digits_of_another_size(tmp_path, monkeypatch, capsys, height, options, expected):
+def test_a_note_reports_digits_of_another_size(cwd, capsys, height, options, expected):
     """The first tenth have the usual size; a sample of the first images would not see the others."""
-    monkeypatch.chdir(tmp_path)
     images = np.zeros((50, 28, 28), np.uint8)
     images[:, 2 : 2 + height, 12:15] = 255
     images[:5, 2:22, 12:15] = 255
@@ -489,17 +482,15 @@ def test_a_note_reports_digits_of_another_size(tmp_path, monkeypatch, capsys, he
 
 
 @pytest.mark.parametrize("change", [lambda x: 255 - x, lambda x: np.maximum(x, 100)], ids=["dark ink", "grey paper"])
-def test_the_background_is_not_part_of_the_size(tmp_path, monkeypatch, capsys, change):
-    monkeypatch.chdir(tmp_path)
+def test_the_background_is_not_part_of_the_size(cwd, capsys, change):
     np.savez("changed.npz", X=change(DIGITS.X_test[:100]), y=DIGITS.y_test[:100])
     assert cli.main(["evaluate", "changed.npz"]) == 0
     assert "Most digits" not in capsys.readouterr().err
 
 
-def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_model_is_tested_on_the_held_out_images(cwd, capsys):
     for part in (slice(0, 210), slice(210, 280)):
-        np.savez(tmp_path / f"{part.start}.npz", X=DIGITS.X_train[part], y=DIGITS.y_train[part])
+        np.savez(cwd / f"{part.start}.npz", X=DIGITS.X_train[part], y=DIGITS.y_train[part])
     model = lenet.load_pretrained("mnist")
     model.metadata["data"] = "0.npz"
     model.save("digits.safetensors")
@@ -514,9 +505,8 @@ def test_a_model_is_tested_on_the_held_out_images(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("use", [["evaluate", "--model"], ["train", "--epochs", "1", "--from"]])
-def test_a_training_set_that_has_changed_is_reported(tmp_path, monkeypatch, capsys, use):
+def test_a_training_set_that_has_changed_is_reported(cwd, capsys, use):
     """The positions of the test images stay the same, so those at them were for training before."""
-    monkeypatch.chdir(tmp_path)
     warning = (
         "lenet: warning: The test set of mine.npz has changed since the model was trained, so it may contain training"
     )
@@ -529,18 +519,17 @@ def test_a_training_set_that_has_changed_is_reported(tmp_path, monkeypatch, caps
         assert (note in err) == (command[0] == "evaluate")
 
 
-def test_a_run_from_other_weights_resumes_without_them(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    symbols(tmp_path / "mine", 6, 0)
+def test_a_run_from_other_weights_resumes_without_them(cwd, capsys):
+    symbols(cwd / "mine", 6, 0)
     options = ["mine", "--epochs", "3", "--seed", "1"]
     lenet.load_pretrained("mnist").save("start.safetensors")
     lines(capsys, "train", *options, "--from", "start.safetensors")
-    expected = (tmp_path / "runs/train-1/last.safetensors").read_bytes()
-    (tmp_path / "start.safetensors").unlink()
+    expected = (cwd / "runs/train-1/last.safetensors").read_bytes()
+    (cwd / "start.safetensors").unlink()
     for name in ("checkpoint.safetensors", "results.csv"):  # as after a crash in the first epoch
-        (tmp_path / "runs/train-1" / name).unlink()
+        (cwd / "runs/train-1" / name).unlink()
     lines(capsys, "train", "--resume", "runs/train-1")
-    assert (tmp_path / "runs/train-1/last.safetensors").read_bytes() == expected
+    assert (cwd / "runs/train-1/last.safetensors").read_bytes() == expected
 
 
 def digits_of(path, *classes):
@@ -559,23 +548,21 @@ def digits_of(path, *classes):
         ((3, 5), ["--from", "mnist", "--recipe", "small"], "small"),
     ],
 )
-def test_the_recipe_follows_from_the_model_to_start_from(tmp_path, monkeypatch, capsys, classes, options, recipe):
-    monkeypatch.chdir(tmp_path)
+def test_the_recipe_follows_from_the_model_to_start_from(cwd, capsys, classes, options, recipe):
     digits_of("mine.npz", *classes)
     assert cli.main(["train", "mine.npz", "--epochs", "1", *options]) == 0
-    settings = json.loads((tmp_path / "runs/train-1/args.json").read_text())["recipe"]
+    settings = json.loads((cwd / "runs/train-1/args.json").read_text())["recipe"]
     assert settings["name"] == recipe
     assert settings["lr"] == {"small": 0.05, "transfer": 0.1, "adapt": 0.01}[recipe]
     found = re.findall(r"mnist classifies .* so the recipe is (\w+)\.", capsys.readouterr().err)
     assert found == ([recipe] if len(classes) == 10 and options else [])
 
 
-def test_a_recipe_for_digits_refuses_other_classes_before_it_creates_a_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_recipe_for_digits_refuses_other_classes_before_it_creates_a_run(cwd, capsys):
     digits_of("mine.npz", 3, 5)
     error = lines(capsys, "train", "mine.npz", "--recipe", "drawn", status=1)
     assert "The classes are ('0', '1'); expected the ten digits" in error
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+    assert [path.name for path in cwd.iterdir()] == ["mine.npz"]
 
 
 @pytest.mark.parametrize(
@@ -585,10 +572,7 @@ def test_a_recipe_for_digits_refuses_other_classes_before_it_creates_a_run(tmp_p
         (["--recipe", "wild", "--from", "1998.safetensors"], "expected a network of Conv2d and Linear layers"),
     ],
 )
-def test_an_optimizer_for_another_network_is_refused_before_a_run_is_created(
-    tmp_path, monkeypatch, capsys, options, expected
-):
-    monkeypatch.chdir(tmp_path)
+def test_an_optimizer_for_another_network_is_refused_before_a_run_is_created(cwd, capsys, options, expected):
     digits_of("mine.npz", *range(10))
     lenet.LeNet1998().save("1998.safetensors")
     assert expected in lines(capsys, "train", "mine.npz", *options, status=1)
@@ -596,12 +580,11 @@ def test_an_optimizer_for_another_network_is_refused_before_a_run_is_created(
 
 
 @pytest.mark.parametrize("recipe", ["wild", "drawn"])
-def test_a_recipe_that_draws_requires_opencv_before_it_creates_a_run(tmp_path, monkeypatch, capsys, recipe):
-    monkeypatch.chdir(tmp_path)
+def test_a_recipe_that_draws_requires_opencv_before_it_creates_a_run(cwd, monkeypatch, capsys, recipe):
     digits_of("mine.npz", *range(10))
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert "pip install 'lenet[vision]'" in lines(capsys, "train", "mine.npz", "--recipe", recipe, status=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+    assert [path.name for path in cwd.iterdir()] == ["mine.npz"]
 
 
 ADVICE = "This is hardly better than guessing. {}."
@@ -621,8 +604,7 @@ TOO_FAST = "This is hardly better than guessing. The loss is higher than that of
         ((3, 5), ["--from", "mnist"], None),
     ],
 )
-def test_a_network_on_the_plateau_gets_advice(tmp_path, monkeypatch, capsys, classes, options, advice):
-    monkeypatch.chdir(tmp_path)
+def test_a_network_on_the_plateau_gets_advice(cwd, capsys, classes, options, advice):
     digits_of("mine.npz", *classes)
     epochs = "1" if advice else "30"
     printed = lines(capsys, "train", "mine.npz", "--epochs", epochs, *options)
@@ -633,8 +615,7 @@ def test_a_network_on_the_plateau_gets_advice(tmp_path, monkeypatch, capsys, cla
 @pytest.mark.parametrize(
     ("command", "name"), [("predict", "some.npz"), ("predict", "ALL.PARQUET"), ("read", "some.npy"), ("read", "a.csv")]
 )
-def test_a_data_set_is_not_a_picture(capsys, tmp_path, monkeypatch, command, name):
-    monkeypatch.chdir(tmp_path)
+def test_a_data_set_is_not_a_picture(capsys, cwd, command, name):
     Path(name).write_bytes(b"PK")
     error = lines(capsys, command, name, status=1)
     assert error.startswith(f"lenet: error: {name} is a table or an array; expected a picture. ")

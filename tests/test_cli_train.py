@@ -312,12 +312,11 @@ def test_the_same_seed_trains_the_same_weights_and_another_others(work, tmp_path
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_without_a_validation_split_the_last_epoch_counts(work, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_without_a_validation_split_the_last_epoch_counts(work, cwd, capsys):
     told = events(succeeds(capsys, "train", work[0] / "some.npz", "--epochs", 2, "--validation", 0, "--json"))
     assert [event["val_loss"] for event in told[1:-1]] == [None, None]
     assert told[-1]["best_epoch"] == 2
-    rows = (tmp_path / "runs/train-1/results.csv").read_text().splitlines()
+    rows = (cwd / "runs/train-1/results.csv").read_text().splitlines()
     assert [row.split(",")[4:6] for row in rows[1:]] == [["", ""], ["", ""]]
 
 

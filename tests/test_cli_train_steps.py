@@ -46,9 +46,8 @@ def state_of(model, step=0, history=(), **more):
 
 
 @pytest.fixture
-def training(monkeypatch, tmp_path):
+def training(monkeypatch, cwd):
     """The arguments of the trainings of this test; they last one epoch, or stop after `stop` steps."""
-    monkeypatch.chdir(tmp_path)
     data = lenet.data.load_digits()
     np.savez("mine.npz", X_train=data.X_train[:200], y_train=data.y_train[:200], X_test=data.X_test[:50],
              y_test=data.y_test[:50])  # fmt: skip

@@ -139,8 +139,7 @@ def test_a_name_takes_precedence_over_a_folder_and_this_is_logged(idx_folder, mo
 
 
 @pytest.mark.parametrize("source", ["MNIST", "no/such/folder", "picture.png", ""])
-def test_an_unknown_source_is_an_error_that_lists_the_choices(source, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_an_unknown_source_is_an_error_that_lists_the_choices(source, cwd):
     with pytest.raises(DataError) as caught:
         data.load(source)
     message = str(caught.value)

@@ -79,13 +79,12 @@ def test_an_error_names_the_files_that_are_already_replaced(tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
-def test_a_path_without_a_name_is_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_path_without_a_name_is_a_folder(cwd):
     for name in ("", "."):
         with pytest.raises(SaveError, match=r"could not be written \(expected a file name, not a folder\)"):
             atomic_write(name, b"new")
     with pytest.raises(SaveError, match=r"could not be written \(a folder or a device has that name\)"):
-        atomic_write(tmp_path, b"new")
+        atomic_write(cwd, b"new")
 
 
 def test_a_file_is_no_folder(tmp_path):

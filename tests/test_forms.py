@@ -181,13 +181,12 @@ def test_a_file_without_valid_fields_is_rejected(tmp_path, text, message):
 
 
 @pytest.fixture
-def forms(first, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "forms").mkdir()
+def forms(first, cwd):
+    (cwd / "forms").mkdir()
     cv2.imwrite("forms/a.png", cv2.cvtColor(first[0], cv2.COLOR_RGB2BGR))
     cv2.imwrite("forms/b.png", np.full((90, 90), 255, np.uint8))
-    (tmp_path / "fields.json").write_text(FILE)
-    return tmp_path
+    (cwd / "fields.json").write_text(FILE)
+    return cwd
 
 
 def test_a_folder_of_forms_becomes_a_table(first, forms, capsys):

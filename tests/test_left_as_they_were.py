@@ -41,12 +41,11 @@ def test_settings_of_sgd_are_checked_when_they_are_used(name, value):
         (["page", "page.html"], "page.html"),
     ],
 )
-def test_a_file_that_lenet_did_not_write_is_never_replaced(tmp_path, monkeypatch, capsys, arguments, name):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / name).write_text("mine")
+def test_a_file_that_lenet_did_not_write_is_never_replaced(cwd, capsys, arguments, name):
+    (cwd / name).write_text("mine")
     assert f"{name} exists and was not written by lenet" in fails(capsys, *arguments)
-    assert (tmp_path / name).read_text() == "mine"
-    (tmp_path / name).unlink()
+    assert (cwd / name).read_text() == "mine"
+    (cwd / name).unlink()
     assert cli.main(arguments) == 0
     assert cli.main(arguments) == 0  # its own file is replaced
 
@@ -66,9 +65,8 @@ def test_an_onnx_file_that_lenet_did_not_write_is_never_replaced(tmp_path, monke
 
 
 @pytest.fixture
-def run_folder(tmp_path, monkeypatch, capsys, no_figures):
+def run_folder(cwd, capsys, no_figures):
     """The folder of a finished run, in the current folder."""
-    monkeypatch.chdir(tmp_path)
     np.savez("some.npz", X_train=X, y_train=Y, X_test=X[:10], y_test=Y[:10])
     assert cli.main(["train", "some.npz", "--epochs", "2", "--validation", "0", "--batch-size", "8"]) == 0
     capsys.readouterr()

@@ -208,8 +208,7 @@ def test_a_suffix_of_another_format_is_an_error_before_anything_is_written(tmp_p
     assert path.read_text() == "mine"
 
 
-def test_the_name_of_a_pretrained_model_is_no_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_name_of_a_pretrained_model_is_no_path(cwd):
     with pytest.raises(InputError, match=r'^mnist does not exist.*Call lenet\.load_pretrained\("mnist"\)\.$'):
         load("mnist")
     LeNet5(seed=0).save("mnist")

@@ -241,8 +241,7 @@ class Bar:
 
 
 @pytest.fixture
-def client(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def client(monkeypatch, cwd):
     monkeypatch.setattr(distributed, "Client", Client)
     monkeypatch.setattr(scoring, "Bar", Bar)
     monkeypatch.setattr("lenet.scale.sources.ROWS", 8)

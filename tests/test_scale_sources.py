@@ -313,7 +313,6 @@ def test_other_invalid_images_are_named_by_the_file(images, error, message):
         checked(images, "a.npy", 5)
 
 
-def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_an_empty_path_is_not_the_current_folder(cwd):
     with pytest.raises(InputError, match=r"^The path of the images is empty"):
         parts_of("", None)

@@ -58,8 +58,7 @@ def test_an_address_that_is_not_of_this_machine(host):
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
-def test_a_unix_socket_replaces_one_on_which_nobody_listens(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+def test_a_unix_socket_replaces_one_on_which_nobody_listens(cwd):
     with module._listen_on_path("s", 16) as listening:
         assert stat.S_IMODE(Path("s").stat().st_mode) == 0o666
         assert module._url(listening) == "unix:s"
@@ -69,10 +68,10 @@ def test_a_unix_socket_replaces_one_on_which_nobody_listens(tmp_path, monkeypatc
             module._listen_on_path("s", 16)
     with module._listen_on_path("s", 16), socket.socket(socket.AF_UNIX) as client:
         client.connect("s")
-    (tmp_path / "file").write_text("kept")
+    (cwd / "file").write_text("kept")
     with pytest.raises(ConfigurationError, match=r"^Cannot listen on file \([^\[]*\)\. Choose another path\.$"):
         module._listen_on_path("file", 16)
-    assert (tmp_path / "file").read_text() == "kept"
+    assert (cwd / "file").read_text() == "kept"
 
 
 def test_a_system_without_unix_sockets(monkeypatch):
@@ -278,14 +277,13 @@ def test_the_defaults_of_a_server(configured, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_unix_socket_is_removed_at_the_end(configured, tmp_path, monkeypatch, caplog, exists):
-    monkeypatch.chdir(tmp_path)
+def test_a_unix_socket_is_removed_at_the_end(configured, cwd, monkeypatch, caplog, exists):
     if not exists:
         monkeypatch.setattr(module._Server, "serve_until_signal", lambda self: Path("s").unlink())
     serve(MODELS, uds="s")
     assert configured[0][1] == "s"
     assert caplog.messages == []  # only this machine can connect
-    assert not (tmp_path / "s").exists()
+    assert not (cwd / "s").exists()
 
 
 @SENDS_SIGNALS

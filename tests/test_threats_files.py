@@ -24,12 +24,6 @@ ENDLESS = ["/dev/zero", "/dev/urandom"]
 pytestmark = pytest.mark.timeout(60)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @contextlib.contextmanager
 def endless_pipe(path):
     """A named pipe that yields zeros for as long as it is read."""
@@ -56,7 +50,7 @@ def endless_pipe(path):
 
 @pytest.mark.parametrize("source", ENDLESS)
 @pytest.mark.parametrize("name", ["weights", "a.safetensors", "a.pt"])
-def test_weights_without_end(folder, capsys, source, name):
+def test_weights_without_end(cwd, capsys, source, name):
     Path(name).symlink_to(source)
     with little_memory():
         assert f"{name} is too large for a weights file" in fails(capsys, "info", name)
@@ -64,7 +58,7 @@ def test_weights_without_end(folder, capsys, source, name):
 
 @pytest.mark.landing
 @pytest.mark.parametrize("source", ENDLESS)
-def test_an_onnx_model_without_end(folder, capsys, source):
+def test_an_onnx_model_without_end(cwd, capsys, source):
     pytest.importorskip("onnx")
     Path("a.onnx").symlink_to(source)
     with little_memory():
@@ -72,7 +66,7 @@ def test_an_onnx_model_without_end(folder, capsys, source):
 
 
 @pytest.mark.parametrize("source", [*ENDLESS, "/dev/null", "/dev/full"])
-def test_data_without_end(folder, capsys, source):
+def test_data_without_end(cwd, capsys, source):
     Path("a.npz").symlink_to(source)
     with little_memory():
         assert "a.npz is not a complete .npz file" in fails(capsys, "evaluate", "a.npz")
@@ -82,13 +76,13 @@ def test_data_without_end(folder, capsys, source):
 
 @pytest.mark.parametrize("source", [*ENDLESS, "/dev/null", "/dev/full", "/proc/self/mem", "."])
 @pytest.mark.parametrize("command", ["predict", "read"])
-def test_devices_and_folders_instead_of_pictures(folder, capsys, command, source):
+def test_devices_and_folders_instead_of_pictures(cwd, capsys, command, source):
     with little_memory():
         assert fails(capsys, command, source).startswith(f"lenet: error: {source}")
 
 
 @pytest.mark.parametrize("source", ENDLESS)
-def test_a_token_without_end(folder, capsys, monkeypatch, source):
+def test_a_token_without_end(cwd, capsys, monkeypatch, source):
     pytest.importorskip("uvicorn")
     monkeypatch.setenv("LENET_TOKEN_FILE", source)
     with little_memory():
@@ -106,14 +100,14 @@ def test_a_token_without_end(folder, capsys, monkeypatch, source):
         (["train", "--resume"], "args.json", "is larger than 1,048,576 bytes"),
     ],
 )
-def test_a_pipe_without_end(folder, capsys, arguments, name, message):
+def test_a_pipe_without_end(cwd, capsys, arguments, name, message):
     with little_memory(), endless_pipe(name):
         assert message in fails(capsys, *arguments, name if name.startswith("pipe") else ".")
 
 
 @pytest.mark.parametrize("target", ["here", "nowhere"])
 @pytest.mark.parametrize("arguments", [["info"], ["predict"], ["read"], ["evaluate"], ["train", "--resume"]])
-def test_circular_and_broken_links(folder, capsys, arguments, target):
+def test_circular_and_broken_links(cwd, capsys, arguments, target):
     Path("here").symlink_to(target)
     assert fails(capsys, *arguments, "here").startswith("lenet: error: ")
 
@@ -122,7 +116,7 @@ def test_circular_and_broken_links(folder, capsys, arguments, target):
 @pytest.mark.parametrize(
     "arguments", [["page", "out.html"], ["export", "mnist", "out.c"], ["predict", "a.png", "--show", "out.png"]]
 )
-def test_nothing_is_written_over_a_device_or_read_from_it(folder, capsys, arguments, source):
+def test_nothing_is_written_over_a_device_or_read_from_it(cwd, capsys, arguments, source):
     image_module.fromarray(DIGIT).save("a.png")
     os.mkfifo("pipe")
     for name in ("out.html", "out.c", "out.h", "out.png"):
@@ -130,10 +124,10 @@ def test_nothing_is_written_over_a_device_or_read_from_it(folder, capsys, argume
     message = fails(capsys, *arguments)
     assert "out." in message
     assert all(Path(name).is_symlink() for name in ("out.html", "out.c", "out.h", "out.png"))
-    assert {path.name for path in folder.iterdir()} == {"a.png", "pipe", "out.html", "out.c", "out.h", "out.png"}
+    assert {path.name for path in cwd.iterdir()} == {"a.png", "pipe", "out.html", "out.c", "out.h", "out.png"}
 
 
-def test_a_link_is_replaced_and_its_target_is_unchanged(folder, capsys):
+def test_a_link_is_replaced_and_its_target_is_unchanged(cwd, capsys):
     Path("victim").write_text("/* LeNet-5 in C99, and precious */")
     Path("digits.c").symlink_to("victim")
     succeeds(capsys, "export", "mnist", "digits.c")
@@ -141,7 +135,7 @@ def test_a_link_is_replaced_and_its_target_is_unchanged(folder, capsys):
     assert not Path("digits.c").is_symlink()
 
 
-def test_a_link_to_a_file_that_lenet_did_not_write_is_unchanged(folder, capsys):
+def test_a_link_to_a_file_that_lenet_did_not_write_is_unchanged(cwd, capsys):
     Path("victim").write_text("precious")
     Path("digits.c").symlink_to("victim")
     assert "digits.c exists and was not written by lenet" in fails(capsys, "export", "mnist", "digits.c")
@@ -160,7 +154,7 @@ def archive(members, end=b"\0\0", before=b""):
     return listed + before + b"PK\5\6" + bytes(8) + size + bytes(4) + end
 
 
-def test_an_archive_of_a_million_members_is_not_listed(folder, capsys):
+def test_an_archive_of_a_million_members_is_not_listed(cwd, capsys):
     Path("a.npz").write_bytes(archive(1_000_000))
     with little_memory():
         assert "a.npz has too many members" in fails(capsys, "evaluate", "a.npz")
@@ -176,32 +170,32 @@ def test_an_archive_of_a_million_members_is_not_listed(folder, capsys):
     ],
     ids=["comment", "zip64", "cut", "empty"],
 )
-def test_an_archive_with_ambiguous_members(folder, capsys, content, message):
+def test_an_archive_with_ambiguous_members(cwd, capsys, content, message):
     Path("a.npz").write_bytes(content)
     assert message in fails(capsys, "evaluate", "a.npz")
 
 
-def test_an_archive_of_some_more_members_is_read(folder):
+def test_an_archive_of_some_more_members_is_read(cwd):
     arrays = {f"more{k}": np.zeros(1) for k in range(200)}
     np.savez("a.npz", X=np.zeros((20, 784)), y=np.arange(20) % 2, **arrays)
     assert len(load_npz("a.npz").y_train) == 18
 
 
-def test_a_large_file_behind_a_small_picture_is_not_read_into_memory(folder, capsys):
+def test_a_large_file_behind_a_small_picture_is_not_read_into_memory(cwd, capsys):
     image_module.fromarray(DIGIT).convert("RGB").save("a.jpg")
     os.truncate("a.jpg", 3 * 2**27)
     with little_memory(2**28):
         assert succeeds(capsys, "predict", "a.jpg").startswith("a.jpg: ")
 
 
-def test_a_script_in_an_svg_is_not_a_picture(folder, capsys):
+def test_a_script_in_an_svg_is_not_a_picture(cwd, capsys):
     Path("a.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
     Path("a.png").write_text(Path("a.svg").read_text())
     for name in ("a.svg", "a.png"):
         assert f"{name} is not a picture" in fails(capsys, "predict", name)
 
 
-def test_several_files_some_of_which_are_not_pictures(folder, capsys):
+def test_several_files_some_of_which_are_not_pictures(cwd, capsys):
     image_module.fromarray(DIGIT).save("a.png")
     code, out, err = run(capsys, "predict", "/dev/zero", "a.png", "/dev/null")
     assert code == 1

@@ -210,8 +210,7 @@ class Scripts(html.parser.HTMLParser):
             self.found.append(dict(attributes).get("type"))
 
 
-def test_a_page_with_an_untrusted_model_runs_only_its_own_script(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_page_with_an_untrusted_model_runs_only_its_own_script(cwd):
     model = lenet.LeNet5(seed=0)
     model.metadata = {SCRIPT: SCRIPT}
     model.save("evil.safetensors")

@@ -40,12 +40,6 @@ def name(request):
     return os.fsdecode(NAMES[request.param])
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # ---- printed text --------------------------------------------------------------------------------------
 
 
@@ -56,7 +50,7 @@ def test_printable_text_is_unchanged_and_everything_else_is_escaped():
 
 @posix
 @pytest.mark.parametrize("command", ["predict", "read"])
-def test_names_of_pictures(folder, capsys, command, name):
+def test_names_of_pictures(cwd, capsys, command, name):
     """`run` rejects output that can control a terminal."""
     image_module.fromarray(DIGIT).save(f"{name}.png")
     assert re.fullmatch(re.escape(printable(name)) + r"\.png: 1 \(0\.\d+\)\n", succeeds(capsys, command, f"{name}.png"))
@@ -66,7 +60,7 @@ def test_names_of_pictures(folder, capsys, command, name):
 
 
 @posix
-def test_names_of_missing_and_written_files(folder, capsys, name):
+def test_names_of_missing_and_written_files(cwd, capsys, name):
     for arguments in (["info"], ["evaluate"], ["train", "--resume"], ["predict"], ["evaluate", "digits", "--model"]):
         fails(capsys, *arguments, f"{name}.no")
     for arguments in (["export", "mnist"], ["page"], ["predict", "a.png", "--show"]):
@@ -78,7 +72,7 @@ def test_names_of_missing_and_written_files(folder, capsys, name):
 
 @pytest.mark.landing
 @posix
-def test_names_of_data_and_of_runs(folder, capsys):
+def test_names_of_data_and_of_runs(cwd, capsys):
     name = os.fsdecode(b"".join(NAMES.values()))
     np.savez("digits.npz", X=lenet.data.load_digits().X_train[:60], y=np.arange(60) % 2)
     Path("digits.npz").rename(f"{name}.npz")
@@ -94,7 +88,7 @@ def test_names_of_data_and_of_runs(folder, capsys):
     assert again.splitlines()[-1] == printable(f"lenet predict PICTURE --model '{name}/train-1'")
 
 
-def test_metadata_of_weights(folder, capsys):
+def test_metadata_of_weights(cwd, capsys):
     model = lenet.LeNet5(seed=0)
     texts = [each.decode("utf-8", "ignore") for each in NAMES.values()]
     model.metadata = {f"{k}{text}": f"{text}\nnum_classes        99" for k, text in enumerate(texts)}
@@ -107,7 +101,7 @@ def test_metadata_of_weights(folder, capsys):
     assert "\x1b" not in Path("digits.c").read_text()
 
 
-def test_metadata_replace_no_property_of_the_model(folder, capsys):
+def test_metadata_replace_no_property_of_the_model(cwd, capsys):
     model = lenet.LeNet5(seed=0)
     model.metadata = {"dtype": "int8", "parameters": "99", "date": "today"}
     model.save("a.safetensors")
@@ -115,15 +109,15 @@ def test_metadata_replace_no_property_of_the_model(folder, capsys):
     assert (found["dtype"], found["parameters"], found["date"]) == ("float32", 61706, "today")
 
 
-def test_metadata_that_no_file_can_contain(folder):
+def test_metadata_that_no_file_can_contain(cwd):
     model = lenet.LeNet5(seed=0)
     model.metadata = {"name": "\udcff"}
     with pytest.raises(InputError, match=r"metadata contains '\\udcff'; expected text that UTF-8"):
         model.save("a.safetensors")
-    assert not list(folder.iterdir())
+    assert not list(cwd.iterdir())
 
 
-def test_an_output_limited_to_ascii(folder, capsys, monkeypatch):
+def test_an_output_limited_to_ascii(cwd, capsys, monkeypatch):
     image_module.fromarray(DIGIT).save("naïve 数字.png")
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", write_through=True))
@@ -131,7 +125,7 @@ def test_an_output_limited_to_ascii(folder, capsys, monkeypatch):
     assert written.getvalue().startswith(rb"na\xefve \u6570\u5b57.png: 1 (0.")
 
 
-def test_a_report_limited_to_ascii(folder, monkeypatch):
+def test_a_report_limited_to_ascii(cwd, monkeypatch):
     rows = [f"{name}," + ",".join(["0"] * 784) for name in ("naïve", "数字")]
     Path("a.csv").write_text("\n".join(rows), encoding="utf-8")
     model = lenet.LeNet5(seed=0, num_classes=2)
@@ -166,7 +160,7 @@ def test_builds_that_do_not_exist(capsys, monkeypatch, value):
     ("content", "message"),
     [(b"\xff\xfe", "expected a file"), (b"x" * 4097, "expected a file"), (b"", "is empty"), (b"a\x1b", "printable")],
 )
-def test_invalid_tokens(folder, capsys, monkeypatch, content, message):
+def test_invalid_tokens(cwd, capsys, monkeypatch, content, message):
     pytest.importorskip("uvicorn")
     Path("token").write_bytes(content)
     monkeypatch.setenv("LENET_TOKEN_FILE", "token")
@@ -175,9 +169,9 @@ def test_invalid_tokens(folder, capsys, monkeypatch, content, message):
 
 @pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--patience", "--lr", "--momentum", "--weight-decay"])
 @pytest.mark.parametrize("value", [MANY, MANY[:400], "1e400", "nan", "-inf", "\x1b[31m"])
-def test_numbers_out_of_range_for_training(folder, capsys, option, value):
+def test_numbers_out_of_range_for_training(cwd, capsys, option, value):
     misused(capsys, "train", "digits", option, value)
-    assert not list(folder.iterdir())
+    assert not list(cwd.iterdir())
 
 
 @pytest.mark.parametrize(
