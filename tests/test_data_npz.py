@@ -311,5 +311,5 @@ def test_other_arrays_may_differ_only_in_case(save):
 
 def test_an_array_that_occurs_twice_is_refused(save):
     X, y = small()
-    with pytest.raises(DataError, match=r"mine\.npz has x twice, in upper or lower case\. Remove one\."):
-        load_npz(save(X=X, x=X, y=y))
+    with pytest.raises(DataError, match=r"mine\.npz has X twice, in upper or lower case\. Remove one\."):
+        load_npz(save(x=X, X=X, y=y))
