@@ -99,3 +99,10 @@ def test_unknown_labels_are_rejected_with_the_reason(y, classes, reason):
     with pytest.raises(InputError) as error:
         encode(np.array(y), np.array(classes))
     assert f"which are not among the classes {np.array(classes).tolist()}{reason}. Use a new" in str(error.value)
+
+
+@pytest.mark.parametrize(("y", "classes"), [(["10", "2"], range(12)), (["3"], range(10)), ([3], list("0123456789"))])
+def test_text_is_never_the_number_that_it_shows(y, classes):
+    """NumPy compares text with numbers as text if there are many of them."""
+    with pytest.raises(InputError, match="text and numbers are different labels"):
+        encode(np.array(y), np.array(classes))
