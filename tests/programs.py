@@ -1,5 +1,6 @@
 """Programs that tests run in a separate process."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,3 +25,10 @@ def output(code, timeout=60, **environment):
     done = run(code, timeout, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def finish(process):
+    """Wait for a program that must succeed; return the objects of JSON that it prints, one per line."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return [json.loads(line) for line in out.splitlines()]

@@ -174,19 +174,8 @@ def loop(folder):
     (folder / "line" / "again").symlink_to(folder)
 
 
-def class_without_training(folder):
-    write(folder / "train", names=["circle"])
-    write(folder / "test")
-
-
 def only_test(folder):
     write(folder / "test")
-
-
-def beside_splits(folder):
-    write(folder / "train")
-    write(folder / "test")
-    (folder / "extra").mkdir()
 
 
 def all_blank(folder):
@@ -202,9 +191,7 @@ def all_blank(folder):
         (empty_class, "WebP or PNM files. Add some (convert HEIC to JPEG), or remove the folder. If it has"),
         pytest.param(case, "has the classes 'Line' and 'line', which differ only in case", marks=NOT_ON_WINDOWS),
         pytest.param(loop, "line/again links back to a folder that contains it", marks=NOT_ON_WINDOWS),
-        (class_without_training, "has no training pictures of class 'line'"),
         (only_test, "has 'test' and no folder 'train'; expected"),
-        (beside_splits, "has 'test' and 'train' and also 'extra'; expected"),
         (all_blank, "has no training pictures of class 'line'"),
     ],
 )

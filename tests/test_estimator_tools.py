@@ -148,14 +148,18 @@ def test_callbacks_of_scikit_learn():
     assert epochs[-1] == classifier.score(X, Y)
 
 
+class Callback:
+    """The methods that scikit-learn requires."""
+
+    def setup(self, estimator, context): ...
+    def teardown(self, estimator, context): ...
+    def on_fit_task_begin(self, estimator, context): ...
+
+
 def test_a_callback_may_end_the_fit():
     pytest.importorskip("sklearn.callback", reason="new in scikit-learn 1.9")
 
-    class Enough:
-        def setup(self, estimator, context): ...
-        def teardown(self, estimator, context): ...
-        def on_fit_task_begin(self, estimator, context): ...
-
+    class Enough(Callback):
         def on_fit_task_end(self, estimator, context):
             return estimator.n_iter_ == 3
 
@@ -166,11 +170,7 @@ def test_a_callback_learns_of_the_end_of_each_epoch_and_of_the_fit():
     pytest.importorskip("sklearn.callback", reason="new in scikit-learn 1.9")
     ended = []
 
-    class Recorder:
-        def setup(self, estimator, context): ...
-        def teardown(self, estimator, context): ...
-        def on_fit_task_begin(self, estimator, context): ...
-
+    class Recorder(Callback):
         def on_fit_task_end(self, estimator, context):
             ended.append((context.task_name, estimator.n_iter_))
 

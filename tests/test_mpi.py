@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import finish
 
 import lenet
 from lenet._fused.dispatch import available
@@ -42,12 +43,6 @@ def start(ranks, *arguments):
         [*launcher, sys.executable, "-m", "lenet", "train", *arguments, *mpi],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
     )  # fmt: skip
-
-
-def finish(process):
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return [json.loads(line) for line in out.splitlines()]
 
 
 def weights(run, name="last"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import SENDS_SIGNALS
+from programs import SENDS_SIGNALS, finish
 
 import lenet
 
@@ -24,12 +24,6 @@ def start(*arguments, cwd):
     environment = {**os.environ, "LENET_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True, env=environment)
-
-
-def finish(process):
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return [json.loads(line) for line in out.splitlines()]
 
 
 def weights(folder):

@@ -45,6 +45,14 @@ def stopped(images):
     return model, state, recipe
 
 
+@pytest.fixture
+def run(tmp_path, stopped):
+    """A run with the checkpoint of that state."""
+    run = Run.create(tmp_path, ARGS)
+    run.save_checkpoint(stopped[1])
+    return run
+
+
 # The folder
 
 
@@ -243,10 +251,8 @@ def test_damaged_results_are_an_error_that_names_the_file(tmp_path, content):
 # The checkpoint
 
 
-def test_a_checkpoint_round_trip_is_bit_identical(tmp_path, stopped):
+def test_a_checkpoint_round_trip_is_bit_identical(run, stopped):
     model, state, _ = stopped
-    run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(state)
     other = lenet.LeNet5(seed=99)
     found = Run(run.folder).load_checkpoint(other)
     for name in ("parameters", "velocity", "best_parameters"):
@@ -258,10 +264,8 @@ def test_a_checkpoint_round_trip_is_bit_identical(tmp_path, stopped):
     assert (found.mean, found.std) == (model.mean, model.std) != (0.0, 1.0)
 
 
-def test_training_resumed_from_a_checkpoint_is_bit_identical(tmp_path, stopped, images):
-    _model, state, recipe = stopped
-    run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(state)
+def test_training_resumed_from_a_checkpoint_is_bit_identical(run, stopped, images):
+    *_, recipe = stopped
     other = lenet.LeNet5(seed=99)
     train(other, *images, recipe, state=run.load_checkpoint(other))
     whole = lenet.LeNet5(seed=3)
@@ -279,10 +283,8 @@ def test_a_run_that_is_resumed_at_the_end_of_an_epoch_has_the_speed_before(tmp_p
     assert row.images_per_second == state.images_per_second > 0
 
 
-def test_a_checkpoint_of_an_earlier_version_has_no_speed(tmp_path, stopped):
-    model, state, _ = stopped
-    run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(state)
+def test_a_checkpoint_of_an_earlier_version_has_no_speed(run, stopped):
+    model, *_ = stopped
     path = run.folder / "checkpoint.safetensors"
     arrays, metadata = read_tensors(path)
     text = json.dumps(without(json.loads(metadata["state"]), "images_per_second"))
@@ -371,10 +373,8 @@ def damaged(kind, whole, arrays, facts):
     ["empty", "cut header", "cut arrays", "longer", "weights", "no format", "no state", "state no JSON", "state null",
      "state list", "deep state", "no mean", "no step", "unknown fact", "bad history", "no velocity", "one array more"],
 )  # fmt: skip
-def test_a_damaged_or_unknown_checkpoint_is_an_error_that_names_it(tmp_path, stopped, kind):
+def test_a_damaged_or_unknown_checkpoint_is_an_error_that_names_it(run, stopped, kind):
     _model, state, _ = stopped
-    run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(state)
     path = run.folder / "checkpoint.safetensors"
     path.write_bytes(damaged(kind, path.read_bytes(), *checkpoint_parts(state)))
     other = lenet.LeNet5(seed=99)
@@ -385,10 +385,7 @@ def test_a_damaged_or_unknown_checkpoint_is_an_error_that_names_it(tmp_path, sto
     assert (other.mean, other.std) == (0.0, 1.0)
 
 
-def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
-    _model, state, _ = stopped
-    run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(state)
+def test_a_checkpoint_of_another_network_is_refused(run):
     with pytest.raises(WeightsError, match="another network"):
         run.load_checkpoint(lenet.LeNet5(num_classes=11))
 
@@ -402,10 +399,8 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, stopped):
         ({"data": "elsewhere/digits.npz", "lenet": "0.2.0"}, True),
     ],
 )
-def test_a_checkpoint_resumes_with_its_own_arguments(tmp_path, stopped, change, kept):
+def test_a_checkpoint_resumes_with_its_own_arguments(run, stopped, change, kept):
     model, state, _ = stopped
-    run = Run.create(tmp_path, ARGS)
-    run.save_checkpoint(state)
     (run.folder / "args.json").write_text(json.dumps({**ARGS, **change}))
     if kept:
         assert Run(run.folder).load_checkpoint(model).step == state.step

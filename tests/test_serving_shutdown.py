@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import os
 import signal
 import subprocess
@@ -93,10 +92,7 @@ def test_a_worker_that_dies_is_replaced():
 @SENDS_SIGNALS
 @pytest.mark.timing
 def test_a_worker_starts_with_the_last_good_model(tmp_path):
-    path, x = (
-        tmp_path / "kept.safetensors",
-        [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}],
-    )
+    path = tmp_path / "kept.safetensors"
     lenet.LeNet5(seed=0).save(path)
     with serving("--workers", "2", "--model", path) as server:
         lenet.LeNet5(seed=1).save(path)
@@ -109,7 +105,7 @@ def test_a_worker_starts_with_the_last_good_model(tmp_path):
         said = "Model kept was not loaded from its file; the last good one is used."
         wait_for(lambda: sum(each.get("message", "").startswith(said) for each in server.log()) == 2)
         assert server.ask("GET", "/v2/models/kept")[2]["versions"] == [version]
-        assert server.ask("POST", "/v2/models/kept/infer", json.dumps({"inputs": x}))[0] == 200
+        assert server.ask("POST", "/v2/models/kept/infer", BODY)[0] == 200
         assert not [each for each in server.log() if "traceback" in each]
 
 

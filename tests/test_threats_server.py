@@ -1,11 +1,9 @@
 """Untrusted paths, headers, model names and model files of a server give a 4xx or do no harm."""
 
-import contextlib
 import html.parser
 import json
 import re
 import signal
-import socket
 import struct
 import sys
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import needs_serve  # noqa: F401
 import pytest
 from served import serving, wait_for
+from serving_requests import BODY, all_of, connected
 
 import lenet
 from lenet import cli
@@ -37,13 +36,9 @@ def server(tmp_path_factory):
 
 def answer_to(server, request):
     """The status and body that the server sends for the bytes of a request, up to the end of the connection."""
-    with socket.create_connection((server.host, server.port), timeout=20) as connection:
+    with connected(server) as connection:
         connection.sendall(request)
-        parts = []
-        with contextlib.suppress(ConnectionResetError):
-            while part := connection.recv(2**16):
-                parts.append(part)
-    head, _, body = b"".join(parts).partition(b"\r\n\r\n")
+        head, _, body = all_of(connection).partition(b"\r\n\r\n")
     return int(head.split()[1]), body
 
 
@@ -90,10 +85,9 @@ def test_an_absolute_target_is_treated_as_its_path(server):
     assert server.ask("GET", "http://evil.example/v2/models/other")[0] == 404
 
 
-VALID = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 784], "data": [0] * 784}]}).encode()
-CHUNKED = b"%x\r\n%b\r\n0\r\n" % (len(VALID), VALID)
-SIZED = b"Content-Length: %d\r\n" % len(VALID)
-JSON_SIZED = b"Inference-Header-Content-Length: %d\r\n" % len(VALID)
+CHUNKED = b"%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
+SIZED = b"Content-Length: %d\r\n" % len(BODY)
+JSON_SIZED = b"Inference-Header-Content-Length: %d\r\n" % len(BODY)
 IN_CHUNKS = b"Transfer-Encoding: chunked\r\n"
 NOT_A_LENGTH = b"Invalid character in Content-Length"
 NOT_A_JSON_LENGTH = b"expected a number of bytes"
@@ -103,22 +97,22 @@ AMBIGUOUS = {
         CHUNKED + b"\r\n",
         b"Encoding can't be present with Content-Length",
     ),
-    "lengths of JSON": (SIZED + 2 * JSON_SIZED, VALID, b"2 inference-header-content-length headers"),
-    "content types": (SIZED + 2 * b"Content-Type: a\r\n", VALID, b"2 content-type headers"),
-    "a length with a sign": (SIZED.replace(b": ", b": +"), VALID, NOT_A_LENGTH),
-    "a hexadecimal length": (b"Content-Length: 0x%x\r\n" % len(VALID), VALID, NOT_A_LENGTH),
-    "a length with an underscore": (f"Content-Length: {len(VALID):_}\r\n".encode(), VALID, NOT_A_LENGTH),
-    "a length in Arabic digits": ("Content-Length: \u0663\r\n".encode(), VALID, NOT_A_LENGTH),
-    "two lengths": (SIZED + b"Content-Length: 6\r\n", VALID, b"Duplicate Content-Length"),
-    "two equal lengths": (2 * SIZED, VALID, b"Duplicate Content-Length"),
-    "a length of JSON with a sign": (SIZED + JSON_SIZED.replace(b": ", b": +"), VALID, NOT_A_JSON_LENGTH),
-    "a negative length of JSON": (SIZED + JSON_SIZED.replace(b": ", b": -"), VALID, NOT_A_JSON_LENGTH),
-    "a superscript": (SIZED + b"Inference-Header-Content-Length: \xb2\r\n", VALID, NOT_A_JSON_LENGTH),
-    "NUL in a header": (SIZED + b"X: a\0b\r\n", VALID, b"Invalid header value char"),
-    "ESC in a header": (SIZED + b"X-Request-Id: \x1b[31m\r\n", VALID, b"Invalid header value char"),
+    "lengths of JSON": (SIZED + 2 * JSON_SIZED, BODY, b"2 inference-header-content-length headers"),
+    "content types": (SIZED + 2 * b"Content-Type: a\r\n", BODY, b"2 content-type headers"),
+    "a length with a sign": (SIZED.replace(b": ", b": +"), BODY, NOT_A_LENGTH),
+    "a hexadecimal length": (b"Content-Length: 0x%x\r\n" % len(BODY), BODY, NOT_A_LENGTH),
+    "a length with an underscore": (f"Content-Length: {len(BODY):_}\r\n".encode(), BODY, NOT_A_LENGTH),
+    "a length in Arabic digits": ("Content-Length: \u0663\r\n".encode(), BODY, NOT_A_LENGTH),
+    "two lengths": (SIZED + b"Content-Length: 6\r\n", BODY, b"Duplicate Content-Length"),
+    "two equal lengths": (2 * SIZED, BODY, b"Duplicate Content-Length"),
+    "a length of JSON with a sign": (SIZED + JSON_SIZED.replace(b": ", b": +"), BODY, NOT_A_JSON_LENGTH),
+    "a negative length of JSON": (SIZED + JSON_SIZED.replace(b": ", b": -"), BODY, NOT_A_JSON_LENGTH),
+    "a superscript": (SIZED + b"Inference-Header-Content-Length: \xb2\r\n", BODY, NOT_A_JSON_LENGTH),
+    "NUL in a header": (SIZED + b"X: a\0b\r\n", BODY, b"Invalid header value char"),
+    "ESC in a header": (SIZED + b"X-Request-Id: \x1b[31m\r\n", BODY, b"Invalid header value char"),
     "an encoding in a trailer": (IN_CHUNKS, CHUNKED + b"Transfer-Encoding: a\r\n\r\n", b"Invalid `Transfer-Encoding`"),
     "a length in a trailer": (IN_CHUNKS, CHUNKED + SIZED + b"\r\n", b"Content-Length can't be present"),
-    "a bare LF": (SIZED.replace(b"\r", b""), VALID, b"Missing expected CR after header value"),
+    "a bare LF": (SIZED.replace(b"\r", b""), BODY, b"Missing expected CR after header value"),
     "a bare LF in a trailer": (
         IN_CHUNKS,
         CHUNKED + b"A: b\n\n",
@@ -129,7 +123,7 @@ AMBIGUOUS = {
         CHUNKED.replace(b"\r", b"") + b"\n",
         b"Missing expected CR after chunk size",
     ),
-    "a folded header": (SIZED + b"A: b\r\n c\r\n", VALID, b"Unexpected whitespace after header value"),
+    "a folded header": (SIZED + b"A: b\r\n c\r\n", BODY, b"Unexpected whitespace after header value"),
     "two headers of encodings": (
         b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
         CHUNKED + b"\r\n",
@@ -142,7 +136,7 @@ AMBIGUOUS = {
 def test_valid_requests_that_are_ambiguous_or_large_are_refused(server, name):
     headers, body, says = AMBIGUOUS[name]
     start = b"POST /v2/models/evil/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-    assert answer_to(server, start + SIZED + b"\r\n" + VALID)[0] == 200
+    assert answer_to(server, start + SIZED + b"\r\n" + BODY)[0] == 200
     status, error = answer_to(server, start + headers + b"\r\n" + body)
     assert (status, says in error) == (400, True), error
 
@@ -154,7 +148,7 @@ def test_valid_requests_that_are_ambiguous_or_large_are_refused(server, name):
 )  # fmt: skip
 def test_headers_that_a_route_does_not_support_are_ignored(server, header):
     start = b"POST /v2/models/evil/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-    assert answer_to(server, start + SIZED + header + b"\r\n\r\n" + VALID)[0] == 200
+    assert answer_to(server, start + SIZED + header + b"\r\n\r\n" + BODY)[0] == 200
 
 
 @pytest.mark.parametrize("parameter", [b"boundary=\xff", b"charset=\xff; boundary=b"])
@@ -166,9 +160,9 @@ def test_forms_with_parameters_that_are_not_ascii(server, parameter):
 def test_nothing_is_read_after_an_ambiguous_request(server):
     """RFC 9112, section 6.1: the connection is closed, or the rest could be taken for another request."""
     head = b"POST /v2/models/evil/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + SIZED + b"\r\n"
-    with socket.create_connection((server.host, server.port), timeout=20) as connection:
+    with connected(server) as connection:
         connection.sendall(head + CHUNKED + b"\r\nGET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+        answer = all_of(connection)
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"connection: close" in answer
 
