@@ -57,7 +57,7 @@ def with_inverted(
     """
     inside, outside = cv2.erode(panels, _RIM) == 1, cv2.dilate(panels, _RIM) == 0
     around = continued(coarse, outside)
-    gain = cv2.divide(around, without_ink(255 - coarse, inside), dtype=cv2.CV_32F)
+    gain = np.asarray(cv2.divide(around, without_ink(255 - coarse, inside), dtype=cv2.CV_32F), np.float32)
     return _inverted(grey, inside, outside, around, gain), _inverted(coarse, inside, outside, around, gain)
 
 
@@ -96,7 +96,7 @@ def _inverted(
     inside: NDArray[np.bool_],
     outside: NDArray[np.bool_],
     around: NDArray[np.uint8],
-    gain: cv2.typing.MatLike,
+    gain: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
     """Return an image with inverted panels; their edges get the level around them."""
     size = image.shape[::-1]
