@@ -65,9 +65,10 @@ def test_the_soft_edges_of_a_digit_are_kept_for_two_pixels_and_the_box_ends_with
 @pytest.mark.parametrize(
     ("margin", "thick", "gap", "kept"),
     [
-        (0, 2, 0, False), (5, 2, 0, False), (6, 2, 0, True),  # 90 of 100 pixels wide
-        (0, 2, 25, False), (0, 2, 26, True),  # along three quarters of each side
-        (0, 6, 0, False), (0, 7, 0, True),  # a quarter of its box is ink
+        (0, 2, 0, False), (20, 2, 0, False),
+        (20, 2, 15, False), (20, 2, 16, True),  # along three quarters of each side
+        (20, 4, 0, False), (20, 5, 0, True),  # a quarter of its box is ink
+        (0, 12, 50, False), (0, 13, 50, True),  # only in the strip along the border
     ],
 )  # fmt: skip
 def test_a_frame_runs_along_all_four_sides(margin, thick, gap, kept):
@@ -76,7 +77,7 @@ def test_a_frame_runs_along_all_four_sides(margin, thick, gap, kept):
     frame = np.zeros_like(ink)
     frame[outer, outer] = 200
     frame[inner, inner] = 0
-    frame[: 100 // 2, 50 : 50 + gap] = 0  # a gap in the upper side
+    frame[:50, 50 : 50 + gap] = 0  # a gap in the upper side
     found = single_digit._without_specks(np.maximum(ink, frame))
     assert (found.shape == (40, 25)) is not kept
 
@@ -92,19 +93,52 @@ def test_a_frame_has_nine_tenths_of_the_height_and_width(shape, size, erased):
     ink = np.zeros(shape, np.uint8)
     ink[3 : 3 + size[0], 2 : 2 + size[1]] = 200
     ink[4 : 2 + size[0], 3 : 1 + size[1]] = 0
-    ink[20:40, 20:35] = 200
-    assert single_digit._without_specks(ink).shape == ((20, 15) if erased else size)
+    ink[20:30, 20:35] = 200
+    assert single_digit._without_specks(ink).shape == ((10, 15) if erased else size)
+
+
+@pytest.mark.parametrize(("height", "erased"), [(15, True), (14, False)])
+def test_a_smaller_frame_is_around_a_stroke_of_a_quarter_of_its_height(height, erased):
+    ink = np.zeros((100, 100), np.uint8)
+    ink[20:80, 20:80] = 200
+    ink[21:79, 21:79] = 0
+    ink[30 : 30 + height, 30:50] = 200
+    assert single_digit._without_specks(ink).shape == ((height, 20) if erased else (60, 60))
+    beside = np.zeros((100, 100), np.uint8)
+    beside[20:80, 30:90] = ink[20:80, 20:80]
+    beside[30:45, 40:60], beside[50:90, 5:25] = 0, 200  # a stroke, but not inside
+    assert single_digit._without_specks(beside).shape == (70, 85)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize(
+    ("place", "length", "erased"),
+    [(11, 90, True), (12, 90, False), (11, 89, False)],  # below the uppermost 12 pixels; shorter than nine tenths
+)
+def test_lines_in_the_strip_along_the_border_are_erased(turns, place, length, erased):
+    ink = with_digit()
+    ink[place, 3 : 3 + length] = 200
+    found = single_digit._without_specks(np.rot90(ink, turns).copy())
+    assert (sorted(found.shape) == [25, 40]) is erased
+
+
+def test_a_line_at_the_border_exceeds_the_digit_on_both_sides():
+    """A digit may be cropped to its ink, and have a bar above, such as a 5."""
+    for left, erased in ((4, True), (3, False)):
+        ink = np.zeros((100, 100), np.uint8)
+        ink[30:70, left:60] = ink[5, 3:97] = 200
+        assert (single_digit._without_specks(ink).shape == (40, 60 - left)) is erased
 
 
 @pytest.mark.parametrize(("missing", "erased"), [(0, False), (1, True)])
 def test_a_frame_covers_less_than_a_quarter_of_its_box(missing, erased):
     """Sides of 5 pixels cover 1,500 of 60x100 pixels."""
-    ink = np.zeros((104, 64), np.uint8)
-    ink[2:102, 2:62] = 200
-    ink[7:97, 7:57] = 0
-    ink[7 - missing, 20] = 0
-    ink[40:60, 25:40] = 200
-    assert single_digit._without_specks(ink).shape == ((20, 15) if erased else (100, 60))
+    ink = np.zeros((140, 100), np.uint8)
+    ink[20:120, 20:80] = 200
+    ink[25:115, 25:75] = 0
+    ink[25 - missing, 40] = 0
+    ink[50:75, 40:55] = 200
+    assert single_digit._without_specks(ink).shape == ((25, 15) if erased else (100, 60))
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -18,6 +18,9 @@ _SPECK = 0.04  # fraction of the largest stroke's area
 _SPECK_AT_BORDER, _NEIGHBOUR = 0.1, 0.6
 _FRAME = 0.9  # fraction of the picture's sides
 _SIDE_OF_FRAME = 0.75  # the fraction of each side along which a frame runs; it is lower for digits cropped to their ink
+_MIN_INSIDE = 0.25  # heights of a frame: the minimum height of a stroke inside, unless the frame fills the picture
+_EDGE = 0.12  # of the picture's shorter side: the strip along its border in which lines may be parts of a frame
+_MIN_AREA = 16  # pixels of a stroke that may be a digit
 
 
 def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray[np.uint8]:
@@ -138,8 +141,8 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return ink[window]
     strokes = strokes_of(ink)
     areas = strokes.areas
-    is_frame = np.array([_is_frame(strokes, n) for n in range(len(areas))])
-    if is_frame.any() and (areas[~is_frame] > 16).any():
+    is_frame = np.array([_is_frame(strokes, n) for n in range(len(areas))]) | _are_lines_at_border(strokes)
+    if is_frame.any() and (areas[~is_frame] > _MIN_AREA).any():
         areas = np.where(is_frame, 0, areas)
     at_side = (strokes.boxes[:, 0] == 0) | (strokes.boxes[:, 2] == ink.shape[1])
     is_neighbour = at_side & (strokes.heights > strokes.widths)
@@ -154,13 +157,31 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 def _is_frame(strokes: Strokes, n: int) -> bool:
-    """Return whether a stroke runs along all four sides of the picture, and is thin."""
-    height, width = strokes.labels.shape
-    if strokes.widths[n] < _FRAME * width or strokes.heights[n] < _FRAME * height:
+    """Return whether a stroke is thin, and runs along all four sides of the picture or of a box around a stroke."""
+    width, height = strokes.widths[n], strokes.heights[n]
+    if strokes.areas[n] >= 0.25 * width * height:
         return False
-    if strokes.areas[n] >= 0.25 * strokes.widths[n] * strokes.heights[n]:
+    fills_picture = height >= _FRAME * strokes.labels.shape[0] and width >= _FRAME * strokes.labels.shape[1]
+    starts, stops = strokes.boxes[:, :2], strokes.boxes[:, 2:]
+    are_inside = ((starts > starts[n]) & (stops < stops[n])).all(axis=1)
+    if not fills_picture and not (are_inside & (strokes.heights >= _MIN_INSIDE * height)).any():
         return False
     stroke = strokes.mask(n)
-    band_y, band_x = -(-strokes.heights[n] // 10), -(-strokes.widths[n] // 10)
+    band_y, band_x = -(-height // 10), -(-width // 10)
     sides = (stroke[:band_y], stroke[-band_y:], stroke[:, :band_x].T, stroke[:, -band_x:].T)
     return all(side.any(axis=0).mean() >= _SIDE_OF_FRAME for side in sides)
+
+
+def _are_lines_at_border(strokes: Strokes) -> NDArray[np.bool_]:
+    """Return whether each stroke is near the border, runs along a whole side, and exceeds the ink in the middle."""
+    shape = strokes.labels.shape
+    edge = max(1, round(_EDGE * min(shape)))
+    middle = strokes.labels[edge:-edge, edge:-edge]
+    in_middle = np.bincount(middle.ravel(), minlength=len(strokes.areas) + 1)[1:] > 0
+    others = strokes.boxes[in_middle & (strokes.areas > _MIN_AREA)]
+    starts, stops = strokes.boxes[:, :2], strokes.boxes[:, 2:]
+    if not len(others):
+        return np.zeros(len(starts), bool)
+    are_long = stops - starts >= _FRAME * np.array(shape[::-1])
+    exceed = (starts < others[:, :2].min(axis=0)) & (stops > others[:, 2:].max(axis=0))
+    return np.asarray((are_long & exceed).any(axis=1) & ~in_middle)
