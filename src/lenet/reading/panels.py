@@ -1,6 +1,6 @@
 """Find dark panels with light writing, such as buttons, labels and house numbers, and invert them."""
 
-from itertools import compress, repeat
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +10,19 @@ from lenet.reading.coarse import continued, enlarged, without_ink
 
 _MIN_SIDE = 24  # pixels of the coarse picture
 _MIN_AREA, _MAX_AREA = 0.004, 0.9  # the fraction of the picture that a panel covers
-_MIN_CONVEXITY = 0.97  # area over that of the convex hull
+# A panel is a rectangle, also in perspective and with round corners, or a disc: the minimum area over that of the
+# smallest rectangle and circle around it. Bold digits fill less of both.
+_RECTANGULAR, _CIRCULAR = 0.93, 0.92
 _MIN_WRITING, _MAX_WRITING = 0.01, 0.2  # the fraction of a panel that is light: strokes with holes have more
-# The light parts of a bold digit are its holes, which are convex; those of a panel are strokes. Pixels, and as above.
-_MIN_HEIGHT, _MAX_CONVEXITY = 5, 0.8
+# A light stroke has a minimum height, in pixels, and a maximum area over that of its convex hull: holes are convex.
+_MIN_HEIGHT, _MAX_CONVEXITY = 5, 0.9
 _RIM = np.ones((3, 3), np.uint8)
 
 
 def find_panels(coarse: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Return the mask of the dark panels in a coarse picture, or None if there are none.
 
-    A panel is a convex dark region, not the whole picture, a small part of which is light strokes.
+    A panel is a dark rectangle or disc, not the whole picture, a small part of which is light strokes.
 
     Examples
     --------
@@ -62,10 +64,12 @@ def with_inverted(
 
 
 def _may_be_panel(outline: NDArray[np.int32], size: int) -> bool:
-    """Return whether an outline is that of a convex region of a suitable size."""
+    """Return whether an outline is that of a rectangle or a disc of a suitable size."""
     sides, area = cv2.boundingRect(outline)[2:], cv2.contourArea(outline)
-    has_size = min(sides) >= _MIN_SIDE and _MIN_AREA * size <= area <= _MAX_AREA * size
-    return bool(has_size and area >= _MIN_CONVEXITY * cv2.contourArea(cv2.convexHull(outline)))
+    if min(sides) < _MIN_SIDE or not _MIN_AREA * size <= area <= _MAX_AREA * size:
+        return False
+    is_rectangular = area >= _RECTANGULAR * math.prod(cv2.minAreaRect(outline)[1])
+    return bool(is_rectangular or area >= _CIRCULAR * math.pi * cv2.minEnclosingCircle(outline)[1] ** 2)
 
 
 def _is_written(panel: NDArray[np.uint8], dark: NDArray[np.uint8]) -> bool:
@@ -73,19 +77,15 @@ def _is_written(panel: NDArray[np.uint8], dark: NDArray[np.uint8]) -> bool:
     light = panel & (1 - dark)
     if not _MIN_WRITING <= light.sum() / panel.sum() <= _MAX_WRITING:
         return False
-    outlines, levels = cv2.findContours(light, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    _, _, children, parents = levels[0].T
-    has_hole = children[parents < 0] >= 0
-    return any(map(_is_stroke, compress(outlines, parents < 0), has_hole, repeat(light)))
+    outlines, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return any(_is_stroke(outline, light) for outline in outlines)
 
 
-def _is_stroke(outline: NDArray[np.int32], has_hole: bool, light: NDArray[np.uint8]) -> bool:
-    """Return whether a light part of a panel is high enough for writing, and has a hole or is not convex."""
+def _is_stroke(outline: NDArray[np.int32], light: NDArray[np.uint8]) -> bool:
+    """Return whether a light part of a panel is high enough for writing, and not convex."""
     left, top, width, height = cv2.boundingRect(outline)
     if height < _MIN_HEIGHT:
         return False
-    if has_hole:
-        return True
     part = light[top : top + height, left : left + width]
     hull = cv2.fillConvexPoly(np.zeros_like(part), cv2.convexHull(outline - np.array([left, top], np.int32)), 1)
     return bool((part & hull).sum() < _MAX_CONVEXITY * hull.sum())
