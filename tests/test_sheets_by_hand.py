@@ -253,6 +253,19 @@ def test_a_sheet_has_at_most_five_corners(outline, expected):
     assert module._has_shape_of_sheet(outline, 1e6, (200, 200)) is expected
 
 
+def ellipse(across, power):
+    """An ellipse, or for a power below 1 a rectangle with round corners."""
+    turns = np.arange(0, 2 * np.pi, 0.02)
+    sides = [np.sign(each) * np.abs(each) ** power for each in (np.cos(turns), np.sin(turns))]
+    return polygon(*(100 + np.stack(sides, axis=1) * (across, 80)).round().tolist())
+
+
+@pytest.mark.parametrize(("across", "power", "expected"), [(30, 1, False), (60, 0.3, False), (60, 0.15, True)])
+def test_a_sheet_is_not_round(across, power, expected):
+    """Each has four corners. The ellipse has 1.57 times the area of their polygon, and the others 1.19 and 1.10."""
+    assert module._has_shape_of_sheet(ellipse(across, power), 1e6, (200, 200)) is expected
+
+
 @pytest.mark.parametrize(("area", "expected"), [(9300, True), (9299, False)])
 def test_a_sheet_fills_0_93_of_its_hull(area, expected):
     assert module._has_shape_of_sheet(SQUARE, area, (200, 200)) is expected
