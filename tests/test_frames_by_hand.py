@@ -56,6 +56,22 @@ def test_a_rectangle_that_is_higher_than_wide_is_a_frame_if_there_is_ink_in_it(t
     assert erases(ink, block(SHAPE, 30, 50, 7, 4, count)) is erased
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize(("gap", "erased"), [(12, True), (13, False)])
+@pytest.mark.parametrize("corner", [False, True])
+def test_a_frame_drawn_by_hand_may_have_a_gap_of_a_fifth_of_its_shorter_side(gap, erased, corner, turns):
+    """The shorter side has 60 pixels."""
+    ink, content = frame(SHAPE, 10, 20, 60, 90), block(SHAPE, 25, 50, 30, 12)
+    ink[:14, 108 - gap if corner else 60 :][:, :gap] = 0
+    assert erases(np.rot90(ink, turns).copy(), np.rot90(content, turns).copy()) is erased
+
+
+def test_digits_that_touch_two_rules_are_no_frame():
+    """Two of three strokes touch the lower rule, and a gap of 5 pixels is below the third."""
+    ink = 255 * bars(SHAPE, (40, 5, 2, 150), (70, 5, 2, 150), (40, 20, 32, 3), (40, 60, 25, 3))
+    assert not erases(ink, block(SHAPE, 46, 32, 20, 16))
+
+
 def oval():
     """A frame 100 pixels high that is no rectangle."""
     return cv2.ellipse(np.zeros(SHAPE, np.uint8), (60, 60), (30, 50), 0, 0, 360, 255, 2)

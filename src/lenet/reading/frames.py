@@ -9,10 +9,12 @@ from lenet.reading.rules import erased, straight_lines, thickness_of
 from lenet.reading.strokes import Mask, hollow
 
 _MIN_SIDE = 12  # pixels of a frame
+_MAX_GAP = 0.2  # of its shorter side: in a frame around writing
 _MIN_ENCLOSED = 0.1  # the ink inside a frame, as a fraction of the frame's own ink
 # The ink inside a rectangle that is higher than wide: pixels, and a fraction of its own ink; a 0 may contain a speck.
 _MIN_INK, _MIN_INSIDE = 12, 0.015
-# The hole of an empty frame, as a fraction of the smallest rectangle around it (ellipses: 0.79) and of the frame's box.
+# The hole of an empty frame, as a fraction of the smallest rectangle around it (ellipses: 0.79), and the hole of an
+# empty or open frame as a fraction of the frame's box.
 _MIN_HOLE, _MIN_SHARE = 0.85, 0.5
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
@@ -26,10 +28,12 @@ def without_frames(page: Page) -> Page:
     for n in hollow(strokes.widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size):
         window, frame = strokes.window(n), strokes.mask(n)
         labels, holes = strokes.labels[window], _holes(frame)
-        enclosed = labels[holes & labels.astype(bool)] - 1
+        inside = _holes(_closed(frame))
+        is_open_box = np.count_nonzero(inside) >= _MIN_SHARE * inside.size  # digits between two rules are none
+        enclosed = labels[(inside if is_open_box else holes) & (labels > 0)] - 1
         is_long = strokes.lengths[enclosed] > 0.15 * min(frame.shape)
         if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n] or _is_box(
-            holes, len(enclosed) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
+            holes, np.count_nonzero(labels[holes]) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
         ):
             ink[window] = _without_sides(ink[window], frame)
     return page.with_ink(ink)
@@ -52,6 +56,12 @@ def _is_box(holes: NDArray[np.bool_], has_ink: bool) -> bool:
     outlines, _ = cv2.findContours(holes.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     width, height = cv2.minAreaRect(np.concatenate(outlines))[1]
     return bool(area >= _MIN_HOLE * (width + 1) * (height + 1))
+
+
+def _closed(frame: Mask) -> Mask:
+    """Return a frame without gaps, such as one drawn by hand may have at a corner."""
+    side = round(_MAX_GAP * min(frame.shape)) | 1  # odd: a closing with an even side shifts the frame
+    return np.asarray(cv2.morphologyEx(frame, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)), np.uint8)
 
 
 def _holes(frame: Mask) -> NDArray[np.bool_]:
