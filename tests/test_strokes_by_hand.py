@@ -275,6 +275,25 @@ def test_the_height_of_the_writing_is_measured_again_without_its_rules(monkeypat
     assert line.height == 20
 
 
+@pytest.mark.parametrize(
+    ("rows", "level", "dark", "erased"),
+    [
+        (120, 159, 40, True), (119, 159, 40, False),  # three heights of the writing
+        (120, 160, 40, False),
+        (120, 159, 119, True), (120, 159, 120, False),  # of 240 pixels, more than half are pale
+    ],
+)  # fmt: skip
+def test_the_pale_ink_of_a_tall_stain_is_erased_and_what_it_touches_is_kept(rows, level, dark, erased):
+    ink = np.zeros((150, 100), np.uint8)
+    ink[10 : 10 + rows, 20:22] = level
+    ink[20 : 20 + dark // 2, 20:22] = 255
+    ink[20, 22 : 22 + dark % 2] = 255
+    ink[20:60, 60:62] = level  # pale writing
+    page = Page(ink, ink.shape)
+    expected = np.where((ink == level) & (np.arange(100) < 50), 0, ink) if erased else ink
+    np.testing.assert_array_equal(lines._without_pale_stains(page, 40).ink, expected)
+
+
 def test_a_page_whose_rules_are_all_of_its_ink_has_no_lines(monkeypatch):
     ink = np.zeros((200, 300), np.uint8)
     ink[100:130, 20:60] = 255

@@ -10,12 +10,13 @@ from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
 from lenet.reading.rules import without_folds, without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
-from lenet.reading.strokes import MAX_STROKES, Boxes, Ints, have_comma_size, reject_texture
+from lenet.reading.strokes import MAX_HEIGHT, MAX_STROKES, Boxes, Ints, have_comma_size, reject_texture
 
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_LINES = 3000  # a digit far from all others forms its own line
 # The minimum height of a line, and of a line that the border may have cut, as fractions of the typical height.
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
+_PALE, _MIN_PALE = 160, 0.5  # levels of ink below are pale; more than this fraction of a stain is
 _MARGIN = 2  # pixels around a line
 _NEAR = 0.9  # heights of the writing: the maximum gap between a comma and what is beside it
 _BELOW, _MAX_BELOW = 0.3, 0.8  # heights of the writing: how far a short mark or a long comma may end below a line
@@ -80,6 +81,7 @@ def find_lines(page: Page) -> list[InkLine]:
         page, height = page.shrunk(factor), height * factor
     angle = skew_of_lines(page, height)
     page = without_rules(without_rules(page, height).levelled(angle), height)
+    page = _without_pale_stains(page, height)
     strokes = page.strokes
     height = strokes.writing_height or height
     writing = strokes.writing(height)
@@ -88,6 +90,16 @@ def find_lines(page: Page) -> list[InkLine]:
     reject_texture(len(lines), _MAX_LINES, "lines")
     lines = [line for line in lines if line.height >= height * (_MIN_CUT_HEIGHT if _may_be_cut(line) else _MIN_HEIGHT)]
     return _with_commas(lines, height)
+
+
+def _without_pale_stains(page: Page, height: float) -> Page:
+    """Remove the pale ink of strokes that are too tall for writing and mostly pale: of stains that touch digits."""
+    strokes, is_pale, ink = page.strokes, page.ink < _PALE, page.ink.copy()
+    for n in np.flatnonzero(strokes.heights >= MAX_HEIGHT * height):
+        pale = is_pale[strokes.window(n)] & (strokes.mask(n) > 0)
+        if np.count_nonzero(pale) > _MIN_PALE * strokes.areas[n]:
+            ink[strokes.window(n)][pale] = 0
+    return page.with_ink(ink)
 
 
 def _may_be_cut(line: InkLine) -> bool:

@@ -15,7 +15,7 @@ INK = 96  # the minimum level of a stroke's pixels, from 0 to 255
 MAX_LENGTH = 2.2  # heights of the writing: no straight stroke of a digit is longer
 SHORT = 0.4  # heights of the writing: shorter strokes may be marks
 _MAX_COMMA = 0.45, 0.85  # the maximum width and height of a comma, in heights of the writing
-_MAX_HEIGHT = 3.0  # heights of the writing: taller strokes are not writing; the first digit of a number may be large
+MAX_HEIGHT = 3.0  # heights of the writing: taller strokes are not writing; the first digit of a number may be large
 _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
@@ -123,7 +123,7 @@ class Strokes:
         rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
         slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
         specks = (self.lengths < _SPECK * height) | (self.heights < 0.12 * height)
-        others = specks | rules | slivers | self._are_blocks(height) | (self.heights >= _MAX_HEIGHT * height)
+        others = specks | rules | slivers | self._are_blocks(height) | (self.heights >= MAX_HEIGHT * height)
         return np.flatnonzero(~others)
 
     def short(self, height: float) -> Ints:
