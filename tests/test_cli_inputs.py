@@ -218,7 +218,7 @@ def test_an_output_in_a_read_only_folder_is_an_error_before_anything_is_read(sca
 @pytest.mark.parametrize("command", ["predict", "read"])
 def test_an_interruption_writes_the_rows_so_far(scans, capsys, monkeypatch, command):
     """The error after two pictures is a Ctrl-C, whose exit code is 130."""
-    function = f"lenet.reading.{'prepare' if command == 'predict' else 'read'}"
+    function = {"predict": "lenet.data.pictures.image_of", "read": "lenet.reading.read"}[command]
     whole, given = operator.attrgetter(function.removeprefix("lenet."))(lenet), iter(range(2))
 
     def stopped(*arguments, **options):
@@ -631,22 +631,22 @@ def test_a_file_with_the_name_for_partial_results_is_kept(scans, capsys, command
 
 
 def test_ctrl_c_ends_the_command_even_if_the_rows_so_far_cannot_be_written(scans, capsys, monkeypatch):
-    def stopped(picture):
-        if str(picture).endswith("1.png"):
+    def stopped(grey, name, raw):
+        if name.endswith("1.png"):
             Path("out.partial.csv").mkdir()
             raise KeyboardInterrupt
         return X[0]
 
-    monkeypatch.setattr("lenet.reading.prepare", stopped)
+    monkeypatch.setattr("lenet.data.pictures.image_of", stopped)
     assert lines(capsys, "predict", "scans", "-q", "--csv", "out.csv", status=130) == "lenet: interrupted\n"
 
 
 def test_the_rows_are_kept_under_another_name_if_the_table_cannot_be_written(scans, capsys, monkeypatch):
-    def blocked(picture):
+    def blocked(grey, name, raw):
         Path("out.csv").mkdir(exist_ok=True)
         return X[0]
 
-    monkeypatch.setattr("lenet.reading.prepare", blocked)
+    monkeypatch.setattr("lenet.data.pictures.image_of", blocked)
     error = lines(capsys, "predict", "scans", "-q", "--csv", "out.csv", status=1)
     assert "lenet: note: out.partial.csv has the rows of the pictures read so far." in error
     assert len(rows(Path("out.partial.csv"))) > 1

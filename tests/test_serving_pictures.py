@@ -1,6 +1,7 @@
 """Pictures that are sent to the server, and the names of their classes."""
 
 import io
+import json
 import struct
 
 import needs_serve  # noqa: F401
@@ -48,10 +49,12 @@ LETTERS, WORDS = (
 def named(tmp_path_factory):
     """A server of the shipped model with other names of its classes."""
     folder, model = tmp_path_factory.mktemp("named"), lenet.load_pretrained("mnist")
-    for name, classes in (("letters", LETTERS), ("words", WORDS)):
+    for name, classes in (("letters", LETTERS), ("words", WORDS), ("raw", WORDS)):
         model.classes = classes
+        if name == "raw":
+            model.metadata["raw"] = "True"
         model.save(folder / f"{name}.safetensors")
-    with serving("--model", folder / "letters.safetensors", "--model", folder / "words.safetensors") as running:
+    with serving(*(each for path in sorted(folder.iterdir()) for each in ("--model", path))) as running:
         yield running
 
 
@@ -67,9 +70,39 @@ def test_digits_in_a_picture_have_the_names_of_their_classes(named, digits):
     expected = [LETTERS[label] for label in labels[183:187]]
     assert answer["text"] == "".join(expected)
     assert [digit["class"] for digit in answer["lines"][0]["digits"]] == expected
-    status, _, answer = named.ask("POST", "/predict?model=words", content)
+
+
+@pytest.mark.parametrize("name", ["words", "raw"])
+def test_a_model_of_symbols_classifies_a_picture_as_lenet_predict_does(named, digits, tmp_path, capsys, name):
+    image, label = (each[183] for each in digits)
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded(image if name == "raw" else page_of([image])))
+    status, _, answer = named.ask("POST", f"/predict?model={name}", path.read_bytes())
+    assert status == 200
+    assert (answer.pop("model"), answer["class"]) == (name, WORDS[label])
+    model = lenet.load_pretrained("mnist")
+    model.classes = WORDS
+    model.metadata |= {"raw": "True"} if name == "raw" else {}
+    model.save(tmp_path / "own.safetensors")
+    assert lenet.cli.main(["predict", str(path), "--json", "--model", str(tmp_path / "own.safetensors")]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    assert expected.pop("image") == str(path)
+    assert answer.keys() - expected.keys() == {"version"}
+    assert answer | expected == answer
+
+
+@pytest.mark.parametrize(
+    ("query", "shape", "says"),
+    [
+        ("model=words&marks=true", (60, 60), "The picture has the option marks, but the model 'words' classifies one"),
+        ("model=words", (60, 60), "The picture shows no ink; expected a digit or symbol"),
+        ("model=raw", (60, 50), "The picture has 50x60 pixels; expected 28x28 for a raw picture."),
+    ],
+)
+def test_pictures_that_a_model_of_symbols_does_not_classify(named, query, shape, says):
+    status, _, answer = named.ask("POST", f"/predict?{query}", encoded(np.full(shape, 255, np.uint8)))
     assert status == 400
-    assert "The model has a class 'zero'; expected names of one character" in answer["error"]
+    assert answer["error"].startswith(says)
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -6,7 +6,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,41 @@ class RejectionRule:
             As for `digit_score`.
         """
         return self._answers(_checks.probabilities(probabilities))
+
+    def as_dicts(self, probabilities: ArrayLike, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the answer for each image as a dict for JSON.
+
+        Parameters
+        ----------
+        probabilities : array_like of shape (n, num_classes)
+            As for `answers`, with the same errors.
+        classes : sequence of str
+            The names of the classes.
+
+        Yields
+        ------
+        dict
+            "label" and "class", which are None if the image is rejected; "likeliest", the label of the most probable
+            class; "is_digit", which is None if the model cannot tell; "digit_score"; "probabilities".
+
+        Examples
+        --------
+        >>> [answer] = RejectionRule().as_dicts([[0.1, 0.9]], ["no", "yes"])
+        >>> answer["class"], answer["is_digit"]
+        ('yes', None)
+        """
+        p = _checks.probabilities(probabilities)
+        found = self._answers(p)
+        columns = (found.labels, found.likeliest, found.is_digit, found.digit_scores, p)
+        for label, likeliest, is_digit, score, row in zip(*(column.tolist() for column in columns), strict=True):
+            yield {
+                "label": None if label < 0 else label,
+                "class": None if label < 0 else classes[label],
+                "likeliest": likeliest,
+                "is_digit": is_digit if self.min_digit_score else None,  # None: the model cannot tell
+                "digit_score": score,
+                "probabilities": row,
+            }
 
     def _answers(self, p: NDArray[Any]) -> Answers:
         """Apply the rule to valid probabilities; checking those of one image takes a quarter of the time."""

@@ -20,7 +20,7 @@ from lenet.cli.inputs import (
 )
 from lenet.cli.options import add_common, add_model, load_model, note_other_size, printed_log
 from lenet.cli.output import note, say
-from lenet.errors import DataError, InputError
+from lenet.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +98,7 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
     classes, refused = model.classes, False
     with written_table(arguments, OF_PICTURES) as table:
         for name, image in read_each(arguments, names, lambda name: prepared(name, "raw" in model.metadata), table):
-            [answer] = answers_for(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
+            [answer] = rule.as_dicts(model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
             refused |= answer["is_digit"] is False
             if arguments.csv is None:
                 say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
@@ -112,15 +112,10 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
 
 def prepared(name: str, raw: bool) -> "NDArray[np.uint8]":
     """Return the digit in a picture as the network's input; if `raw`, convert only its colours."""
-    from lenet.data.pictures import raw_image
-    from lenet.reading import prepare, read_picture
+    from lenet.data.pictures import image_of
+    from lenet.reading import read_picture
 
-    image = raw_image(read_picture(picture(name)), name) if raw else prepare(picture(name))
-    if isinstance(image, DataError):
-        raise image
-    if not image.any():
-        raise DataError(f"{name} shows no ink; expected a digit or symbol, dark on light or light on dark.")
-    return image
+    return image_of(read_picture(picture(name)), name, raw)
 
 
 def predict_rows(table: str, model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
@@ -153,24 +148,7 @@ def rows_of(
         block = images[start : start + ROWS_AT_ONCE]
         block = as_mnist(block) if arguments.as_mnist else block
         probabilities = model.predict_proba(block, n_jobs=arguments.n_jobs)
-        yield from answers_for(rule, probabilities, model.classes)
-
-
-def answers_for(
-    rule: "RejectionRule", probabilities: "NDArray[Any]", classes: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """Yield the answer for each image; its label and class are None if the image is rejected."""
-    found = rule.answers(probabilities)
-    columns = (found.labels, found.likeliest, found.is_digit, found.digit_scores, probabilities)
-    for label, likeliest, is_digit, score, row in zip(*(column.tolist() for column in columns), strict=True):
-        yield {
-            "label": None if label < 0 else label,
-            "class": None if label < 0 else classes[label],
-            "likeliest": likeliest,
-            "is_digit": is_digit if rule.min_digit_score else None,  # None: the model cannot tell
-            "digit_score": score,
-            "probabilities": row,
-        }
+        yield from rule.as_dicts(probabilities, model.classes)
 
 
 def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:

@@ -111,7 +111,15 @@ def _images(task: Sequence[Picture], dark: bool | None, raw: bool) -> list[Image
     takes a sixth longer.
     """
     decoded = [_decoded(each, dark, raw) for each in task]
-    return [_image(each, grey, dark, raw) for each, grey in zip(task, decoded, strict=True)]
+    return [_image(grey, each.name, raw, dark) for each, grey in zip(task, decoded, strict=True)]
+
+
+def image_of(grey: Image, name: str, raw: bool) -> Image:
+    """Return the input of the network for the grey levels of one picture; raise DataError if they have none."""
+    image = _image(raw_image(grey, name) if raw else grey, name, raw)
+    if isinstance(image, DataError):
+        raise image
+    return image
 
 
 def _decoded(picture: Picture, dark: bool | None, raw: bool) -> Image | DataError:
@@ -134,14 +142,14 @@ def raw_image(grey: Image, name: str, dark: bool | None = None) -> Image | DataE
     return 255 - grey if (is_dark_on_light(grey) if dark is None else dark) else grey
 
 
-def _image(picture: Picture, grey: Image | DataError, dark: bool | None, raw: bool) -> Image | DataError:
+def _image(grey: Image | DataError, name: str, raw: bool, dark: bool | None = None) -> Image | DataError:
     from lenet.reading.single_digit import prepare
 
     if isinstance(grey, DataError):
         return grey
     image = grey if raw else prepare(grey, dark_on_light=dark)
     if not image.any():
-        return DataError(f"{picture.name} shows no ink; expected a digit or symbol, dark on light or light on dark.")
+        return DataError(f"{name} shows no ink; expected a digit or symbol, dark on light or light on dark.")
     return image
 
 

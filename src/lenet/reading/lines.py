@@ -95,7 +95,7 @@ def find_lines(page: Page) -> list[InkLine]:
 def _without_pale_stains(page: Page, height: float) -> Page:
     """Remove the pale ink of strokes that are too tall for writing and mostly pale: of stains that touch digits."""
     strokes, is_pale, ink = page.strokes, page.ink < _PALE, page.ink.copy()
-    for n in np.flatnonzero(strokes.heights >= MAX_HEIGHT * height):
+    for n in np.flatnonzero(strokes.heights >= MAX_HEIGHT * height).tolist():
         pale = is_pale[strokes.window(n)] & (strokes.mask(n) > 0)
         if np.count_nonzero(pale) > _MIN_PALE * strokes.areas[n]:
             ink[strokes.window(n)][pale] = 0

@@ -155,7 +155,7 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
         if len(name) != 1:
             raise InputError(
                 f"The model has a class {name!r}; expected names of one character, as a line is read character by "
-                "character. To classify one symbol, run `lenet predict`, or send 28x28 pixels to /v2/models/NAME/infer."
+                "character. To classify one symbol, run `lenet predict`."
             )
     return names
 

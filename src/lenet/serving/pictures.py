@@ -1,4 +1,4 @@
-"""The route `POST /predict`, which reads the digits in a picture."""
+"""The route `POST /predict`, which reads the digits in a picture, or classifies a symbol."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,9 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -15,9 +17,12 @@ from starlette.responses import Response
 
 from lenet._checks import short_repr
 from lenet._extras import cv2
+from lenet.data.pictures import image_of
 from lenet.errors import InputError
+from lenet.model import LeNet5
 from lenet.reading import read
 from lenet.reading.pictures import read_picture
+from lenet.rejection import RejectionRule
 from lenet.serving.limits.capacity import GIL_TURNS, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
@@ -74,20 +79,30 @@ class Pictures:
             raise InputError(f"Unknown option {short_repr(min(unknown))}; expected one of {', '.join(_OPTIONS)}.")
         served = self._models.get(options.pop("model", None))
         context.model = served.name
+        if options and not _reads_lines(served.model):
+            raise InputError(
+                f"The picture has the option {min(options)}, but the model {short_repr(served.name)} classifies one "
+                "symbol; expected no option. Omit it."
+            )
         return served, {name: _boolean(name, text) for name, text in options.items()}
 
     def _read(self, content: Callable[[], bytes], served: Served, options: dict[str, bool]) -> Answer:
         """Read a picture and return the encoded answer, in a thread: encoding that of a page takes milliseconds."""
         try:
             picture = read_picture(content(), largest=self._limits.pixels)
-            reading = read(picture, served.model, n_jobs=1, **options)
+            if _reads_lines(served.model):
+                reading = read(picture, served.model, n_jobs=1, **options)
+                answer = {"text": reading.text, **reading.as_dict()}
+                labels = [digit["label"] for line in answer["lines"] for digit in line["digits"]]
+            else:
+                answer = _classified(picture, served.model)
+                labels = [answer["label"]]
         except cv2.error as error:
             if error.code == cv2.Error.StsNoMem:
                 raise MemoryError from None
             raise
-        answer = {"model": served.name, "version": served.version, "text": reading.text, **reading.as_dict()}
-        labels = [digit["label"] for line in answer["lines"] for digit in line["digits"]]
-        return orjson.dumps(answer), served.name, [-1 if label is None else label for label in labels]
+        encoded = orjson.dumps({"model": served.name, "version": served.version, **answer})
+        return encoded, served.name, [-1 if label is None else label for label in labels]
 
     async def _uploaded_file(self, request: Request, body: list[bytes], options: dict[str, str]) -> bytes:
         """Return the file in a form that arrived in parts, and add the form's other fields to the options."""
@@ -106,6 +121,18 @@ class Pictures:
                 options[name] = value
         await form.close()
         return content
+
+
+def _reads_lines(model: LeNet5) -> bool:
+    """Return whether the names of a model's classes are single characters, which form lines of text."""
+    return max(map(len, model.classes)) == 1
+
+
+def _classified(picture: NDArray[np.uint8], model: LeNet5) -> dict[str, Any]:
+    """Return the class of the symbol in a picture, as `lenet predict --json` prints it."""
+    image = image_of(picture, "The picture", "raw" in model.metadata)
+    [answer] = RejectionRule.from_metadata(model.metadata).as_dicts(model.predict_proba(image, n_jobs=1), model.classes)
+    return answer
 
 
 class _FormParser(MultiPartParser):

@@ -104,14 +104,23 @@ def named_schemas(limits: Limits) -> Schema:
     outputs = array_of(object_of(tensor, {"data": array_of({})}))
     return {
         "Error": object_of({"error": TEXT | {"description": "The error message."}}),
-        "Reading": object_of({
+        "Reading": {"anyOf": [object_of({
             "model": TEXT,
             "version": TEXT,
             "text": TEXT,
             "lines": array_of(object_of(line)),
             "rotation": INTEGER | {"description": "Degrees by which the picture was turned counter-clockwise."},
             "cells": array_of(object_of(cell)),
-        }),
+        }), object_of({  # of a model whose class names are longer than one character
+            "model": TEXT,
+            "version": TEXT,
+            "label": label,
+            "class": name,
+            "likeliest": INTEGER,
+            "is_digit": {"type": ["boolean", "null"]},
+            "digit_score": NUMBER,
+            "probabilities": array_of(NUMBER),
+        })]},
         "Server": object_of({"name": TEXT, "version": TEXT, "extensions": array_of(TEXT)}),
         "Model": object_of({
             "name": TEXT, "versions": array_of(TEXT), "platform": TEXT, "classes": array_of(TEXT),
