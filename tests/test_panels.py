@@ -54,6 +54,16 @@ def test_the_writing_on_a_panel_is_small_high_enough_and_not_convex(light, found
     assert (find_panels(picture_of(*light)) is not None) is found
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "found"), [(66, 88, True), (54, 72, True), (67, 80, False), (60, 89, False)]
+)
+def test_a_panel_of_the_size_of_another_may_have_any_writing(height, width, found):
+    """Each side of another of 60x80 pixels differs by at most a tenth."""
+    picture = np.hstack([picture_of(*L_SHAPE), picture_of(panel=(slice(20, 20 + height), slice(30, 30 + width)))])
+    picture[30:50, 220:224] = 240  # a 1
+    assert find_panels(picture)[:, 160:].any() == found
+
+
 @pytest.mark.parametrize(("side", "found"), [(24, True), (23, False)])
 def test_a_panel_has_a_side_of_24_pixels(side, found):
     panel = slice(20, 20 + side), slice(30, 110)

@@ -1,6 +1,7 @@
 """Find dark panels with light writing, such as buttons, labels and house numbers, and invert them."""
 
 import math
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ _MIN_AREA, _MAX_AREA = 0.004, 0.9  # the fraction of the picture that a panel co
 # A panel is a rectangle, also in perspective and with round corners, or a disc: the minimum area over that of the
 # smallest rectangle and circle around it. Bold digits fill less of both.
 _RECTANGULAR, _CIRCULAR = 0.93, 0.92
+_ALIKE = 0.1  # sides of a certain panel: panels that differ by less may have any writing, such as a 1
 _MIN_WRITING, _MAX_WRITING = 0.01, 0.2  # the fraction of a panel that is light: strokes with holes have more
 # A light stroke has a minimum height, in pixels, and a maximum area over that of its convex hull: holes are convex.
 _MIN_HEIGHT, _MAX_CONVEXITY = 5, 0.9
@@ -22,7 +24,8 @@ _RIM = np.ones((3, 3), np.uint8)
 def find_panels(coarse: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Return the mask of the dark panels in a coarse picture, or None if there are none.
 
-    A panel is a dark rectangle or disc, not the whole picture, a small part of which is light strokes.
+    A panel is a dark rectangle or disc, not the whole picture, a small part of which is light strokes. Others of its
+    size are panels, too, whatever their writing.
 
     Examples
     --------
@@ -35,12 +38,14 @@ def find_panels(coarse: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """
     _, dark = cv2.threshold(coarse, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
     outlines, _ = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outlines = [outline for outline in outlines if _may_be_panel(outline, coarse.size)]
+    certain = np.array([_is_written(outline, dark) for outline in outlines], bool)
+    if not certain.any():
+        return None
+    sizes = np.array([cv2.boundingRect(outline)[2:] for outline in outlines])
+    are_alike = (np.abs(sizes[:, np.newaxis] - sizes[certain]) <= _ALIKE * sizes[certain]).all(axis=2).any(axis=1)
     panels = np.zeros(coarse.shape, np.uint8)
-    for outline in outlines:
-        if _may_be_panel(outline, coarse.size):
-            filled = cv2.drawContours(np.zeros(coarse.shape, np.uint8), [outline], -1, 1, cv2.FILLED)
-            panels |= filled * _is_written(filled, dark)
-    return panels if panels.any() else None
+    return np.asarray(cv2.drawContours(panels, list(compress(outlines, are_alike)), -1, 1, cv2.FILLED), np.uint8)
 
 
 def with_inverted(
@@ -72,8 +77,9 @@ def _may_be_panel(outline: NDArray[np.int32], size: int) -> bool:
     return bool(is_rectangular or area >= _CIRCULAR * math.pi * cv2.minEnclosingCircle(outline)[1] ** 2)
 
 
-def _is_written(panel: NDArray[np.uint8], dark: NDArray[np.uint8]) -> bool:
+def _is_written(outline: NDArray[np.int32], dark: NDArray[np.uint8]) -> bool:
     """Return whether a small part of a panel is light, and has strokes rather than holes."""
+    panel = cv2.drawContours(np.zeros_like(dark), [outline], -1, 1, cv2.FILLED)
     light = panel & (1 - dark)
     if not _MIN_WRITING <= light.sum() / panel.sum() <= _MAX_WRITING:
         return False
