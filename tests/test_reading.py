@@ -110,6 +110,25 @@ def test_the_grey_rows_of_a_table_are_read():
     assert [line.text for line in reading.read(page).lines] == rows
 
 
+def test_two_slashes_in_a_line_separate_numbers():
+    """Before, each was read as a 1, with a confidence near 1."""
+    digits = lenet.data.load_digits()
+    page = np.full((110, 420), 255, np.uint8)
+    places, labels = [20, 130, 240, 290], digits.y_test[183:187]
+    for left, image in zip(places, digits.X_test[183:187], strict=True):
+        page[27:83, left : left + 56] = 255 - cv2.resize(image, (56, 56), interpolation=cv2.INTER_CUBIC)
+    for left in (85, 195):
+        cv2.line(page, (left + 25, 28), (left, 84), 20, 4, cv2.LINE_AA)
+    a, b, c, d = map(str, labels)
+    assert reading.read(page).text == f"{a} {b} {c}{d}"
+    assert reading.read(page, marks=True).text == f"{a}/{b}/{c}{d}"
+    assert reading.read(page, only_digits=True).text == f"{a} {b} {c}{d}"
+    field = reading.Field("date", box=(0, 0, 1, 1), digits=4)
+    assert reading.read_form(page, [field])[0].value == f"{a}{b}{c}{d}"
+    page[:, 180:230] = 255  # one may be a 1
+    assert "/" not in reading.read(page, marks=True).text
+
+
 def test_only_digits_leaves_no_question_marks():
     page = np.full((120, 300), 255, np.uint8)
     cv2.putText(page, "7K", (30, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 5, cv2.LINE_AA)

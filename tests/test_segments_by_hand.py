@@ -1,5 +1,6 @@
 """Segments, their features and the weights of their graph, against values computed by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -217,7 +218,7 @@ def test_long_commas_are_uncertain_or_ones_unless_a_class_is_a_letter(monkeypatc
 def test_the_size_and_place_of_long_commas(box, expected):
     """The digits are 100 pixels high."""
     boxes = np.array([(0, 0, 60, 100), box, (200, 0, 260, 100)])
-    found = signs.may_be_commas(pieces_in(boxes, 100.0), np.arange(3), boxes)
+    found = signs.may_be_commas(pieces_in(boxes, 100.0), np.arange(3), np.arange(1, 4), boxes)
     assert found.tolist() == [False, expected, False]
 
 
@@ -226,7 +227,7 @@ def test_a_long_comma_in_a_sloping_line(top, bottom, expected):
     """Eight digits fall by 30 pixels each: at the comma, their middle is at row 183.5, but its median is at row 155."""
     boxes = [(100 * n, 30 * n, 100 * n + 60, 30 * n + 100) for n in range(8)]
     boxes = np.array([*boxes[:5], (470, top, 480, bottom), *boxes[5:]])
-    found = signs.may_be_commas(pieces_in(boxes, 100.0), np.arange(9), boxes)
+    found = signs.may_be_commas(pieces_in(boxes, 100.0), np.arange(9), np.arange(1, 10), boxes)
     assert np.flatnonzero(found).tolist() == [5] * expected
 
 
@@ -241,7 +242,49 @@ def test_a_long_comma_in_a_sloping_line(top, bottom, expected):
 def test_a_long_comma_is_not_at_an_end(boxes, short, expected):
     pieces = pieces_in(boxes, 100.0)
     pieces.line.short_strokes = np.array(short, np.int64).reshape(-1, 4)
-    assert signs.may_be_commas(pieces, np.arange(2), pieces.boxes).any() == expected
+    assert signs.may_be_commas(pieces, np.arange(2), np.arange(1, 3), pieces.boxes).any() == expected
+
+
+@pytest.mark.parametrize(
+    ("box", "before", "expected"),
+    [
+        ((120, 0, 164, 105), 100, True), ((120, 0, 164, 104), 90, False),  # 1.05 heights of the writing
+        ((120, -5, 164, 105), 104, True), ((120, -5, 164, 105), 105, False),  # and of the stroke before it
+        ((120, 20, 164, 130), 100, True), ((120, 21, 164, 131), 100, False),  # 0.25 heights below the middle
+    ],
+)  # fmt: skip
+def test_the_size_and_place_of_slashes(box, before, expected):
+    """The writing is 100 pixels high, and the last stroke but one is cut into two pieces."""
+    last = (270, 0, 300, 120)
+    boxes = np.array(
+        [(0, 0, 60, before), box, (200, 0, 260, 100), (270, 60, 290, 120), (280, 0, 300, 60), (310, 0, 370, 99)]
+    )
+    pieces = pieces_in(boxes, 100.0)
+    pieces = replace(pieces, strokes=np.array([*boxes[:3], last, last, boxes[5]]))
+    starts, stops = np.array([0, 1, 2, 3, 3, 4, 4, 5]), np.array([1, 2, 3, 4, 5, 5, 6, 6])
+    segments = np.array([*boxes[:4], last, boxes[4], (280, 0, 370, 120), boxes[5]])
+    found = signs.may_be_slashes(pieces, starts, stops, segments)
+    assert found.tolist() == [False, expected, False, False, True, False, False, False]
+    alone = replace(pieces_in(boxes[1:2], 100.0), strokes=boxes[1:2])
+    assert not signs.may_be_slashes(alone, starts[:1], stops[:1], boxes[1:2]).any()
+
+
+def slanted(columns, width=2, bend=0):
+    """A stroke of 20 rows, whose top is some columns to the right of its bottom."""
+    image = np.zeros((1, 28, 28), np.uint8)
+    for row in range(20):
+        left = round(13 + columns * (0.5 - row / 19) + bend * np.sin(np.pi * row / 19))
+        image[0, 4 + row, left : left + width] = 255
+    return image
+
+
+@pytest.mark.parametrize(
+    ("columns", "width", "bend", "expected"),
+    [(9, 2, 0, True), (5, 2, 0, True), (2, 2, 0, False), (-9, 2, 0, False), (9, 6, 0, False), (9, 2, 5, False)],
+)
+def test_slashes_are_thin_straight_and_lean_to_the_right(columns, width, bend, expected):
+    """The slant is 0.26 or 0.1 columns per row for 5 or 2 columns; at least 0.15 is a slash."""
+    assert signs.are_slanted_lines(slanted(columns, width, bend)).tolist() == [expected]
 
 
 @pytest.mark.parametrize(("probability", "classes", "sign"), [(0.89, "01", "+"), (0.91, "01", ""), (0.89, "0x", "")])

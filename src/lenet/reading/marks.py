@@ -24,9 +24,9 @@ _MIN_COMMA = 0.22  # heights of the writing: such a comma is taller
 
 
 def may_be_marks(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
-    """Return whether each segment may be a mark: it is a comma or short, or has short strokes, such as those of "="."""
+    """Return whether each segment may be a mark: a comma or slash, or short, or with short strokes as those of "="."""
     is_short = (_heights(segments.boxes) < SHORT * pieces.line.height) | _have_short_strokes(pieces, segments)
-    return np.asarray(is_short | (segments.features.signs == ","))
+    return np.asarray(is_short | np.isin(segments.features.signs, (",", "/")))
 
 
 def mark_boxes(pieces: Pieces, segments: Segments, marks: Ints) -> tuple[Boxes, list[str]]:

@@ -66,7 +66,7 @@ def read(
         Whether to read a page on its side or upside down as if it were upright, if its digits are then clearly more
         legible.
     marks : bool, default False
-        Whether points, commas, colons, dashes and the signs +, x and = are in the texts, as in 3.14. They have no
+        Whether points, commas, colons, dashes and the signs +, x, / and = are in the texts, as in 3.14. They have no
         `Digit`.
     n_jobs : int, optional
         Number of threads, as for `lenet.LeNet5.predict`.
@@ -155,7 +155,7 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
         if len(name) != 1:
             raise InputError(
                 f"The model has a class {name!r}; expected names of one character, as a line is read character by "
-                "character. To classify one symbol, run `lenet predict`."
+                "character. To classify one symbol, run `lenet predict`, or send its picture to the server's /predict."
             )
     return names
 
@@ -207,7 +207,7 @@ def _read_line(
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
     line, may_be_mark = pieces.line, may_be_marks(pieces, segments)
-    may_be_sign = np.isin(segments.features.signs, ("+", "x"))
+    may_be_sign = np.isin(segments.features.signs, ("+", "x", "/"))
     path = best_path(graph, ~(may_be_mark | may_be_sign) if only_digits else None)
     arcs, is_digit = np.array(path.arcs), np.array([label is not None for label in path.labels])
     if not is_digit.any():

@@ -12,12 +12,13 @@ from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
 from lenet.reading.pieces import Pieces
-from lenet.reading.signs import may_be_commas, signs_of
+from lenet.reading.signs import are_slanted_lines, may_be_commas, may_be_slashes, signs_of
 from lenet.reading.strokes import Boxes, Floats, Ints, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 _MAX_PIECES = 14  # of a segment
 _MAX_OF_SIGN = 0.9  # probability: a more certain digit is not a sign
+_MIN_SLASHES = 2  # in a line, as in a date: a single one may be a 1
 _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 
 
@@ -58,14 +59,18 @@ def segments_of(
     images = np.concatenate([_images(pieces, *each) for pieces, each in zip(lines, joined, strict=True)])
     probabilities = model.predict_proba(images, n_jobs=n_jobs).astype(np.float64)
     signs = np.full(len(images), "")
-    may_be_sign = probabilities.max(axis=1) < _MAX_OF_SIGN
     if "".join(model.classes).isdecimal():  # letters may have the same shapes
+        may_be_sign = probabilities.max(axis=1) < _MAX_OF_SIGN
         signs[may_be_sign] = signs_of(images[may_be_sign])
-        are_commas = np.concatenate(
-            [may_be_commas(pieces, starts, boxes) for pieces, (starts, _, boxes) in zip(lines, joined, strict=True)]
+        may_be_line = may_be_sign | (np.array(model.classes)[probabilities.argmax(axis=1)] == "1")
+        are_commas, are_slashes = (
+            np.concatenate([may_be(pieces, *each) for pieces, each in zip(lines, joined, strict=True)]) & may_be_line
+            for may_be in (may_be_commas, may_be_slashes)
         )
-        are_commas &= may_be_sign | (np.array(model.classes)[probabilities.argmax(axis=1)] == "1")
         signs[are_commas] = ","
+        are_slashes[are_slashes] = are_slanted_lines(images[are_slashes])
+        line_of = np.repeat(np.arange(len(lines)), counts)
+        signs[are_slashes & (np.bincount(line_of, are_slashes)[line_of] >= _MIN_SLASHES)] = "/"
     shown, marked, seen = (np.split(each, np.cumsum(counts)[:-1]) for each in (images, signs, probabilities))
     parts = zip(lines, joined, shown, marked, seen, strict=True)
     return [Segments(*each, own, p, features_of(pieces, *each, sign, p)) for pieces, each, own, sign, p in parts]

@@ -1,4 +1,4 @@
-"""Detect signs that resemble digits: a plus sign a 4, a multiplication sign a 7, and a long comma a 1."""
+"""Detect signs that resemble digits: a plus sign a 4, a multiplication sign a 7, a long comma and a slash a 1."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,16 @@ _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
 # Of a long comma, in heights of the writing: its top is at most this far above the middle of the line, and its bottom
 # at least this far below the middle, that is, slightly below the digits.
 _MAX_ABOVE, _MIN_BELOW = 0.05, 0.6
+# Of a slash: the height in heights of the writing, the thickness as a fraction of the length (both as standard
+# deviations of its ink), the slant in columns per row, and the distance from the middle of the line.
+_MIN_TALL, _MAX_THICKNESS, _MIN_SLANT, _MAX_OFF_LINE = 1.05, 0.14, 0.15, 0.25
+_TALLER = 1.05  # the height of a slash over that of the strokes beside it
 _Y, _X = np.mgrid[:SIDE, :SIDE].reshape(2, -1) - MIDDLE
 _ANGLES = np.arctan2(_Y, _X)
 _PHASES = np.outer(_ANGLES, (0, 1, 2, 4))
 _HARMONICS = np.hstack([np.cos(_PHASES), np.sin(_PHASES)]).astype(np.float32)
 _HARMONICS[np.hypot(_X, _Y) < _MIN_RADIUS] = 0
+_MOMENTS = np.stack([_X, _Y, _X * _X, _X * _Y, _Y * _Y], axis=1).astype(np.float32)
 
 
 def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
@@ -43,7 +48,40 @@ def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     return np.where(is_sign, np.where(real[3] > 0, "+", "x"), "")
 
 
-def may_be_commas(pieces: Pieces, starts: Ints, boxes: Boxes) -> NDArray[np.bool_]:
+def may_be_slashes(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes) -> NDArray[np.bool_]:
+    """Return whether each segment of a line is a stroke of the size of a slash, between two that are lower.
+
+    A 1 may be as tall, but then so are most 1s beside it.
+    """
+    height = pieces.line.height
+    beside = np.concatenate([[np.inf], pieces.boxes[:, 3] - pieces.boxes[:, 1], [np.inf]])
+    left, top, right, bottom = boxes.T / height
+    is_tall = bottom - top >= np.maximum(_MIN_TALL, _TALLER * np.maximum(beside[starts], beside[stops + 1]) / height)
+    off_line = np.abs((top + bottom) / 2 - pieces.middle((left + right) / 2))
+    is_stroke = (boxes == pieces.strokes[starts]).all(axis=1)  # tall ones are cut into several pieces
+    return np.asarray(is_stroke & is_tall & (off_line <= _MAX_OFF_LINE))
+
+
+def are_slanted_lines(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return whether each image shows a thin straight stroke that leans to the right.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 28, 28), np.uint8)
+    >>> for row in range(4, 24):
+    ...     image[0, row, 18 - row // 3 :][:2] = 255
+    >>> are_slanted_lines(image).tolist(), are_slanted_lines(image[:, ::-1]).tolist()
+    ([True], [False])
+    """
+    pixels = images.reshape(-1, SIDE * SIDE).astype(np.float32)
+    x, y, xx, xy, yy = (np.einsum("np,ph->hn", pixels, _MOMENTS) / np.maximum(pixels.sum(axis=1), 1)).astype(np.float64)
+    xx, xy, yy = xx - x * x, xy - x * y, yy - y * y
+    spread = np.hypot((xx - yy) / 2, xy)
+    thickness = np.sqrt(np.maximum((xx + yy) / 2 - spread, 0) / np.maximum((xx + yy) / 2 + spread, 1))
+    return np.asarray((thickness < _MAX_THICKNESS) & (-xy > _MIN_SLANT * yy))
+
+
+def may_be_commas(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes) -> NDArray[np.bool_]:
     """Return whether each segment of a line has the size and place of a long comma, with something on either side."""
     height = pieces.line.height
     left, top, right, bottom = boxes.T
