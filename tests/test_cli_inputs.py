@@ -69,7 +69,7 @@ def test_files_of_a_folder_that_are_not_pictures_are_named(scans, capsys):
     cli.main(["predict", "scans", "-q"])
     assert capsys.readouterr().err == ""
     cli.main(["predict", "scans"])
-    others = "a.heic, b.pdf, c.txt and 1 more. Convert HEIC to JPEG"
+    others = "a.heic, b.pdf, c.txt and 1 more (convert HEIC to JPEG)"
     said = f"lenet: note: skipped files of scans that are not pictures: {others}\n"
     assert capsys.readouterr().err == said
 

@@ -118,7 +118,7 @@ def test_files_that_are_not_pictures_are_counted_and_logged(tmp_path, caplog):
         (tmp_path / name).touch()
     with caplog.at_level(logging.INFO, "lenet.data"):
         assert len(load_image_folder(tmp_path).X_train) == 8
-    said = f"skipped files of {tmp_path} that are not pictures: a.HEIC, c.HEIC, b.txt and 1 more. Convert HEIC to JPEG"
+    said = f"skipped files of {tmp_path} that are not pictures: a.HEIC, c.HEIC, b.txt and 1 more (convert HEIC to JPEG)"
     assert [each.getMessage() for each in caplog.records if "skipped" in each.getMessage()] == [said]
 
 

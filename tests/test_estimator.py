@@ -220,7 +220,7 @@ def test_fitting_a_pretrained_classifier_continues_by_default():
 
 def test_a_network_on_the_plateau_is_reported():
     with pytest.warns(
-        ConvergenceWarning, match=r"20 steps, its loss is 2\..*guessing: 2.29.* Increase max_iter or"
+        ConvergenceWarning, match=r"20 steps, its loss is 2\..*guessing: 2.29.* Increase max_iter,"
     ) as warned:
         quick(batch_size=10).fit(X[:100], Y[:100])
     assert warned[0].filename == __file__

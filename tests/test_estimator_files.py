@@ -157,6 +157,10 @@ def test_content_that_does_not_fit_in_a_file_is_refused_and_leaves_no_file(tmp_p
         InputError, match=r"random_state is RandomState.*, which cannot be saved; expected a number, a string or None"
     ):
         quick(random_state=np.random.RandomState(0)).fit(X[two], Y[two]).save(path)
+    mixed = quick().fit(X[two], Y[two])
+    mixed.classes_ = np.array([b"a", b"b"])
+    with pytest.raises(InputError, match=r"The labels have dtype \|S1, which cannot be saved; expected booleans, int"):
+        mixed.save(path)
     assert not path.exists()
 
 

@@ -68,7 +68,6 @@ def test_the_soft_edges_of_a_digit_are_kept_for_two_pixels_and_the_box_ends_with
         (0, 2, 0, False), (20, 2, 0, False),
         (20, 2, 15, False), (20, 2, 16, True),  # along three quarters of each side
         (20, 4, 0, False), (20, 5, 0, True),  # a quarter of its box is ink
-        (0, 12, 50, False), (0, 13, 50, True),  # only in the strip along the border
     ],
 )  # fmt: skip
 def test_a_frame_runs_along_all_four_sides(margin, thick, gap, kept):
@@ -120,6 +119,14 @@ def test_lines_in_the_strip_along_the_border_are_erased(turns, place, length, er
     ink[place, 3 : 3 + length] = 200
     found = single_digit._without_specks(np.rot90(ink, turns).copy())
     assert (sorted(found.shape) == [25, 40]) is erased
+
+
+@pytest.mark.parametrize(("thick", "erased"), [(3, True), (4, False)])
+def test_a_line_at_the_border_is_thinner_than_the_digit(thick, erased):
+    """Of 40x5 pixels: 200 / 45 is 4.4, of which 0.8 is 3.6; 90 * 3 / 93 is 2.9, and 90 * 4 / 94 is 3.8."""
+    ink = np.zeros((100, 100), np.uint8)
+    ink[30:70, 48:53] = ink[5 : 5 + thick, 5:95] = 200
+    assert (single_digit._without_specks(ink).shape == (40, 5)) is erased
 
 
 def test_a_line_at_the_border_exceeds_the_digit_on_both_sides():

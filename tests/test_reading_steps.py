@@ -67,7 +67,7 @@ def test_cells_turn_with_the_page(monkeypatch, model, rotation, turns):
 def test_the_names_of_classes_are_single_characters(model, names, wrong):
     assert reader.characters_of(model) == tuple("0123456789")
     model.classes = names
-    says = rf"^The model has a class '{wrong}'; expected names of one character.* run `lenet predict`\.$"
+    says = rf"^The model has a class '{wrong}'; expected names of one character.* run `lenet predict`, .* /predict\.$"
     with pytest.raises(InputError, match=says):
         reader.characters_of(model)
 

@@ -120,13 +120,14 @@ OPTIONAL = {"id", "outputs", "parameters", "data", "binary_data_size", "binary_d
 INFER = ("POST", "/v2/models/{model}/infer")
 
 
-def schema_of(app, method, path, status=200):
-    """Return the schema of a JSON response, or that of the request for the status None."""
+def schema_of(app, method, path, status=200, number=0):
+    """Return the schema of a JSON response, one of several, or that of the request for the status None."""
     document = asked(app, "GET", "/openapi.json")[2]
     operation = document["paths"][path][method.lower()]
     content = (operation["requestBody"] if status is None else operation["responses"][str(status)])["content"]
-    name = content["application/json"]["schema"]["$ref"].removeprefix("#/components/schemas/")
-    return document["components"]["schemas"][name]
+    schema = content["application/json"]["schema"]
+    reference = schema.get("anyOf", [schema])[number]["$ref"]
+    return document["components"]["schemas"][reference.removeprefix("#/components/schemas/")]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,17 @@ def test_the_document_describes_a_reading(app, monkeypatch):
     status, _, answer = asked(app, "POST", "/predict", encoded(np.full((40, 40), 255, np.uint8)))
     assert status == 200
     check_schema(schema_of(app, "POST", "/predict"), answer)
+
+
+def test_the_document_describes_a_classification():
+    model = lenet.load_pretrained("mnist")
+    model.classes = [*"012345678", "nine"]
+    app = create_app({"m": model})
+    picture = np.full((40, 40), 255, np.uint8)
+    picture[8:32, 18:22] = 0
+    status, _, answer = asked(app, "POST", "/predict", encoded(picture))
+    assert status == 200
+    check_schema(schema_of(app, "POST", "/predict", number=1), answer)
 
 
 async def get_model(request):

@@ -94,7 +94,7 @@ def test_a_model_of_symbols_classifies_a_picture_as_lenet_predict_does(named, di
 @pytest.mark.parametrize(
     ("query", "shape", "says"),
     [
-        ("model=words&marks=true", (60, 60), "The picture has the option marks, but the model 'words' classifies one"),
+        ("model=words&marks=true", (60, 60), "The option marks was given, but the model 'words' classifies one"),
         ("model=words", (60, 60), "The picture shows no ink; expected a digit or symbol"),
         ("model=raw", (60, 50), "The picture has 50x60 pixels; expected 28x28 for a raw picture."),
     ],

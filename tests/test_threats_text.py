@@ -206,3 +206,7 @@ def test_invalid_model_names(capsys, name):
 def test_digits_of_other_scripts_are_parsed_as_numbers(capsys, monkeypatch):
     monkeypatch.setenv("LENET_NUM_THREADS", "٣")
     assert '"threads": 3' in succeeds(capsys, "info", "--json")
+
+
+def test_an_error_with_line_breaks_is_one_line(capsys):
+    assert fails(capsys, "info", "no\nsuch\nfile").count("\n") == 1

@@ -239,7 +239,7 @@ def skipped(folder: str | Path, others: Sequence[str]) -> str:
     """Return a note on the files of a folder that are not pictures."""
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     names = ", ".join(Path(path).name for path in others[:3])
-    advice = ". Convert HEIC to JPEG" if any(path.lower().endswith((".heic", ".heif")) for path in others) else ""
+    advice = " (convert HEIC to JPEG)" if any(path.lower().endswith((".heic", ".heif")) for path in others) else ""
     return f"skipped files of {folder} that are not pictures: {names}{more}{advice}"
 
 

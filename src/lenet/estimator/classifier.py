@@ -348,7 +348,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
                 self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
             watch.close()
         if state:  # outside the block, which undoes the training if a warning is an error
-            advice = "Increase max_iter or batch_size, and keep alpha near 0 and learning_rate_init near 0.1."
+            advice = "Increase max_iter, and keep batch_size 'auto', alpha near 0 and learning_rate_init near 0.1."
             watch.plateau.warn(self.loss_curve_[-1], self.n_iter_ * watch.steps, advice, ConvergenceWarning)
         else:
             warnings.warn("Training was interrupted; the estimator keeps its current weights.", stacklevel=3)

@@ -89,7 +89,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str]) -> LeNet5:
         title, tensors = "The state dict", _state_dict(source, "The state dict")
     names = _names_by_parameter(_shapes(tensors, title), title)
     model = model_from({ours: _as_array(theirs, tensors[theirs], title) for ours, theirs in names.items()})
-    if any(type(module).__name__ in _OF_IMAGES for module in _modules_of(source)):
+    classes = {(type(module).__module__, type(module).__name__) for module in _modules_of(source)}
+    if any(name in _OF_IMAGES and home in _LIKE_LENET for home, name in classes):
         model.mean = model.std = None
     check_bounds(model.parameters, model.mean, model.std)
     return model

@@ -16,7 +16,7 @@ _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_LINES = 3000  # a digit far from all others forms its own line
 # The minimum height of a line, and of a line that the border may have cut, as fractions of the typical height.
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
-_PALE, _MIN_PALE = 160, 0.5  # levels of ink below are pale; more than this fraction of a stain is
+_PALE_INK, _MIN_PALE = 160, 0.5  # levels of ink below are pale; more than this fraction of a stain is
 _MARGIN = 2  # pixels around a line
 _NEAR = 0.9  # heights of the writing: the maximum gap between a comma and what is beside it
 _BELOW, _MAX_BELOW = 0.3, 0.8  # heights of the writing: how far a short mark or a long comma may end below a line
@@ -94,12 +94,14 @@ def find_lines(page: Page) -> list[InkLine]:
 
 def _without_pale_stains(page: Page, height: float) -> Page:
     """Remove the pale ink of strokes that are too tall for writing and mostly pale: of stains that touch digits."""
-    strokes, is_pale, ink = page.strokes, page.ink < _PALE, page.ink.copy()
-    for n in np.flatnonzero(strokes.heights >= MAX_HEIGHT * height).tolist():
-        pale = is_pale[strokes.window(n)] & (strokes.mask(n) > 0)
-        if np.count_nonzero(pale) > _MIN_PALE * strokes.areas[n]:
-            ink[strokes.window(n)][pale] = 0
-    return page.with_ink(ink)
+    strokes = page.strokes
+    is_tall = strokes.heights >= MAX_HEIGHT * height
+    if not is_tall.any():
+        return page
+    is_pale = page.ink < _PALE_INK
+    pale = np.bincount(strokes.labels[is_pale], minlength=len(is_tall) + 1)[1:]
+    is_stain = np.concatenate([[False], is_tall & (pale > _MIN_PALE * strokes.areas)])
+    return page.with_ink(np.where(is_pale & is_stain[strokes.labels], 0, page.ink).astype(np.uint8))
 
 
 def _may_be_cut(line: InkLine) -> bool:

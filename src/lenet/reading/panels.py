@@ -10,7 +10,7 @@ from lenet._extras import cv2
 from lenet.reading.coarse import continued, enlarged, without_ink
 
 _MIN_SIDE = 24  # pixels of the coarse picture
-_MIN_AREA, _MAX_AREA = 0.004, 0.9  # the fraction of the picture that a panel covers
+_MAX_AREA = 0.9  # of the picture
 # A panel is a rectangle, also in perspective and with round corners, or a disc: the minimum area over that of the
 # smallest rectangle and circle around it. Bold digits fill less of both.
 _RECTANGULAR, _CIRCULAR = 0.93, 0.92
@@ -18,6 +18,9 @@ _ALIKE = 0.1  # sides of a certain panel: panels that differ by less may have an
 _MIN_WRITING, _MAX_WRITING = 0.01, 0.2  # the fraction of a panel that is light: strokes with holes have more
 # A light stroke has a minimum height, in pixels, and a maximum area over that of its convex hull: holes are convex.
 _MIN_HEIGHT, _MAX_CONVEXITY = 5, 0.9
+# A white box around dark writing is not convex, either. Of the hull of a stroke that is a rectangle, such as the border
+# of a panel, less is light; and less than a fraction of any is darker than the panel by a number of levels.
+_MAX_OF_RECTANGLE, _MAX_DARKER, _DARKER = 0.5, 0.05, 24
 _RIM = np.ones((3, 3), np.uint8)
 
 
@@ -39,7 +42,7 @@ def find_panels(coarse: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     _, dark = cv2.threshold(coarse, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
     outlines, _ = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outlines = [outline for outline in outlines if _may_be_panel(outline, coarse.size)]
-    certain = np.array([_is_written(outline, dark) for outline in outlines], bool)
+    certain = np.array([_is_written(outline, coarse, dark) for outline in outlines], bool)
     if not certain.any():
         return None
     sizes = np.array([cv2.boundingRect(outline)[2:] for outline in outlines])
@@ -71,30 +74,36 @@ def with_inverted(
 def _may_be_panel(outline: NDArray[np.int32], size: int) -> bool:
     """Return whether an outline is that of a rectangle or a disc of a suitable size."""
     sides, area = cv2.boundingRect(outline)[2:], cv2.contourArea(outline)
-    if min(sides) < _MIN_SIDE or not _MIN_AREA * size <= area <= _MAX_AREA * size:
+    if min(sides) < _MIN_SIDE or area > _MAX_AREA * size:
         return False
-    is_rectangular = area >= _RECTANGULAR * math.prod(cv2.minAreaRect(outline)[1])
-    return bool(is_rectangular or area >= _CIRCULAR * math.pi * cv2.minEnclosingCircle(outline)[1] ** 2)
+    return bool(_is_rectangle(outline) or area >= _CIRCULAR * math.pi * cv2.minEnclosingCircle(outline)[1] ** 2)
 
 
-def _is_written(outline: NDArray[np.int32], dark: NDArray[np.uint8]) -> bool:
+def _is_rectangle(outline: NDArray[np.int32]) -> bool:
+    return bool(cv2.contourArea(outline) >= _RECTANGULAR * math.prod(cv2.minAreaRect(outline)[1]))
+
+
+def _is_written(outline: NDArray[np.int32], coarse: NDArray[np.uint8], dark: NDArray[np.uint8]) -> bool:
     """Return whether a small part of a panel is light, and has strokes rather than holes."""
     panel = cv2.drawContours(np.zeros_like(dark), [outline], -1, 1, cv2.FILLED)
-    light = panel & (1 - dark)
-    if not _MIN_WRITING <= light.sum() / panel.sum() <= _MAX_WRITING:
+    light, levels = panel & (1 - dark), coarse[panel == 1]
+    if not _MIN_WRITING <= light.sum() / len(levels) <= _MAX_WRITING:
         return False
     outlines, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return any(_is_stroke(outline, light) for outline in outlines)
+    darker = (coarse < np.median(levels) - _DARKER).view(np.uint8)
+    return any(_is_stroke(outline, light, darker) for outline in outlines)
 
 
-def _is_stroke(outline: NDArray[np.int32], light: NDArray[np.uint8]) -> bool:
-    """Return whether a light part of a panel is high enough for writing, and not convex."""
+def _is_stroke(outline: NDArray[np.int32], light: NDArray[np.uint8], darker: NDArray[np.uint8]) -> bool:
+    """Return whether a light part of a panel is writing: high enough, not convex, and no box around dark writing."""
     left, top, width, height = cv2.boundingRect(outline)
     if height < _MIN_HEIGHT:
         return False
-    part = light[top : top + height, left : left + width]
-    hull = cv2.fillConvexPoly(np.zeros_like(part), cv2.convexHull(outline - np.array([left, top], np.int32)), 1)
-    return bool((part & hull).sum() < _MAX_CONVEXITY * hull.sum())
+    window = np.s_[top : top + height, left : left + width]
+    hull = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), cv2.convexHull(outline) - np.array([left, top]), 1)
+    area, light_area, darker_area = (float((hull & mask).sum()) for mask in (hull, light[window], darker[window]))
+    largest = _MAX_OF_RECTANGLE if _is_rectangle(outline) else _MAX_CONVEXITY
+    return light_area < largest * area and darker_area < _MAX_DARKER * area
 
 
 def _inverted(

@@ -10,7 +10,7 @@ from lenet.errors import InputError
 from lenet.reading.coarse import border_of
 from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
+from lenet.reading.strokes import Strokes, hollow, is_connected, mask_of, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _SPECK = 0.04  # fraction of the largest stroke's area
@@ -20,6 +20,8 @@ _FRAME = 0.9  # fraction of the picture's sides
 _SIDE_OF_FRAME = 0.75  # the fraction of each side along which a frame runs; it is lower for digits cropped to their ink
 _MIN_INSIDE = 0.25  # heights of a frame: the minimum height of a stroke inside, unless the frame fills the picture
 _EDGE = 0.12  # of the picture's shorter side: the strip along its border in which lines may be parts of a frame
+_MAX_FILLED, _MIN_SIDE = 0.25, 8  # the fraction of its box that a frame covers; pixels
+_MAX_PEN = 0.8  # the thickness of such lines over that of the digit: the strokes of symbols are thicker
 _MIN_AREA = 16  # pixels of a stroke that may be a digit
 
 
@@ -39,7 +41,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
         floats in [0, 1], of shape (H, W), (H, W, 1), (H, W, 3) for RGB, (H, W, 4) for RGBA or, as in PyTorch,
         (1, H, W) or (3, H, W). A Pillow image of floats has pixels in [0, 1] or up to 255.
     dark_on_light : bool, optional
-        Whether the ink is dark on light; by default, detected in the picture.
+        Whether the ink is dark on light; by default, detected in the picture. Dark panels on light are inverted first.
 
     Returns
     -------
@@ -141,7 +143,9 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return ink[window]
     strokes = strokes_of(ink)
     areas = strokes.areas
-    is_frame = np.array([_is_frame(strokes, n) for n in range(len(areas))]) | _are_lines_at_border(strokes)
+    is_frame = _are_lines_at_border(strokes)
+    for n in hollow(strokes.widths, strokes.heights, areas, _MIN_SIDE, ink.size, _MAX_FILLED):
+        is_frame[n] |= _is_frame(strokes, n)
     if is_frame.any() and (areas[~is_frame] > _MIN_AREA).any():
         areas = np.where(is_frame, 0, areas)
     at_side = (strokes.boxes[:, 0] == 0) | (strokes.boxes[:, 2] == ink.shape[1])
@@ -157,14 +161,10 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 def _is_frame(strokes: Strokes, n: int) -> bool:
-    """Return whether a stroke is thin, and runs along all four sides of the picture or of a box around a stroke."""
+    """Return whether a stroke runs along all four sides of the picture, or of a box around a stroke that is not low."""
     width, height = strokes.widths[n], strokes.heights[n]
-    if strokes.areas[n] >= 0.25 * width * height:
-        return False
     fills_picture = height >= _FRAME * strokes.labels.shape[0] and width >= _FRAME * strokes.labels.shape[1]
-    starts, stops = strokes.boxes[:, :2], strokes.boxes[:, 2:]
-    are_inside = ((starts > starts[n]) & (stops < stops[n])).all(axis=1)
-    if not fills_picture and not (are_inside & (strokes.heights >= _MIN_INSIDE * height)).any():
+    if not fills_picture and not _is_around_a_stroke(strokes, n):
         return False
     stroke = strokes.mask(n)
     band_y, band_x = -(-height // 10), -(-width // 10)
@@ -172,16 +172,27 @@ def _is_frame(strokes: Strokes, n: int) -> bool:
     return all(side.any(axis=0).mean() >= _SIDE_OF_FRAME for side in sides)
 
 
+def _is_around_a_stroke(strokes: Strokes, n: int) -> bool:
+    """Return whether a high stroke is in the box of another one."""
+    inside = strokes.labels[strokes.window(n)]
+    others = np.unique(inside[(inside > 0) & (inside != n + 1)]).astype(np.int64) - 1
+    starts, stops = strokes.boxes[others, :2], strokes.boxes[others, 2:]
+    are_inside = ((starts > strokes.boxes[n, :2]) & (stops < strokes.boxes[n, 2:])).all(axis=1)
+    return bool((are_inside & (strokes.heights[others] >= _MIN_INSIDE * strokes.heights[n])).any())
+
+
 def _are_lines_at_border(strokes: Strokes) -> NDArray[np.bool_]:
-    """Return whether each stroke is near the border, runs along a whole side, and exceeds the ink in the middle."""
+    """Return whether each stroke is thin, near the border, along a side, and longer than the ink in the middle."""
     shape = strokes.labels.shape
     edge = max(1, round(_EDGE * min(shape)))
     middle = strokes.labels[edge:-edge, edge:-edge]
     in_middle = np.bincount(middle.ravel(), minlength=len(strokes.areas) + 1)[1:] > 0
-    others = strokes.boxes[in_middle & (strokes.areas > _MIN_AREA)]
+    are_others = in_middle & (strokes.areas > _MIN_AREA)
     starts, stops = strokes.boxes[:, :2], strokes.boxes[:, 2:]
-    if not len(others):
-        return np.zeros(len(starts), bool)
+    if not are_others.any():
+        return are_others
     are_long = stops - starts >= _FRAME * np.array(shape[::-1])
-    exceed = (starts < others[:, :2].min(axis=0)) & (stops > others[:, 2:].max(axis=0))
-    return np.asarray((are_long & exceed).any(axis=1) & ~in_middle)
+    exceed = (starts < starts[are_others].min(axis=0)) & (stops > stops[are_others].max(axis=0))
+    thickness = strokes.areas / (strokes.widths + strokes.heights)
+    are_thin = thickness < _MAX_PEN * thickness[are_others].max()
+    return np.asarray((are_long & exceed).any(axis=1) & are_thin & ~in_middle)

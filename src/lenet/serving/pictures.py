@@ -22,7 +22,7 @@ from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.reading import read
 from lenet.reading.pictures import read_picture
-from lenet.rejection import RejectionRule
+from lenet.rejection import RejectionRule, answers_as_dicts
 from lenet.serving.limits.capacity import GIL_TURNS, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
@@ -52,10 +52,12 @@ class Pictures:
             "requestBody": picture_body(self._limits),
             "parameters": [MODEL_QUERY, *READ_QUERIES],
         }
-        return [Operation("POST", "/predict", self.predict, json_content("Reading"), (404, 501), details)]
+        return [
+            Operation("POST", "/predict", self.predict, json_content("Reading", "Classification"), (404, 501), details)
+        ]
 
     async def predict(self, request: Request) -> Response:
-        """Read the digits in a picture."""
+        """Read the digits in a picture, or classify its symbol."""
         context, options = context_of(request), dict(request.query_params)
         if context.headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
             work = functools.partial(self._read_form, request, context, options)
@@ -81,8 +83,8 @@ class Pictures:
         context.model = served.name
         if options and not _reads_lines(served.model):
             raise InputError(
-                f"The picture has the option {min(options)}, but the model {short_repr(served.name)} classifies one "
-                "symbol; expected no option. Omit it."
+                f"The option {min(options)} was given, but the model {short_repr(served.name)} classifies one symbol; "
+                "expected no options but model. Omit it."
             )
         return served, {name: _boolean(name, text) for name, text in options.items()}
 
@@ -125,13 +127,14 @@ class Pictures:
 
 def _reads_lines(model: LeNet5) -> bool:
     """Return whether the names of a model's classes are single characters, which form lines of text."""
-    return max(map(len, model.classes)) == 1
+    return all(len(name) == 1 for name in model.classes)
 
 
 def _classified(picture: NDArray[np.uint8], model: LeNet5) -> dict[str, Any]:
     """Return the class of the symbol in a picture, as `lenet predict --json` prints it."""
     image = image_of(picture, "The picture", "raw" in model.metadata)
-    [answer] = RejectionRule.from_metadata(model.metadata).as_dicts(model.predict_proba(image, n_jobs=1), model.classes)
+    rule = RejectionRule.from_metadata(model.metadata)
+    [answer] = answers_as_dicts(rule, model.predict_proba(image, n_jobs=1), model.classes)
     return answer
 
 
@@ -169,7 +172,8 @@ class _FormParser(MultiPartParser):
             file.seek(0)
         elif (name := self._current_part.field_name) not in _OPTIONS:
             raise MultiPartException(
-                f"The part {short_repr(name)} has no filename; expected a file, or a field named {', '.join(_OPTIONS)}."
+                f"The part {short_repr(name)} has no filename; expected a file, or one of the fields "
+                f"{', '.join(_OPTIONS)}."
             )
 
     def on_end(self) -> None:

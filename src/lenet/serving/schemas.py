@@ -34,9 +34,10 @@ def array_of(items: Schema, **bounds: int) -> Schema:
     return {"type": "array", "items": items, **bounds}
 
 
-def json_content(schema: str | None = None) -> Schema:
-    """Return the content of a JSON body: of a named schema, or any object."""
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"} if schema else OBJECT}}
+def json_content(*schemas: str) -> Schema:
+    """Return the content of a JSON body: of one of the named schemas, or any object if there are none."""
+    references = [{"$ref": f"#/components/schemas/{schema}"} for schema in schemas] or [OBJECT]
+    return {"application/json": {"schema": references[0] if len(references) == 1 else {"anyOf": references}}}
 
 
 def query(name: str, schema: Schema, description: str) -> Schema:
@@ -48,7 +49,7 @@ MODEL_QUERY = query("model", TEXT, "Default: the first model.")
 # The options of `lenet.reading.read` that a request for `/predict` may pass.
 READ_OPTIONS = {
     "only_digits": "Default: false. Read every character except marks, such as points, as a digit.",
-    "marks": "Default: false. Keep points, commas, colons, dashes and the signs +, x and = in the texts.",
+    "marks": "Default: false. Keep points, commas, colons, dashes and the signs +, x, / and = in the texts.",
     "rotate": "Default: true. Turn a page that is on its side or upside down.",
 }
 READ_QUERIES = [query(name, BOOLEAN, description) for name, description in READ_OPTIONS.items()]
@@ -104,14 +105,15 @@ def named_schemas(limits: Limits) -> Schema:
     outputs = array_of(object_of(tensor, {"data": array_of({})}))
     return {
         "Error": object_of({"error": TEXT | {"description": "The error message."}}),
-        "Reading": {"anyOf": [object_of({
+        "Reading": object_of({
             "model": TEXT,
             "version": TEXT,
             "text": TEXT,
             "lines": array_of(object_of(line)),
             "rotation": INTEGER | {"description": "Degrees by which the picture was turned counter-clockwise."},
             "cells": array_of(object_of(cell)),
-        }), object_of({  # of a model whose class names are longer than one character
+        }),
+        "Classification": object_of({  # of a model whose class names are longer than one character
             "model": TEXT,
             "version": TEXT,
             "label": label,
@@ -120,7 +122,7 @@ def named_schemas(limits: Limits) -> Schema:
             "is_digit": {"type": ["boolean", "null"]},
             "digit_score": NUMBER,
             "probabilities": array_of(NUMBER),
-        })]},
+        }),
         "Server": object_of({"name": TEXT, "version": TEXT, "extensions": array_of(TEXT)}),
         "Model": object_of({
             "name": TEXT, "versions": array_of(TEXT), "platform": TEXT, "classes": array_of(TEXT),
