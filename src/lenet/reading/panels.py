@@ -40,7 +40,7 @@ def find_panels(coarse: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     3600
     """
     _, dark = cv2.threshold(coarse, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
-    outlines, _ = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outlines = [outline for outline in outlines if _may_be_panel(outline, coarse.size)]
     certain = np.array([_is_written(outline, coarse, dark) for outline in outlines], bool)
     if not certain.any():
