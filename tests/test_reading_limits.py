@@ -586,7 +586,7 @@ def form(monkeypatch, *turned_values):
     """The index of the orientation that `read_form` chooses; values are (confidence, problems) for each field."""
     calls = []
 
-    def values(page, places, fields, model, check_below, n_jobs):
+    def values(page, places, fields, model, check_below, n_jobs, max_segments=None):
         calls.append(page.ink.shape)
         given = turned_values[min(len(calls), len(turned_values)) - 1]
         return [FieldValue(str(len(calls) - 1), "1", *each) for each in given]
@@ -610,12 +610,23 @@ SURE, UNSURE, WRONG = (0.8, ()), (0.3, ("confidence",)), (0.9, ("checksum",))
         ([[WRONG, WRONG], [(0.6, ()), (0.6, ())], [SURE, SURE]], (2, 3)),  # a wrong value counts as 0
         ([[(0.3, ())], [(0.8, ())]], (0, 4)),  # a form of one field gains more than a half
         ([[(0.3, ())], [(0.81, ())]], (1, 2)),
-        ([[WRONG, WRONG], [UNSURE, UNSURE], [UNSURE, (0.71, ("confidence",))]], (2, 4)),
+        ([[WRONG, WRONG], [UNSURE, UNSURE], [(0.69, ("confidence",)), (0.71, ("confidence",))]], (2, 4)),
+        ([[WRONG, WRONG], [UNSURE, UNSURE], [(0.68, ("confidence",)), (0.71, ("confidence",))]], (0, 4)),
         ([[WRONG, WRONG], [UNSURE, UNSURE], [SURE, SURE]], (2, 3)),
     ],
 )
 def test_a_form_is_turned_if_its_fields_gain_more_than_one(monkeypatch, turns, expected):
     assert form(monkeypatch, *turns) == expected
+
+
+def test_fewer_segments_are_allowed_after_a_turn(monkeypatch):
+    """Noise has tens of thousands in each orientation, which took half a minute."""
+    allowed = []
+    monkeypatch.setattr(
+        forms, "cut_and_classify", lambda model, page, n_jobs, max_segments: allowed.append(max_segments)
+    )
+    read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))])
+    assert allowed == [20_000, 5_000, 5_000, 5_000]
 
 
 @pytest.mark.parametrize(

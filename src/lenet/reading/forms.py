@@ -23,6 +23,7 @@ from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, checked_model, cut_and_classify
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
+from lenet.reading.segments import MAX_SEGMENTS
 from lenet.reading.sheet import corners_of, find_sheets
 from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
@@ -30,6 +31,8 @@ from lenet.reading.valid import most_probable
 _MARGIN = 2  # pixels around the strokes of a field
 _RIM = 0.01  # of the shorter side of a blank sheet: nearer to its edges, the table would be read as 1
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
+_LEGIBLE_AFTER_TURN = 0.7  # the minimum mean confidence of its values: upside down, about half resemble digits
+_MAX_SEGMENTS = 5_000  # of a field after a turn, as of a page: upright, 64 digits have far fewer
 _LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
 
 
@@ -100,10 +103,11 @@ def read_form(
             break
         try:
             upright = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
-            values = _values(upright, turned(cells, turns), fields, model, check_below, n_jobs)
+            values = _values(upright, turned(cells, turns), fields, model, check_below, n_jobs, _MAX_SEGMENTS)
         except InputError:  # a turned page may look like a texture
             continue
-        if _summed_confidence(values) > max(least, _summed_confidence(best)):
+        is_legible = _summed_confidence(values) >= _LEGIBLE_AFTER_TURN * sum(bool(each.value) for each in values)
+        if is_legible and _summed_confidence(values) > max(least, _summed_confidence(best)):
             best = [replace(value, rotation=90 * turns) for value in values]
     return tuple(best)
 
@@ -143,7 +147,13 @@ def _summed_confidence(values: Sequence[FieldValue]) -> float:
 
 
 def _values(
-    page: Page, cells: Sequence[Cell], fields: Sequence[Field], model: LeNet5, check_below: float, n_jobs: int | None
+    page: Page,
+    cells: Sequence[Cell],
+    fields: Sequence[Field],
+    model: LeNet5,
+    check_below: float,
+    n_jobs: int | None,
+    max_segments: int = MAX_SEGMENTS,
 ) -> list[FieldValue]:
     """Return the values of the fields on a page in one orientation."""
     boxes = {(cell.grid, cell.row, cell.column): np.array(cell.box) for cell in cells}
@@ -159,7 +169,7 @@ def _values(
         else:
             values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
             continue
-        value, confidence = _read_field(_part(level, corners), field, model, n_jobs)
+        value, confidence = _read_field(_part(level, corners), field, model, n_jobs, max_segments)
         problems = field.problems(value)
         if value and confidence < check_below:
             problems = ("confidence", *problems)
@@ -197,9 +207,9 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
     return replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ origin, darkness=None)
 
 
-def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None) -> tuple[str, float]:
+def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None, max_segments: int) -> tuple[str, float]:
     """Return the value of a field, and its probability; an empty text if there are no digits."""
-    parts = cut_and_classify(model, page, n_jobs)
+    parts = cut_and_classify(model, page, n_jobs, max_segments)
     if not parts:
         return "", 0.0
     short = np.concatenate([may_be_marks(pieces, segments) for pieces, segments, _ in parts])

@@ -28,9 +28,7 @@ def without_frames(page: Page) -> Page:
     for n in hollow(strokes.widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size):
         window, frame = strokes.window(n), strokes.mask(n)
         labels, holes = strokes.labels[window], _holes(frame)
-        inside = holes if _is_most_of_box(holes) else _holes(_closed(frame))
-        is_open_box = _is_most_of_box(inside)  # digits between two rules are none
-        enclosed = labels[(inside if is_open_box else holes) & (labels > 0)] - 1
+        enclosed = labels[_inside(frame, holes) & (labels > 0)] - 1
         is_long = strokes.lengths[enclosed] > 0.15 * min(frame.shape)
         if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n] or _is_box(
             holes, np.count_nonzero(labels[holes]) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
@@ -50,15 +48,25 @@ def _without_sides(ink: NDArray[np.uint8], frame: Mask) -> NDArray[np.uint8]:
 
 def _is_box(holes: NDArray[np.bool_], has_ink: bool) -> bool:
     """Return whether a stroke with these holes is a rectangle, but no angular 0: wider than high, or around ink."""
-    if not (has_ink or holes.shape[1] > holes.shape[0]) or not _is_most_of_box(holes):
+    return (has_ink or holes.shape[1] > holes.shape[0]) and _are_rectangle(holes)
+
+
+def _are_rectangle(holes: NDArray[np.bool_]) -> bool:
+    """Return whether the pixels that a stroke encloses are a rectangle that is most of its box."""
+    area = np.count_nonzero(holes)
+    if area < _MIN_SHARE * holes.size:
         return False
     outlines, _ = cv2.findContours(holes.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     width, height = cv2.minAreaRect(np.concatenate(outlines))[1]
-    return bool(np.count_nonzero(holes) >= _MIN_HOLE * (width + 1) * (height + 1))
+    return bool(area >= _MIN_HOLE * (width + 1) * (height + 1))
 
 
-def _is_most_of_box(holes: NDArray[np.bool_]) -> bool:
-    return bool(np.count_nonzero(holes) >= _MIN_SHARE * holes.size)
+def _inside(frame: Mask, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the holes of a frame or, if it is a rectangle with a gap, the pixels that it would enclose without one."""
+    if np.count_nonzero(holes) >= _MIN_SHARE * holes.size:
+        return holes
+    closed = _holes(_closed(frame))
+    return closed if _are_rectangle(closed) else holes  # the others may be an open 0, or digits between two rules
 
 
 def _closed(frame: Mask) -> Mask:

@@ -66,7 +66,7 @@ def with_inverted(
     (240, 68)
     """
     inside, outside = cv2.erode(panels, _RIM) == 1, cv2.dilate(panels, _RIM) == 0
-    around = continued(coarse, outside)
+    around = continued(without_ink(coarse, outside), outside)
     gain = np.asarray(cv2.divide(around, without_ink(255 - coarse, inside), dtype=cv2.CV_32F), np.float32)
     return _inverted(grey, inside, outside, around, gain), _inverted(coarse, inside, outside, around, gain)
 
