@@ -197,7 +197,7 @@ def field_read(monkeypatch, labels, lows, arcs=None):
     monkeypatch.setattr(forms, "most_probable", lambda graph, field: (path, labels, (graph, field)))
     model = lenet.LeNet5(seed=0)
     model.classes = list("abcdefghij")
-    value, confidence = forms._read_field(None, "field", model, None)
+    value, confidence = forms._read_field(None, "field", model, None, 9)
     return value, confidence
 
 

@@ -18,6 +18,7 @@ _CORNER = 0.035
 _MAX_CORNERS = 5  # one of the four may be cut off by the picture's border
 _MIN_CONVEXITY = 0.93  # area over that of the convex hull
 _ROUND = 1.15  # area of the convex hull over that of the polygon of its corners; 1.57 for an ellipse with four
+_FULL = 0.98  # area of the hull over that of the smallest rectangle around it, if not round; 0.79 for an ellipse
 _MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
 _MIN_STEP = 0.6  # fraction of the difference in level that occurs near the edge: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
@@ -190,7 +191,7 @@ def _has_shape_of_sheet(outline: NDArray[np.int32], area: float, shape: tuple[in
     """Return whether a region is convex, has few corners, and is mostly inside the picture."""
     hull = cv2.convexHull(outline)
     corners, hull_area = _simplified(hull), cv2.contourArea(hull)
-    is_round = hull_area > _ROUND * cv2.contourArea(corners)
+    is_round = hull_area > _ROUND * cv2.contourArea(corners) and hull_area < _FULL * math.prod(cv2.minAreaRect(hull)[1])
     is_convex = area >= _MIN_CONVEXITY * hull_area and not is_round
     return bool(_at_border(outline, shape) <= _MAX_AT_BORDER and len(corners) <= _MAX_CORNERS and is_convex)
 
