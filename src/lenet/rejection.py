@@ -131,6 +131,22 @@ class RejectionRule:
         """
         return self._answers(_checks.probabilities(probabilities))
 
+    def _as_dicts(self, p: NDArray[Any], classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the answer for each image as a dict for JSON; its label and class are None if it is rejected."""
+        found = self._answers(p)
+        columns = (found.labels, found.likeliest, found.is_digit, found.digit_scores, p)
+        return [
+            {
+                "label": None if label < 0 else label,
+                "class": None if label < 0 else classes[label],
+                "likeliest": likeliest,
+                "is_digit": is_digit if self.min_digit_score else None,  # None: the model cannot tell
+                "digit_score": score,
+                "probabilities": row,
+            }
+            for label, likeliest, is_digit, score, row in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
     def _answers(self, p: NDArray[Any]) -> Answers:
         """Apply the rule to valid probabilities; checking those of one image takes a quarter of the time."""
         likeliest, scores = p.argmax(axis=1), _digit_score(p)
@@ -286,49 +302,3 @@ def _number(value: Any, name: str, at_most: float) -> float:
         expected = "a finite number of at least 0" if math.isinf(at_most) else f"a number from 0 to {at_most:g}"
         raise InputError(f"The model's {name} is {value!r}; expected {expected}. Calibrate it again.")
     return number
-
-
-def answers_as_dicts(rule: RejectionRule, probabilities: ArrayLike, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Apply a rule to the probabilities of a model, and return the answers for JSON.
-
-    Parameters
-    ----------
-    rule : RejectionRule
-    probabilities : array_like of shape (n, num_classes)
-        In [0, 1].
-    classes : sequence of str
-        The names of the classes.
-
-    Returns
-    -------
-    list of dict
-        For each image: "label" and "class", which are None if it is rejected; "likeliest", the label of the most
-        probable class; "is_digit", which is None if the model cannot tell; "digit_score"; "probabilities".
-
-    Raises
-    ------
-    InputError, InputTypeError
-        As for `digit_score`; if the number of names is not that of the classes.
-
-    Examples
-    --------
-    >>> [answer] = answers_as_dicts(RejectionRule(), [[0.1, 0.9]], ["no", "yes"])
-    >>> answer["class"], answer["is_digit"]
-    ('yes', None)
-    """
-    p = _checks.probabilities(probabilities)
-    if len(classes) != p.shape[1]:
-        raise InputError(f"classes has {len(classes)} names; expected {p.shape[1]}, one for each class.")
-    found = rule.answers(p)
-    columns = (found.labels, found.likeliest, found.is_digit, found.digit_scores, p)
-    return [
-        {
-            "label": None if label < 0 else label,
-            "class": None if label < 0 else classes[label],
-            "likeliest": likeliest,
-            "is_digit": is_digit if rule.min_digit_score else None,
-            "digit_score": score,
-            "probabilities": row,
-        }
-        for label, likeliest, is_digit, score, row in zip(*(column.tolist() for column in columns), strict=True)
-    ]

@@ -94,12 +94,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", arguments: argparse.Namespace) -> int:
     """Print the answers for all pictures, or write them to a table; return the exit code."""
     from lenet.reading.drawing import enlarged
-    from lenet.rejection import answers_as_dicts
 
     classes, refused = model.classes, False
     with written_table(arguments, OF_PICTURES) as table:
         for name, image in read_each(arguments, names, lambda name: prepared(name, "raw" in model.metadata), table):
-            [answer] = answers_as_dicts(rule, model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
+            [answer] = rule._as_dicts(model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
             refused |= answer["is_digit"] is False
             if arguments.csv is None:
                 say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
@@ -141,7 +140,6 @@ def rows_of(
     """Yield the answer for each row of a table."""
     from lenet.data.csv import read_csv
     from lenet.reading import as_mnist
-    from lenet.rejection import answers_as_dicts
 
     with printed_log(quiet=arguments.quiet):
         images, _, _ = read_csv(table)
@@ -150,7 +148,7 @@ def rows_of(
         block = images[start : start + ROWS_AT_ONCE]
         block = as_mnist(block) if arguments.as_mnist else block
         probabilities = model.predict_proba(block, n_jobs=arguments.n_jobs)
-        yield from answers_as_dicts(rule, probabilities, model.classes)
+        yield from rule._as_dicts(probabilities, model.classes)
 
 
 def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:

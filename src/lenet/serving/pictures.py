@@ -22,7 +22,7 @@ from lenet.errors import InputError
 from lenet.model import LeNet5
 from lenet.reading import read
 from lenet.reading.pictures import read_picture
-from lenet.rejection import RejectionRule, answers_as_dicts
+from lenet.rejection import RejectionRule
 from lenet.serving.limits.capacity import GIL_TURNS, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.metrics import Metrics
@@ -134,7 +134,7 @@ def _classified(picture: NDArray[np.uint8], model: LeNet5) -> dict[str, Any]:
     """Return the class of the symbol in a picture, as `lenet predict --json` prints it."""
     image = image_of(picture, "The picture", "raw" in model.metadata)
     rule = RejectionRule.from_metadata(model.metadata)
-    [answer] = answers_as_dicts(rule, model.predict_proba(image, n_jobs=1), model.classes)
+    [answer] = rule._as_dicts(model.predict_proba(image, n_jobs=1), model.classes)
     return answer
 
 
