@@ -57,9 +57,10 @@ def find_darkness(
     """Return how much darker each pixel is than light paper, or lighter than dark paper, from 0 to 255.
 
     If `dark_on_light` is None, the function detects whether the ink is dark. Ink is measured relative to the paper
-    around it, which removes shadows. If there are light sheets on a darker background, only they count. If the picture
-    shows one digit and may be `cropped` to its ink, strokes at the border are not treated as shadows, and the paper is
-    estimated in a picture with a shorter side of at most 64 instead of 256 pixels, which saves time.
+    around it, which removes shadows. If there are light sheets on a darker background, only they count. Light ink on
+    dark panels counts in any case. If the picture shows one digit and may be `cropped` to its ink, strokes at the
+    border are not treated as shadows, and the paper is estimated in a picture with a shorter side of at most 64 instead
+    of 256 pixels, which saves time.
 
     Examples
     --------
