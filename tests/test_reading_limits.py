@@ -610,8 +610,7 @@ SURE, UNSURE, WRONG = (0.8, ()), (0.3, ("confidence",)), (0.9, ("checksum",))
         ([[WRONG, WRONG], [(0.6, ()), (0.6, ())], [SURE, SURE]], (2, 3)),  # a wrong value counts as 0
         ([[(0.3, ())], [(0.8, ())]], (0, 4)),  # a form of one field gains more than a half
         ([[(0.3, ())], [(0.81, ())]], (1, 2)),
-        ([[WRONG, WRONG], [UNSURE, UNSURE], [(0.69, ("confidence",)), (0.71, ("confidence",))]], (2, 4)),
-        ([[WRONG, WRONG], [UNSURE, UNSURE], [(0.68, ("confidence",)), (0.71, ("confidence",))]], (0, 4)),
+        ([[WRONG, WRONG], [UNSURE, UNSURE], [UNSURE, (0.71, ("confidence",))]], (2, 4)),
         ([[WRONG, WRONG], [UNSURE, UNSURE], [SURE, SURE]], (2, 3)),
     ],
 )

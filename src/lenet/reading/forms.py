@@ -23,7 +23,7 @@ from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, checked_model, cut_and_classify
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
-from lenet.reading.segments import MAX_SEGMENTS
+from lenet.reading.segments import MAX_SEGMENTS, MAX_SEGMENTS_TURNED
 from lenet.reading.sheet import corners_of, find_sheets
 from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
@@ -31,8 +31,6 @@ from lenet.reading.valid import most_probable
 _MARGIN = 2  # pixels around the strokes of a field
 _RIM = 0.01  # of the shorter side of a blank sheet: nearer to its edges, the table would be read as 1
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
-_LEGIBLE_AFTER_TURN = 0.7  # the minimum mean confidence of its values: upside down, about half resemble digits
-_MAX_SEGMENTS = 5_000  # of a field after a turn, as of a page: upright, 64 digits have far fewer
 _LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
 
 
@@ -103,11 +101,10 @@ def read_form(
             break
         try:
             upright = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
-            values = _values(upright, turned(cells, turns), fields, model, check_below, n_jobs, _MAX_SEGMENTS)
+            values = _values(upright, turned(cells, turns), fields, model, check_below, n_jobs, MAX_SEGMENTS_TURNED)
         except InputError:  # a turned page may look like a texture
             continue
-        is_legible = _summed_confidence(values) >= _LEGIBLE_AFTER_TURN * sum(bool(each.value) for each in values)
-        if is_legible and _summed_confidence(values) > max(least, _summed_confidence(best)):
+        if _summed_confidence(values) > max(least, _summed_confidence(best)):
             best = [replace(value, rotation=90 * turns) for value in values]
     return tuple(best)
 

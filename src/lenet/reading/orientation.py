@@ -8,6 +8,7 @@ from dataclasses import replace
 from lenet.errors import InputError
 from lenet.reading.page import Page
 from lenet.reading.results import Reading
+from lenet.reading.segments import MAX_SEGMENTS_TURNED
 from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
 
 # A page whose characters have this mean probability is not turned, if there is a row of them, or no other stroke.
@@ -17,7 +18,6 @@ _MIN_LEGIBLE = 0.85  # the minimum mean probability of a legible page; a less pr
 # evidence upside down.
 _CLEAR_LEAD, _LEAD_OF_CHARACTER = 10.0, 0.8
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
-_MAX_SEGMENTS = 5_000  # of a page after a turn, for the same reason: upright, 1,000 digits have fewer
 # The evidence that each number of quarter turns must gain. Upside down, 0 remains a 0, and 6 and 9 become each other.
 _LEADS = {1: 3.5, 2: 5.25, 3: 3.5}
 # The evidence of a non-digit against the page as it stands. It is lower than after a turn, as letters beside upright
@@ -47,7 +47,7 @@ def read_upright(read_page: Callable[..., Reading], page: Page) -> Reading:
     is_row = len(lengths) == 1 and lengths[0] >= _ROW
     for turns in _LEADS:
         try:
-            turned = replace(read_page(page.turned(turns), _MAX_SEGMENTS), rotation=90 * turns)
+            turned = replace(read_page(page.turned(turns), MAX_SEGMENTS_TURNED), rotation=90 * turns)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
         evidence = evidence_of(turned) if turns == 2 else _evidence_after_quarter_turn(turned)
