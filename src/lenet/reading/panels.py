@@ -68,7 +68,15 @@ def with_inverted(
     inside, outside = cv2.erode(panels, _RIM) == 1, cv2.dilate(panels, _RIM) == 0
     around = continued(without_ink(coarse, outside), outside)
     gain = np.asarray(cv2.divide(around, without_ink(255 - coarse, inside), dtype=cv2.CV_32F), np.float32)
-    return _inverted(grey, inside, outside, around, gain), _inverted(coarse, inside, outside, around, gain)
+
+    def inverted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return an image with inverted panels; their edges get the level around them."""
+        size = image.shape[::-1]
+        negative = cv2.multiply(255 - image, cv2.resize(gain, size), dtype=cv2.CV_8U)
+        result = np.where(enlarged(inside, image.shape), negative, cv2.resize(around, size))
+        return np.where(enlarged(outside, image.shape), image, result).astype(np.uint8)
+
+    return inverted(grey), inverted(coarse)
 
 
 def _may_be_panel(outline: NDArray[np.int32], size: int) -> bool:
@@ -104,17 +112,3 @@ def _is_stroke(outline: NDArray[np.int32], light: NDArray[np.uint8], darker: NDA
     area, light_area, darker_area = (float((hull & mask).sum()) for mask in (hull, light[window], darker[window]))
     largest = _MAX_OF_RECTANGLE if _is_rectangle(outline) else _MAX_CONVEXITY
     return light_area < largest * area and darker_area < _MAX_DARKER * area
-
-
-def _inverted(
-    image: NDArray[np.uint8],
-    inside: NDArray[np.bool_],
-    outside: NDArray[np.bool_],
-    around: NDArray[np.uint8],
-    gain: NDArray[np.float32],
-) -> NDArray[np.uint8]:
-    """Return an image with inverted panels; their edges get the level around them."""
-    size = image.shape[::-1]
-    inverted = cv2.multiply(255 - image, cv2.resize(gain, size), dtype=cv2.CV_8U)
-    result = np.where(enlarged(inside, image.shape), inverted, cv2.resize(around, size))
-    return np.where(enlarged(outside, image.shape), image, result).astype(np.uint8)
