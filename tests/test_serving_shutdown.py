@@ -181,7 +181,8 @@ def test_shutdown_does_not_wait_for_pictures_in_progress(signals, seconds):
 
 @SENDS_SIGNALS
 @pytest.mark.parametrize("gap", [0.03, 0.3])  # seconds
-def test_another_ctrl_c_prints_no_traceback(gap):
+def test_another_ctrl_c_prints_no_traceback(monkeypatch, gap):
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # a Ctrl-C would interrupt its writing
     with serving("--workers", "2", exit_codes=(0, 130, -signal.SIGINT)) as server:
         processes = [server.process.pid, *workers_of(server)]
         while server.process.poll() is None:
