@@ -23,9 +23,9 @@ from serving_in_process import asked
 
 import lenet
 from lenet.errors import ConfigurationError, InputError, InputTypeError
-from lenet.serving import Limits, create_app, serve
-from lenet.serving import server as module
+from lenet.serving import Limits, create_app, draining, listening, serve, server
 from lenet.serving.connections import TimedProtocol, application_of
+from lenet.serving.draining import DrainingServer
 from lenet.serving.logs import write_request
 
 MODELS = {"m": lenet.LeNet5(seed=0)}
@@ -35,16 +35,16 @@ MODELS = {"m": lenet.LeNet5(seed=0)}
 
 
 def test_a_socket_listens_on_an_address():
-    with module._listen("127.0.0.1", 0, 16) as listening:
-        host, port = listening.getsockname()
-        assert (host, listening.family, listening.proto) == ("127.0.0.1", socket.AF_INET, socket.IPPROTO_TCP)
+    with listening.listen("127.0.0.1", 0, 16) as opened:
+        host, port = opened.getsockname()
+        assert (host, opened.family, opened.proto) == ("127.0.0.1", socket.AF_INET, socket.IPPROTO_TCP)
         assert port > 0
-        reuses = listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        reuses = opened.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
         assert bool(reuses) == (os.name == "posix")
         with socket.create_connection((host, port), timeout=5):
             pass
         with pytest.raises(ConfigurationError) as error:
-            module._listen(host, port, 16)
+            listening.listen(host, port, 16)
         assert str(error.value).startswith(f"Cannot listen on 127.0.0.1 port {port} (")
         assert str(error.value).endswith("). Choose another host or port.")
         assert "[Errno" not in str(error.value)
@@ -53,31 +53,31 @@ def test_a_socket_listens_on_an_address():
 @pytest.mark.parametrize("host", ["a" * 70 + ".invalid", "203.0.113.1"])
 def test_an_address_that_is_not_of_this_machine(host):
     with pytest.raises(ConfigurationError, match="Choose another host or port") as error:
-        module._listen(host, 0, 16)
+        listening.listen(host, 0, 16)
     assert "(None)" not in str(error.value)
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
 def test_a_unix_socket_replaces_one_on_which_nobody_listens(cwd):
-    with module._listen_on_path("s", 16) as listening:
+    with listening.listen_on_path("s", 16) as opened:
         assert stat.S_IMODE(Path("s").stat().st_mode) == 0o666
-        assert module._url(listening) == "unix:s"
+        assert listening.url_of(opened) == "unix:s"
         with socket.socket(socket.AF_UNIX) as client:
             client.connect("s")
         with pytest.raises(ConfigurationError, match=r"^Another server listens on s\. Choose another path\.$"):
-            module._listen_on_path("s", 16)
-    with module._listen_on_path("s", 16), socket.socket(socket.AF_UNIX) as client:
+            listening.listen_on_path("s", 16)
+    with listening.listen_on_path("s", 16), socket.socket(socket.AF_UNIX) as client:
         client.connect("s")
     (cwd / "file").write_text("kept")
     with pytest.raises(ConfigurationError, match=r"^Cannot listen on file \([^\[]*\)\. Choose another path\.$"):
-        module._listen_on_path("file", 16)
+        listening.listen_on_path("file", 16)
     assert (cwd / "file").read_text() == "kept"
 
 
 def test_a_system_without_unix_sockets(monkeypatch):
-    monkeypatch.delattr(module.socket, "AF_UNIX", raising=False)
+    monkeypatch.delattr(listening.socket, "AF_UNIX", raising=False)
     with pytest.raises(ConfigurationError, match="no Unix sockets"):
-        module._listen_on_path("s", 16)
+        listening.listen_on_path("s", 16)
 
 
 class Address(SimpleNamespace):
@@ -101,9 +101,9 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
     ],
 )
 def test_the_url_of_an_address_and_whether_other_machines_reach_it(caplog, family, address, url, warns):
-    listening = Address(family=family, address=address)
-    assert module._url(listening) == url
-    module._warn_if_open(listening)
+    opened = Address(family=family, address=address)
+    assert listening.url_of(opened) == url
+    listening.warn_if_open(opened)
     messages = [record.getMessage() for record in caplog.records]
     assert [message.partition(" without")[0] for message in messages] == (
         [f"The server listens on {address[0]} port {address[1]}"] if warns else []
@@ -132,13 +132,13 @@ def test_the_limit_of_open_files_is_raised_as_far_as_allowed(monkeypatch, soft, 
 
     fake = SimpleNamespace(RLIMIT_NOFILE=7, RLIM_INFINITY=-1, getrlimit=lambda kind: tuple(limits), setrlimit=setrlimit)
     monkeypatch.setitem(sys.modules, "resource", fake)
-    assert module._allow_many_files() == result
+    assert listening.allow_many_files() == result
     assert calls == [(7, (set_to, hard))]
 
 
 def test_windows_has_no_limit_of_open_files(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
-    assert module._allow_many_files() == 65536
+    assert listening.allow_many_files() == 65536
 
 
 # ---- the arguments -------------------------------------------------------------------------------------
@@ -187,26 +187,27 @@ def configured(monkeypatch):
     runs = []
 
     class Server:
-        def __init__(self, config, listening, on_ready):
-            runs.append((config, listening.getsockname(), on_ready))
+        def __init__(self, config, on_ready):
+            self.config, self.on_ready = config, on_ready
 
-        def serve_until_signal(self):
-            runs.append("served")
+        def run_until_signal(self, opened):
+            self.on_ready()
+            runs.append((self.config, opened.getsockname()))
 
-    monkeypatch.setattr(module, "_Server", Server)
-    monkeypatch.setattr(module, "_run_workers", lambda config, models, listening, *others: runs.append(
-        (config, models, listening.getsockname(), *others)))  # fmt: skip
-    monkeypatch.setattr(module, "log_config", lambda level: None)  # or else this process would log as a server
-    monkeypatch.setattr(module, "_allow_many_files", lambda: 65536)
+    monkeypatch.setattr(server, "DrainingServer", Server)
+    monkeypatch.setattr(server, "run_workers", lambda config, models, opened, drain_seconds, on_ready: runs.append(
+        (config, models, opened.getsockname(), drain_seconds)))  # fmt: skip
+    monkeypatch.setattr(server, "log_config", lambda level: None)  # or else this process would log as a server
+    monkeypatch.setattr(server, "allow_many_files", lambda: 65536)
     return runs
 
 
 @pytest.mark.parametrize("level", ["info", "warning"])
 def test_the_configuration_of_one_process(configured, level):
-    limits, ready = Limits(receive_seconds=1.25, request_seconds=2.5, connections=77), print
-    serve(MODELS, port=0, limits=limits, token="t", control_token="c", log_level=level, on_ready=ready)  # noqa: S106
-    (config, (host, _), on_ready), ended = configured
-    assert (host, on_ready, ended) == ("127.0.0.1", ready, "served")
+    limits, urls = Limits(receive_seconds=1.25, request_seconds=2.5, connections=77), []
+    serve(MODELS, port=0, limits=limits, token="t", control_token="c", log_level=level, on_ready=urls.append)  # noqa: S106
+    ((config, (host, port)),) = configured
+    assert (host, urls) == ("127.0.0.1", [f"http://127.0.0.1:{port}/"])
     assert (config.workers, config.factory, config.http, config.ws) == (1, False, TimedProtocol, "none")
     assert (config.lifespan, config.loop, config.backlog) == ("on", "asyncio", 2048)
     assert (config.access_log, config.server_header, config.proxy_headers) == (False, False, False)
@@ -220,7 +221,7 @@ def test_the_configuration_of_one_process(configured, level):
 )
 def test_connections_leave_64_files_and_four_backlogs(configured, monkeypatch, files, connections, backlog, allowed):
     """The backlog is a 16th of the files, from 16 to 2048."""
-    monkeypatch.setattr(module, "_allow_many_files", lambda: files)
+    monkeypatch.setattr(server, "allow_many_files", lambda: files)
     serve(MODELS, port=0, limits=Limits(connections=connections))
     config = configured[0][0]
     assert (config.backlog, config.app.limits.connections) == (backlog, allowed)
@@ -228,8 +229,8 @@ def test_connections_leave_64_files_and_four_backlogs(configured, monkeypatch, f
 
 def test_the_configuration_of_workers(configured, monkeypatch, tmp_path):
     serve(MODELS, port=0, workers=2, limits=Limits(batch=7, drain_seconds=0.5))
-    ((config, models, (host, _), on_ready, drain_seconds),) = configured
-    assert (config.workers, config.factory, host, on_ready, drain_seconds) == (2, True, "127.0.0.1", None, 0.5)
+    ((config, models, (host, _), drain_seconds),) = configured
+    assert (config.workers, config.factory, host, drain_seconds) == (2, True, "127.0.0.1", 0.5)
     assert [served.name for served in models.ready()] == ["m"]
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     models.keep(tmp_path)
@@ -256,14 +257,14 @@ def test_clients_of_one_process_may_control_its_models(configured):
 @pytest.mark.parametrize(("token", "warns"), [(None, True), ("t", False)])
 def test_a_server_without_a_token_warns(configured, monkeypatch, token, warns):
     warnings = []
-    monkeypatch.setattr(module, "_warn_if_open", warnings.append)
+    monkeypatch.setattr(server, "warn_if_open", warnings.append)
     serve(MODELS, port=0, token=token)
     assert len(warnings) == warns
 
 
 def test_the_defaults_of_a_server(configured, monkeypatch):
-    listen, addresses = module._listen, []
-    monkeypatch.setattr(module, "_listen", lambda *args: addresses.append(args) or listen("127.0.0.1", 0, 16))
+    listen, addresses = server.listen, []
+    monkeypatch.setattr(server, "listen", lambda *args: addresses.append(args) or listen("127.0.0.1", 0, 16))
     serve(MODELS)
     config = configured[0][0]
     assert (addresses, config.workers) == ([("127.0.0.1", 8000, 2048)], 1)
@@ -279,9 +280,11 @@ def test_the_defaults_of_a_server(configured, monkeypatch):
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_unix_socket_is_removed_at_the_end(configured, cwd, monkeypatch, caplog, exists):
     if not exists:
-        monkeypatch.setattr(module._Server, "serve_until_signal", lambda self: Path("s").unlink())
+        monkeypatch.setattr(
+            server.DrainingServer, "run_until_signal", lambda self, opened: Path(opened.getsockname()).unlink()
+        )
     serve(MODELS, uds="s")
-    assert configured[0][1] == "s"
+    assert [address for _, address in configured] == ["s"] * exists
     assert caplog.messages == []  # only this machine can connect
     assert not (cwd / "s").exists()
 
@@ -289,7 +292,7 @@ def test_a_unix_socket_is_removed_at_the_end(configured, cwd, monkeypatch, caplo
 @SENDS_SIGNALS
 @pytest.mark.parametrize(("number", "has_on_ready"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
 def test_a_server_runs_until_a_signal(monkeypatch, number, has_on_ready):
-    monkeypatch.setattr(module, "log_config", lambda level: None)
+    monkeypatch.setattr(server, "log_config", lambda level: None)
     before, urls, frozen = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)], [], []
     monkeypatch.setattr(gc, "collect", lambda: frozen.append("collect"))  # or else garbage would be kept
     monkeypatch.setattr(gc, "freeze", lambda: frozen.append("freeze"))
@@ -343,14 +346,14 @@ def test_a_server_is_not_ready_for_some_time_before_it_stops(monkeypatch, signal
         return record
 
     application = create_app(MODELS, limits=Limits(drain_seconds=0.125))
-    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(module, "WRITER", SimpleNamespace(flush=lambda: events.append("flush")))
+    monkeypatch.setattr(draining, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(draining, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(draining, "WRITER", SimpleNamespace(flush=lambda: events.append("flush")))
     monkeypatch.setattr(uvicorn.Server, "shutdown", recorded("shutdown"))
     monkeypatch.setattr(gc, "unfreeze", lambda: events.append("unfreeze"))
     config = uvicorn.Config(application, log_config=None)
     config.load()
-    server = module._DrainingServer(config)
+    server = DrainingServer(config, print)
     server._captured_signals, server.force_exit = signals, force_exit
     server.lifespan = SimpleNamespace(shutdown=recorded("lifespan"))
     asyncio.run(server.shutdown())
@@ -363,7 +366,7 @@ def test_a_request_that_never_ends_stops_the_server_after_the_drain_and_its_dead
     serve(MODELS, port=0, limits=Limits(receive_seconds=0.1, request_seconds=0.3, drain_seconds=0.9))
     config = configured[0][0]
     config.load()
-    server = module._DrainingServer(config)
+    server = DrainingServer(config, print)
     server.servers, server.lifespan = [], SimpleNamespace(shutdown=functools.partial(asyncio.sleep, 0))
 
     async def seconds():
@@ -378,7 +381,7 @@ def test_a_request_that_never_ends_stops_the_server_after_the_drain_and_its_dead
 @pytest.mark.parametrize("waits_for", ["connections", "tasks"])
 def test_a_second_ctrl_c_does_not_wait(waits_for):
     """From Python 3.12.1 on, `wait_closed` waits for all connections."""
-    server = module._DrainingServer(uvicorn.Config(None, log_config=None))
+    server = DrainingServer(uvicorn.Config(None, log_config=None), print)
     getattr(server.server_state, waits_for).add(object())
     server.servers = [SimpleNamespace(wait_closed=lambda: pytest.fail("it waits"))]
 
@@ -411,5 +414,5 @@ def test_another_application_does_not_drain(monkeypatch):
     monkeypatch.setattr(uvicorn.Server, "shutdown", shutdown)
     config = uvicorn.Config(other, log_config=None)
     config.load()
-    asyncio.run(module._DrainingServer(config).shutdown())
+    asyncio.run(DrainingServer(config, print).shutdown())
     assert events == ["shutdown"]

@@ -21,15 +21,14 @@ from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 import lenet
 from lenet.errors import ConfigurationError
 from lenet.serving import Models
-from lenet.serving import server as module
+from lenet.serving import workers as module
 
 MODELS = {"m": lenet.LeNet5(seed=0)}
 
 
 @pytest.mark.parametrize("fails", [None, KeyError, ConfigurationError])
-@pytest.mark.parametrize("has_on_ready", [True, False])
-def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on_ready):
-    before = {} if has_on_ready else {"PROMETHEUS_MULTIPROC_DIR": "of the caller"}
+@pytest.mark.parametrize("before", [{}, {"PROMETHEUS_MULTIPROC_DIR": "of the caller"}])
+def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, before):
     monkeypatch.setattr(os, "environ", before.copy())
     events = []
 
@@ -49,14 +48,12 @@ def test_workers_share_a_folder_of_metrics_and_models(monkeypatch, fails, has_on
                 raise KeyError
 
     monkeypatch.setattr(module, "_Workers", Workers)
-    on_ready = (lambda url: events.append(url)) if has_on_ready else None
-    listening = SimpleNamespace(family=socket.AF_INET, getsockname=lambda: ("127.0.0.1", 80))
     handlers = [signal.getsignal(number) for number in SIGNALS]
     with pytest.raises(fails) if fails else contextlib.nullcontext():
-        module._run_workers("config", Models(MODELS), listening, on_ready, 1)
+        module.run_workers("config", Models(MODELS), None, 1, lambda: events.append("ready"))
     made = ("made", "config", ["m.safetensors"])
     assert [signal.getsignal(number) for number in SIGNALS] == handlers
-    assert events == [made, *(["http://127.0.0.1:80/"] if has_on_ready else []), "run"]
+    assert events == [made, "ready", "run"]
     assert os.environ == before
 
 
@@ -64,7 +61,7 @@ def test_a_worker_starts_with_the_model_that_was_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     Models(MODELS).keep(tmp_path)
     (tmp_path / "damaged").write_bytes(b"damaged")
-    models = module._worker_app({"m": tmp_path / "damaged"}, lenet.load, lambda models: models)
+    models = module.worker_app({"m": tmp_path / "damaged"}, lenet.load, lambda models: models)
     assert models.get("m").version == Models(MODELS).get("m").version
 
 
@@ -73,7 +70,7 @@ def test_a_worker_reads_a_model_in_memory_from_the_shared_folder(tmp_path, monke
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     model = lenet.LeNet5(seed=1, dtype=dtype)
     Models({"m": model}).keep(tmp_path)
-    found = module._worker_app({"m": None}, lenet.load, lambda models: models).get("m").model
+    found = module.worker_app({"m": None}, lenet.load, lambda models: models).get("m").model
     assert found.dtype == dtype
     np.testing.assert_array_equal(found.parameters.flat, model.parameters.flat)
 
@@ -143,7 +140,7 @@ def test_a_worker_leaves_connections_that_arrive_at_once_to_the_others(monkeypat
         """Return the number of connections of one worker, before and after each iteration of its event loop."""
         config = uvicorn.Config(None, lifespan="off", log_config=None, backlog=16)
         parent, child = multiprocessing.Pipe()
-        server = module._WorkerServer(config, child)
+        server = module._WorkerServer(config, lambda: child.send(True))
         config.load()
         server.lifespan = config.lifespan_class(config)
         await server.startup([listening])
@@ -260,7 +257,7 @@ def test_workers_require_a_temporary_folder(monkeypatch):
 
     monkeypatch.setattr(module.tempfile, "TemporaryDirectory", fail)
     with pytest.raises(ConfigurationError, match=r"workers share .*\(No usable.*\)\. Set TMPDIR .* one worker\.$"):
-        module._run_workers("config", Models(MODELS), None, None, 1)
+        module.run_workers("config", Models(MODELS), None, 1, None)
 
 
 def test_workers_that_stop_refuse_connections(workers):

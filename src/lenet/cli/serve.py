@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lenet._files import read_at_most
 from lenet.cli.options import load_model
@@ -118,27 +118,30 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.serving import serve
     from lenet.serving.application import check_token
     from lenet.serving.limits.capacity import exit_if_working
-    from lenet.serving.server import check_arguments
+    from lenet.serving.listening import check_address
+    from lenet.serving.logs import check_level
+    from lenet.serving.server import check_workers
 
-    options: dict[str, Any] = {
-        name: getattr(arguments, name) for name in ("host", "port", "uds", "workers", "allow_control", "log_level")
-    }
-    options |= {"token": token_of(os.environ), "control_token": os.environ.get(CONTROL_TOKEN)}
-    check_token(options["token"], TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
-    check_token(options["control_token"], CONTROL_TOKEN)
+    tokens = {"token": token_of(os.environ), "control_token": os.environ.get(CONTROL_TOKEN)}
+    check_token(tokens["token"], TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
+    check_token(tokens["control_token"], CONTROL_TOKEN)
     models = named(arguments.models or arguments.model.split(","), parser)
     try:
-        check_arguments(**options)
+        check_level(arguments.log_level)
+        check_address(arguments.host, arguments.port, arguments.uds)
+        check_workers(arguments.workers, allow_control=arguments.allow_control, has_token=any(tokens.values()))
     except InputError as error:
         parser.error("--" + str(error).replace("_", "-", 1))
-    if arguments.quiet and arguments.log_level == "info":
-        options["log_level"] = "warning"
 
     def on_ready(url: str) -> None:
         if not arguments.quiet:
             say(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)")
 
-    serve(models, load_model, limits=limits_of(arguments), on_ready=on_ready, **options)
+    serve(
+        models, load_model, host=arguments.host, port=arguments.port, uds=arguments.uds, workers=arguments.workers,
+        limits=limits_of(arguments), allow_control=arguments.allow_control, on_ready=on_ready,
+        log_level="warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level, **tokens,
+    )  # fmt: skip
     exit_if_working()
     return 0
 

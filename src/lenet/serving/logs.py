@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import Any
 
+from lenet import _checks
+from lenet.errors import InputError
 from lenet.serving.request_context import RequestContext, iso_time
 
 LOG = logging.getLogger("lenet.serving")
@@ -109,6 +111,12 @@ def _event_line(level: str, message: str, seconds: float, traceback: str | None 
     if traceback is not None:
         entry["traceback"] = traceback
     return json.dumps(entry)
+
+
+def check_level(level: object) -> None:
+    """Check the lowest level of a server's log; the message also suits `lenet serve`."""
+    if not isinstance(level, str) or level not in LEVELS:
+        raise InputError(f"log_level is {_checks.short_repr(level)}; expected one of {', '.join(LEVELS)}.")
 
 
 def log_config(level: str) -> dict[str, Any]:
