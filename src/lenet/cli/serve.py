@@ -27,6 +27,7 @@ _SETTINGS = (
     "model", "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout",
     "deadline", "drain", "log_level",
 )  # fmt: skip
+PORT = 8000
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 for all interfaces)",
     )  # fmt: skip
     parser.add_argument(
-        "--port", type=int, default=8000, metavar="N", help="port to listen on; 0 chooses a free one (default: 8000)"
+        "--port", type=int, metavar="N", help=f"port to listen on; 0 chooses a free one (default: {PORT})"
     )
     parser.add_argument(
         "--uds", metavar="PATH", help="path of a Unix socket to listen on, instead of --host and --port"
@@ -125,10 +126,13 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     tokens = {"token": token_of(os.environ), "control_token": os.environ.get(CONTROL_TOKEN)}
     check_token(tokens["token"], TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
     check_token(tokens["control_token"], CONTROL_TOKEN)
+    if arguments.port is not None and arguments.uds is not None:
+        parser.error("--port and --uds were both given; expected one of them.")
+    port = PORT if arguments.port is None else arguments.port
     models = named(arguments.models or arguments.model.split(","), parser)
     try:
         check_level(arguments.log_level)
-        check_address(arguments.host, arguments.port, arguments.uds)
+        check_address(arguments.host, port, arguments.uds)
         check_workers(arguments.workers, allow_control=arguments.allow_control, has_token=any(tokens.values()))
     except InputError as error:
         parser.error("--" + str(error).replace("_", "-", 1))
@@ -138,7 +142,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             say(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)")
 
     serve(
-        models, load_model, host=arguments.host, port=arguments.port, uds=arguments.uds, workers=arguments.workers,
+        models, load_model, host=arguments.host, port=port, uds=arguments.uds, workers=arguments.workers,
         limits=limits_of(arguments), allow_control=arguments.allow_control, on_ready=on_ready,
         log_level="warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level, **tokens,
     )  # fmt: skip
