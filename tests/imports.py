@@ -26,7 +26,8 @@ ORDER = [
     ["loading", "training.augment", "data", "evaluation"],
     ["training", "plots"],
     ["estimator", "reading"],
-    ["interop", "serving", "scale"],
+    ["interop"],
+    ["serving", "scale"],
     ["cli, __main__"],
 ]
 

@@ -6,7 +6,6 @@ from commands import misused
 
 import lenet.serving
 from lenet import cli
-from lenet.cli.options import load_model
 from lenet.cli.serve import MAX_TOKEN_BYTES, _settings, named, token_of
 from lenet.errors import InputError
 from lenet.serving import Limits
@@ -22,8 +21,7 @@ def started(monkeypatch):
 
     def run(*options):
         assert cli.main(["serve", *options]) == 0
-        (models, loader), named = calls.pop()
-        assert loader is load_model
+        (models,), named = calls.pop()
         return models, named
 
     return run

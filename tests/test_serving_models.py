@@ -18,7 +18,7 @@ from prometheus_client.values import MultiProcessValue
 
 import lenet
 from lenet.errors import InputError, InputTypeError, NotServedError, WeightsError
-from lenet.serving import Models, reloading, watching
+from lenet.serving import Models, create_app, reloading, watching
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Served
 
@@ -112,6 +112,20 @@ def test_sources_that_are_not_models(sources, loader, error, says):
     assert says in str(raised.value)
 
 
+def test_a_path_may_be_the_name_of_a_pre_trained_model():
+    served = Models({"digits": "mnist"}).get("digits")
+    assert served.version == Models({"digits": lenet.load_pretrained()}).get("digits").version
+    assert Models({"digits": "mnist"}).changed() == []
+    assert create_app({"digits": "mnist"}).metrics.text().count(served.version.encode()) == 1
+
+
+def test_a_path_may_be_that_of_an_onnx_file(tmp_path):
+    pytest.importorskip("onnx")
+    (tmp_path / "a.onnx").write_bytes(lenet.interop.to_onnx(model_of(1)).SerializeToString())
+    found = Models({"a": tmp_path / "a.onnx"}).get("a").model
+    np.testing.assert_array_equal(found.parameters.flat, model_of(1).parameters.flat)
+
+
 def test_a_loader_gets_the_path_as_text(tmp_path):
     paths = []
 
@@ -142,7 +156,7 @@ def test_a_model_changes_if_its_version_does(tmp_path):
     assert models.reload("a")
     path.unlink()
     assert models.changed() == ["a"]
-    with pytest.raises(OSError, match=r"a\.safetensors"):
+    with pytest.raises(InputError, match=r"a\.safetensors does not exist"):
         models.reload("a")
     assert models.get("a").model.parameters["output.bias"].tolist() == model_of(1).parameters["output.bias"].tolist()
     assert models.changed() == []  # it was seen that there is no file

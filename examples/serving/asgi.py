@@ -1,18 +1,15 @@
 """The ASGI application for uvicorn and gunicorn, configured by environment variables; docs/hosting.md explains it.
 
-LENET_MODEL is the path of a .safetensors file; by default, the shipped weights are served. LENET_TOKEN is the token
-that clients have to send as "Authorization: Bearer".
+LENET_MODEL is a model file, a run folder or mnist, the default. LENET_TOKEN is the token that clients have to send as
+"Authorization: Bearer".
 """
 
 import logging
 import os
 
-import lenet
 from lenet.serving import create_app
 
 logging.basicConfig(format="%(message)s")
 logging.getLogger("lenet.serving").setLevel(logging.INFO)  # logs a line of JSON per request
 
-app = create_app(
-    {"digits": os.environ.get("LENET_MODEL") or lenet.load_pretrained()}, token=os.environ.get("LENET_TOKEN")
-)
+app = create_app({"digits": os.environ.get("LENET_MODEL") or "mnist"}, token=os.environ.get("LENET_TOKEN"))

@@ -15,10 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-import lenet
 from lenet.serving import Models, create_app, watching
 
-models = Models({"digits": os.environ.get("LENET_MODEL") or lenet.load_pretrained()})
+models = Models({"digits": os.environ.get("LENET_MODEL") or "mnist"})
 digits = create_app(models)
 
 

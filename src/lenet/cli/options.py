@@ -93,16 +93,10 @@ _threads.__name__ = "int"  # for argparse's message when int() fails
 
 def load_model(name: str, *, quiet: bool = True) -> "LeNet5":
     """Return the model that --model names; unless quiet, note if it is a classifier of other images or pixels."""
-    from lenet import interop
     from lenet._checks import SIDE
-    from lenet.loading import load_named
-    from lenet.weights.files import READERS
+    from lenet.interop.loading import load_any
 
-    reader = READERS.get(Path(name).suffix.lower())
-    if reader is None or not Path(name).exists():
-        model: LeNet5 = load_named(name)
-    else:
-        model = getattr(interop, reader)(Path(name))
+    model = load_any(name)
     with contextlib.suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
         height, width, low, high, _ = json.loads(model.metadata["classifier"])["framing"].values()
         if (height, width, low) != (SIDE, SIDE, 0) or high not in (1, 255):

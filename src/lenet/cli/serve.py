@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._files import read_at_most
-from lenet.cli.options import load_model
 from lenet.cli.output import say
 from lenet.errors import InputError
 
@@ -142,7 +141,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             say(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)")
 
     serve(
-        models, load_model, host=arguments.host, port=port, uds=arguments.uds, workers=arguments.workers,
+        models, host=arguments.host, port=port, uds=arguments.uds, workers=arguments.workers,
         limits=limits_of(arguments), allow_control=arguments.allow_control, on_ready=on_ready,
         log_level="warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level, **tokens,
     )  # fmt: skip

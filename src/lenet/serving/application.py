@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from lenet import _checks
 from lenet.errors import InputError, InputTypeError
-from lenet.loading import load
+from lenet.interop.loading import load_any
 from lenet.serving.asgi import Application
 from lenet.serving.limits.capacity import ThreadPool
 from lenet.serving.limits.settings import Limits, checked_limits
@@ -25,7 +25,7 @@ from lenet.serving.schemas import TEXT, json_content
 
 def create_app(
     models: Models | Mapping[str, Source],
-    loader: Loader = load,
+    loader: Loader = load_any,
     *,
     limits: Limits | None = None,
     token: str | None = None,
@@ -43,8 +43,8 @@ def create_app(
     ----------
     models : Models, or mapping of str to path-like or LeNet5
         Models by name; the first is the default of ``/predict`` and the page.
-    loader : callable, default `lenet.load`
-        Returns the model in a file, given its path. Ignored if `models` is a `Models`.
+    loader : callable, optional
+        As for `Models`. Ignored if `models` is a `Models`.
     limits : Limits, optional
         By default, ``Limits()``.
     token : str, optional

@@ -17,6 +17,7 @@ from lenet import _checks
 from lenet._lazy import cached_property
 from lenet.class_names import KEY
 from lenet.errors import InputError, InputTypeError, NotServedError
+from lenet.interop.loading import load_any
 from lenet.loading import BEST, load
 from lenet.model import LeNet5
 from lenet.rejection import LEAD_SCALE, TINY, RejectionRule
@@ -76,8 +77,9 @@ class Models:
     sources : mapping of str to path-like or LeNet5
         At least one model; the first is the default of ``/predict`` and the page. A name has 1 to 100 ASCII letters,
         digits, "_", "-" and ".", starts with a letter or digit, and is not "stats".
-    loader : callable, default `lenet.load`
-        Returns the model in a file, given its path.
+    loader : callable, optional
+        Returns the model of a path. By default, a path may be that of a .safetensors, .onnx or .pt file or of a run
+        folder, or be the name of a pre-trained model, such as "mnist".
     kept : path-like, optional
         A folder to which `keep` has saved models: a model whose file cannot be loaded is loaded from it.
 
@@ -98,7 +100,7 @@ class Models:
     """
 
     def __init__(
-        self, sources: Mapping[str, Source], loader: Loader = load, *, kept: str | os.PathLike[str] | None = None
+        self, sources: Mapping[str, Source], loader: Loader = load_any, *, kept: str | os.PathLike[str] | None = None
     ):
         if not isinstance(sources, Mapping):
             raise InputTypeError(f"models is {_checks.short_repr(sources)}; expected a mapping of names to models.")

@@ -17,7 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from lenet import _checks
 from lenet.errors import ConfigurationError, InputError
-from lenet.loading import load
+from lenet.interop.loading import load_any
 from lenet.model import LeNet5
 from lenet.serving.application import create_app
 from lenet.serving.asgi import Application
@@ -32,7 +32,7 @@ from lenet.serving.workers import run_workers, worker_app
 
 def serve(
     models: Mapping[str, Source],
-    loader: Loader = load,
+    loader: Loader = load_any,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
