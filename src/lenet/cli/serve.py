@@ -122,9 +122,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.serving.logs import check_level
     from lenet.serving.server import check_workers
 
-    tokens = {"token": token_of(os.environ), "control_token": os.environ.get(CONTROL_TOKEN)}
-    check_token(tokens["token"], TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
-    check_token(tokens["control_token"], CONTROL_TOKEN)
+    token, control_token = token_of(os.environ), os.environ.get(CONTROL_TOKEN)
+    check_token(token, TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
+    check_token(control_token, CONTROL_TOKEN)
     if arguments.port is not None and arguments.uds is not None:
         parser.error("--port and --uds were both given; expected one of them.")
     port = PORT if arguments.port is None else arguments.port
@@ -132,9 +132,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     try:
         check_level(arguments.log_level)
         check_address(arguments.host, port, arguments.uds)
-        check_workers(arguments.workers, allow_control=arguments.allow_control, has_token=any(tokens.values()))
+        check_workers(arguments.workers, allow_control=arguments.allow_control, has_token=bool(token or control_token))
     except InputError as error:
         parser.error("--" + str(error).replace("_", "-", 1))
+    log_level = "warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level
 
     def on_ready(url: str) -> None:
         if not arguments.quiet:
@@ -142,8 +143,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     serve(
         models, host=arguments.host, port=port, uds=arguments.uds, workers=arguments.workers,
-        limits=limits_of(arguments), allow_control=arguments.allow_control, on_ready=on_ready,
-        log_level="warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level, **tokens,
+        limits=limits_of(arguments), token=token, allow_control=arguments.allow_control, control_token=control_token,
+        log_level=log_level, on_ready=on_ready,
     )  # fmt: skip
     exit_if_working()
     return 0
