@@ -20,7 +20,7 @@ import lenet
 from lenet import cli
 from lenet.cli.options import DATA_NAMES
 from lenet.cli.progress import HEADER, JsonProgress, LineProgress, LiveProgress, Progress, progress_for
-from lenet.cli.train import require_extras
+from lenet.cli.runs import require_extras
 from lenet.data.sources import _BY_NAME
 from lenet.errors import MissingExtraError
 from lenet.training import RECIPES

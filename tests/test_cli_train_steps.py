@@ -17,8 +17,10 @@ from commands import fails, misused
 
 import lenet
 from lenet import cli
-from lenet.cli import train as command
+from lenet.cli import runs
 from lenet.cli.progress import JsonProgress, Progress, progress_for
+from lenet.cli.results import print_report
+from lenet.cli.training import Saver
 from lenet.data import Dataset
 from lenet.errors import DataError, InputError, SaveError
 from lenet.evaluation.report import MAX_CLASSES
@@ -100,7 +102,7 @@ def test_printed_commands_quote_folders(training, capsys):
 
 
 def test_a_wrong_start_is_found_before_the_data_are_loaded(training, capsys, monkeypatch):
-    monkeypatch.setattr("lenet.cli.train.load_data", None)
+    monkeypatch.setattr("lenet.cli.runs.load_data", None)
     assert cli.main(["train", "mine.npz", "--from", "mnits"]) == 1
     assert "mnits does not exist; expected a model file" in capsys.readouterr().err
 
@@ -150,7 +152,7 @@ def test_other_classes_get_a_new_output_layer_of_the_seed(training):
 )
 def test_classes_without_training_images_are_reported(capsys, train, test, names, said):
     data, arguments = dataset(train, test, names), SimpleNamespace(data="x", network=None, quiet=False)
-    command.inspect_data(data, command.classes_of(data, arguments), arguments)
+    runs.inspect_data(data, runs.classes_of(data, arguments), arguments)
     warning = f"lenet: warning: The model cannot learn classes without training images: {said}\n"
     assert [line for line in capsys.readouterr().err.splitlines(True) if "learn" in line] == [warning] * bool(said)
 
@@ -184,7 +186,7 @@ def test_classes_without_names_are_the_models_halfway_from_guessing_to_1(capsys,
     answers = np.where(np.arange(len(labels)) < right, labels, -1)
     old = SimpleNamespace(classes="01", predict=lambda X, n_jobs: answers)
     arguments = SimpleNamespace(start="mnist", n_jobs=None, quiet=False)
-    assert command.fine_tuning_recipe(old, "01", dataset(labels), arguments) == name
+    assert runs.fine_tuning_recipe(old, "01", dataset(labels), arguments) == name
     said = f"mnist classifies {right} of the {len(labels):,} training images correctly, so the recipe is {name}."
     assert said in capsys.readouterr().err
 
@@ -244,7 +246,7 @@ def test_ctrl_c_while_the_results_are_written_says_how_to_resume(monkeypatch, ca
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command, "write_results", interrupted)
+        patch.setattr("lenet.cli.training.write_results", interrupted)
         assert cli.main(["train", "mine.npz", "-q"]) == 130
     run = Path("runs/train-1")
     said = f"lenet: note: Resume with: lenet train --resume {run}\nlenet: interrupted\n"
@@ -274,7 +276,7 @@ def test_a_run_without_the_build_of_its_kernels_is_resumed_without_a_note(traini
 
 def test_a_resumed_run_saves_its_first_checkpoint_after_30_more_seconds():
     folder = Recorder()
-    saver = command.Saver(folder, None, Recorder(), Recorder(), 100.0)
+    saver = Saver(folder, None, [], 100.0)
     for seconds in (100.1, 130.0, 130.1):
         saver.on_step(SimpleNamespace(seconds=seconds), SimpleNamespace(received=0))
     assert folder.calls == [("save_checkpoint", 130.1)]
@@ -298,7 +300,7 @@ def test_what_a_model_cannot_reject_is_reported(capsys, held_out, said):
     report = SimpleNamespace(accuracy=1.0, loss=0.0, classes="01")
     folder = SimpleNamespace(folder=Path("run"), args={})
     data = SimpleNamespace(y_test=np.array([0, 1]))
-    command.print_report(report, folder, data, SimpleNamespace(best_epoch=1), held_out, as_json=False)
+    print_report(report, folder, data, 1, held_out)
     out = capsys.readouterr().out
     assert [line + "\n" for line in out.splitlines() if "held out" in line] == ([said.format(held_out)] if said else [])
 
@@ -334,7 +336,7 @@ def test_a_resumed_run_keeps_its_options(capsys, options, name):
 def test_validation_needs_an_image_of_each_class(capsys, smallest, rate):
     labels, arguments = np.repeat([0, 2], [50, smallest]), SimpleNamespace(quiet=False, patience=None)
     recipe = replace(recipe_named("small"), validation=0.25)
-    assert command.with_possible_validation(recipe, labels, "abc", arguments).validation == rate
+    assert runs.with_possible_validation(recipe, labels, "abc", arguments).validation == rate
     said = "Class c has too few training images (3) to hold out 25% for validation."
     assert (said in capsys.readouterr().err) == (rate == 0)
 
@@ -346,7 +348,7 @@ def test_patience_needs_a_fraction_that_holds_out_an_image_of_each_class(smalles
     assert np.count_nonzero(labels[held_out] == 1) == 1
     said = rf"^Class b has too few .* \({smallest}\) to .* Set --validation, for example to {fraction}, or omit"
     with pytest.raises(InputError, match=said):
-        command.with_possible_validation(recipe_named("small"), labels, "ab", SimpleNamespace(patience=3))
+        runs.with_possible_validation(recipe_named("small"), labels, "ab", SimpleNamespace(patience=3))
 
 
 def dataset(labels, test_labels=(), classes=None):
@@ -366,16 +368,16 @@ def dataset(labels, test_labels=(), classes=None):
     ],
 )
 def test_the_classes_are_those_of_the_data_or_all_labels_up_to_the_largest(data, names):
-    assert command.classes_of(data, SimpleNamespace(data="x", network=None)) == names
+    assert runs.classes_of(data, SimpleNamespace(data="x", network=None)) == names
 
 
 def test_data_of_one_class_or_too_many():
     arguments = SimpleNamespace(data="x", network=None)
     with pytest.raises(DataError, match=r"^x has one class; expected at least two"):
-        command.classes_of(dataset([3, 3], [1]), arguments)
-    assert len(command.classes_of(dataset([0, MAX_CLASSES - 1]), arguments)) == MAX_CLASSES
+        runs.classes_of(dataset([3, 3], [1]), arguments)
+    assert len(runs.classes_of(dataset([0, MAX_CLASSES - 1]), arguments)) == MAX_CLASSES
     with pytest.raises(DataError, match=rf"^x has {MAX_CLASSES + 1:,} classes; expected at most {MAX_CLASSES:,}\.$"):
-        command.classes_of(dataset([0, MAX_CLASSES]), arguments)
+        runs.classes_of(dataset([0, MAX_CLASSES]), arguments)
 
 
 @pytest.mark.parametrize(
@@ -413,14 +415,14 @@ def after(seconds, epochs):
 
 def test_checkpoints_are_saved_each_epoch_and_each_30_seconds():
     folder, progress, table = Recorder(), Recorder(), Recorder()
-    saver = command.Saver(folder, None, progress, table, 0.0)
+    saver = Saver(folder, None, [table, progress], 0.0)
     signals = SimpleNamespace(received=0)
     for seconds in (29.0, 30.0, 30.1, 60.0, 60.2):
         assert saver.on_step(after(seconds, 0), signals) is False
     assert folder.calls == [("save_checkpoint", 30.1), ("save_checkpoint", 60.2)]
     saver.on_epoch(after(80.0, 1))
     assert folder.calls[2:] == [("save_epoch", 80.0)]
-    assert table.calls == [("epoch", 80.0)]
+    assert table.calls == progress.calls
     signals.received = signal.SIGTERM
     assert saver.on_step(after(110.0, 1), signals) is True
     assert saver.on_step(after(110.1, 1), signals) is True
@@ -430,7 +432,7 @@ def test_checkpoints_are_saved_each_epoch_and_each_30_seconds():
 
 def test_an_epoch_is_saved_before_a_checkpoint_after_it():
     folder = Recorder()
-    saver = command.Saver(folder, None, Recorder(), Recorder(), 0.0)
+    saver = Saver(folder, None, [], 0.0)
     for number, seconds in enumerate((0.1, 0.2), 1):
         saver.on_epoch(after(seconds, number))
     saver.on_step(after(30.2, 2), SimpleNamespace(received=0))
@@ -440,7 +442,7 @@ def test_an_epoch_is_saved_before_a_checkpoint_after_it():
 def test_short_epochs_are_saved_once_a_second_and_at_the_end():
     """Saving took 40 ms after each epoch of 6 ms. The first one is saved: it marks a run that has a checkpoint."""
     folder, progress = Recorder(), Recorder()
-    saver = command.Saver(folder, None, progress, Recorder(), 0.0)
+    saver = Saver(folder, None, [progress], 0.0)
     for number, seconds in enumerate((0.1, 0.2, 1.0, 1.1, 1.2, 2.3, 2.4), 1):
         saver.on_epoch(after(seconds, number))
     assert folder.calls == [("save_epoch", 0.1), ("save_epoch", 1.2), ("save_epoch", 2.3)]
@@ -454,7 +456,7 @@ def test_the_state_to_save_is_that_at_the_end_of_the_epoch():
     saved = []
     folder = SimpleNamespace(save_epoch=lambda _, state: saved.append(state))
     state = after(0.1, 2)
-    saver = command.Saver(folder, None, Recorder(), Recorder(), 0.0)
+    saver = Saver(folder, None, [], 0.0)
     saver.on_epoch(state)
     state.parameters += 1  # in place, as training does
     state.velocity += 1
@@ -474,7 +476,7 @@ def test_reported_epochs_are_saved_if_the_terminal_has_gone(training, monkeypatc
 
     monkeypatch.setattr(Progress, "stop", stop)
     monkeypatch.setattr(loop, "train", train)
-    assert cli.main(["train", "mine.npz", "-q"]) == 1
+    assert cli.main(["train", "mine.npz"]) == 1
     assert len(Run("runs/train-1").history()) == 2
 
 

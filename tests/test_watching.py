@@ -15,7 +15,7 @@ from test_blocks import blocks
 
 import lenet
 from lenet import plots
-from lenet.cli import train
+from lenet.cli.training import Saver
 
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
@@ -89,7 +89,7 @@ def stopping(monkeypatch):
         steps.append(state.epoch)
         return steps.count(3) == 1
 
-    monkeypatch.setattr(train.Saver, "on_step", on_step)
+    monkeypatch.setattr(Saver, "on_step", on_step)
 
 
 @pytest.mark.landing

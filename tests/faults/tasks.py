@@ -16,7 +16,7 @@ from faults.folders import check_outcome, files, put
 import lenet
 from lenet import cli, interop, plots, weights
 from lenet._files import PNG_MARK
-from lenet.cli import train
+from lenet.cli import training
 from lenet.cli.output import error_line
 from lenet.data import Dataset, openml
 from lenet.errors import SaveError
@@ -35,7 +35,7 @@ def prepare() -> None:
             importlib.import_module(name)
         except ImportError:
             continue  # the test that needs it is skipped
-    train.EPOCH_SECONDS = train.CHECKPOINT_SECONDS = 0.0  # after each epoch and step
+    training.EPOCH_SECONDS = training.CHECKPOINT_SECONDS = 0.0  # after each epoch and step
     for name in ("learning_curves", "filters", "confusion_matrix", "worst", "architecture"):
         setattr(plots, name, lambda *facts: PNG_MARK + f"a figure of {facts!s:.100}".encode() + bytes(20_000))
     texts = {classes: interop.to_c(lenet.LeNet5(seed=classes, num_classes=classes), "digits") for classes in CLASSES}
@@ -49,7 +49,7 @@ def command(*argv: str) -> int:
 
 def command_seldom(*argv: str) -> int:
     """Run `lenet`, which saves only the first and the last epoch, as if all were short."""
-    train.EPOCH_SECONDS = train.CHECKPOINT_SECONDS = math.inf
+    training.EPOCH_SECONDS = training.CHECKPOINT_SECONDS = math.inf
     return cli.main(argv)
 
 
