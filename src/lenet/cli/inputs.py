@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar
 
 from lenet._bar import Bar
 from lenet._files import atomic_write, begins_with, check_replaceable, read_stream
-from lenet.cli.options import check_png
+from lenet.cli.options import at_most_one, check_png
 from lenet.cli.output import error_text, note, printable
 from lenet.errors import DataError, InputError, SaveError
 
@@ -129,9 +129,10 @@ def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *h
 
     Tables of earlier versions, whose last column is not yet CHECK, may be replaced, too.
     """
+    if arguments.csv is None:
+        return
     known = {*headers, *(each.replace(f",{CHECK}\n", "\n") for each in headers)}
-    if arguments.json:
-        parser.error("--csv and --json were both given; expected one of them.")
+    at_most_one(parser, csv=arguments.csv, json=arguments.json)
     if Path(arguments.csv).suffix.lower() != ".csv":
         parser.error(f"--csv is {arguments.csv}; expected a name that ends in .csv.")
     for output in (arguments.csv, partial_name(arguments.csv)):
@@ -149,8 +150,10 @@ def partial_name(output: str) -> str:
     return str(Path(output).with_suffix(".partial.csv"))
 
 
-def check_drawing(parser: argparse.ArgumentParser, output: str, names: Sequence[str]) -> None:
+def check_drawing(parser: argparse.ArgumentParser, output: str | None, names: Sequence[str]) -> None:
     """Reject --show with several pictures, and a file that it must not write."""
+    if output is None:
+        return
     if len(names) > 1:
         parser.error(f"--show was given with {len(names)} pictures; expected one.")
     check_png(parser, "--show", output)

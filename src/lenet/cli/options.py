@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lenet._bar import Bar
 from lenet._files import PNG_MARK, check_replaceable
 from lenet.cli.output import note, printable
+from lenet.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +74,26 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """Add --quiet."""
     parser.add_argument("-q", "--quiet", action="store_true", help="print only results and errors")
+
+
+def at_most_one(parser: argparse.ArgumentParser, **given: object) -> None:
+    """Reject more than one option or argument; the value of one that was not given is None or false."""
+    names = [_option_of(name) for name, value in given.items() if value is not None and value is not False]
+    if len(names) > 1:
+        parser.error(f"{' and '.join(names[:2])} were both given; expected one of them.")
+
+
+def _option_of(name: str) -> str:
+    return name if name.isupper() else f"--{name.replace('_', '-')}"
+
+
+@contextlib.contextmanager
+def usage_errors(parser: argparse.ArgumentParser, *names: str) -> Iterator[None]:
+    """Report an InputError as a usage error, with the names of parameters, regular expressions, as options."""
+    try:
+        yield
+    except InputError as error:
+        parser.error(re.sub(rf"\b({'|'.join(names)})\b", lambda name: _option_of(name[0]), str(error)))
 
 
 def check_png(parser: argparse.ArgumentParser, option: str, output: str) -> None:

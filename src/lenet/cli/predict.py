@@ -1,6 +1,7 @@
 """Classify pictures of one digit each, dark on light or light on dark, or the rows of a CSV file of pixels."""
 
 import argparse
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,8 @@ from lenet.cli.inputs import (
     write_csv,
     written_table,
 )
-from lenet.cli.options import add_common, add_model, load_model, note_other_size, printed_log
+from lenet.cli.options import add_common, add_model, load_model, note_other_size, printed_log, usage_errors
 from lenet.cli.output import note, say
-from lenet.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,22 +64,16 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.rejection import RejectionRule
 
     names = expanded(arguments.images, quiet=arguments.quiet)
-    if arguments.csv is not None:
-        check_csv(parser, arguments, *(",".join(each) + "\n" for each in (OF_PICTURES, OF_ROWS)))
+    check_csv(parser, arguments, *(",".join(each) + "\n" for each in (OF_PICTURES, OF_ROWS)))
     tables = [name for name in names if name.lower().endswith(SUFFIXES)]
     if tables and (len(names) > 1 or arguments.show is not None):
         parser.error(f"{tables[0]} is a table; expected no other input and no --show.")
     if arguments.as_mnist and not tables:
         parser.error("--as-mnist was given with pictures; expected a .csv file. Omit it.")
     model = load_model(arguments.model, quiet=arguments.quiet)
-    if arguments.show is not None:
-        check_drawing(parser, arguments.show, names)
-    try:
+    check_drawing(parser, arguments.show, names)
+    with contextlib.nullcontext() if arguments.reject_at is None else usage_errors(parser, "reject_at"):
         rule = RejectionRule.from_metadata(model.metadata, arguments.reject_at)
-    except InputError as error:
-        if arguments.reject_at is None:
-            raise
-        parser.error(str(error).replace("reject_at", "--reject-at"))
     if arguments.reject_at is not None and not rule.min_digit_score:
         note(
             f"{arguments.model} cannot reject pictures that resemble none of its classes. To enable this, call "

@@ -19,7 +19,7 @@ from lenet.cli.inputs import (
     rewound,
     written_table,
 )
-from lenet.cli.options import add_common, add_model, load_model
+from lenet.cli.options import add_common, add_model, at_most_one, load_model
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -87,12 +87,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     names = expanded(arguments.images, quiet=arguments.quiet)
     model = load_model(arguments.model, quiet=arguments.quiet)
     characters_of(model)  # raises its error once rather than for each picture
-    if arguments.show is not None:
-        check_drawing(parser, arguments.show, names)
+    check_drawing(parser, arguments.show, names)
     if arguments.fields is not None:
         return run_forms(arguments, parser, names, model)
-    if arguments.csv is not None:
-        check_csv(parser, arguments, ",".join(COLUMNS) + "\n")
+    check_csv(parser, arguments, ",".join(COLUMNS) + "\n")
     options = {"rotate": not arguments.no_rotate, "marks": arguments.marks, "n_jobs": arguments.n_jobs}
 
     def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":
@@ -164,9 +162,8 @@ def fields_of(
     from lenet.reading import load_fields
     from lenet.reading.forms import check_checksums
 
-    for option in ("only_digits", "marks", "least"):
-        if getattr(arguments, option):
-            parser.error(f"--fields and --{option.replace('_', '-')} were both given; expected one of them.")
+    others = {name: getattr(arguments, name) or None for name in ("only_digits", "marks", "least")}
+    at_most_one(parser, fields=arguments.fields, **others)
     fields = load_fields(arguments.fields)
     check_checksums(fields, model)  # raises its error once rather than for each form
     header = ["image", CHECK]
@@ -176,8 +173,7 @@ def fields_of(
         parser.error(
             f"The columns of the table would be {', '.join(header)}; expected different names. Rename the fields."
         )
-    if arguments.csv is not None:
-        check_csv(parser, arguments, "image,check,")
+    check_csv(parser, arguments, "image,check,")
     return fields, header
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet import __version__
 from lenet._files import check_writable
-from lenet.cli.options import DATA_NAMES, load_data, load_model, warn_if_changed
+from lenet.cli.options import DATA_NAMES, load_data, load_model, usage_errors, warn_if_changed
 from lenet.cli.output import note
 from lenet.errors import DataError, InputError
 
@@ -36,13 +35,10 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     from lenet.training.recipes import recipe_named
     from lenet.training.runs import Run, shown_name
 
-    try:
+    changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
+    with usage_errors(parser, r"^\w+", *RECIPE_OPTIONS):
         recipe = chosen_recipe(arguments)
-        changes = {name: getattr(arguments, name) for name in RECIPE_OPTIONS}
         recipe.with_changes(**changes)
-    except InputError as error:
-        names = rf"^\w+|\b({'|'.join(RECIPE_OPTIONS)})\b"
-        parser.error(re.sub(names, lambda name: f"--{name[0].replace('_', '-')}", str(error)))
     require_extras(recipe, tensorboard=arguments.tensorboard)
     old = None if arguments.start is None else load_model(arguments.start)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)

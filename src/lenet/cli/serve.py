@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._files import read_at_most
+from lenet.cli.options import at_most_one, usage_errors
 from lenet.cli.output import say
 from lenet.errors import InputError
 
@@ -125,16 +126,13 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     token, control_token = token_of(os.environ), os.environ.get(CONTROL_TOKEN)
     check_token(token, TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
     check_token(control_token, CONTROL_TOKEN)
-    if arguments.port is not None and arguments.uds is not None:
-        parser.error("--port and --uds were both given; expected one of them.")
+    at_most_one(parser, port=arguments.port, uds=arguments.uds)
     port = PORT if arguments.port is None else arguments.port
     models = named(arguments.models or arguments.model.split(","), parser)
-    try:
+    with usage_errors(parser, r"^\w+"):
         check_level(arguments.log_level)
         check_address(arguments.host, port, arguments.uds)
         check_workers(arguments.workers, allow_control=arguments.allow_control, has_token=bool(token or control_token))
-    except InputError as error:
-        parser.error("--" + str(error).replace("_", "-", 1))
     log_level = "warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level
 
     def on_ready(url: str) -> None:

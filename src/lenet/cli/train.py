@@ -7,7 +7,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from lenet._files import remove_leftovers
-from lenet.cli.options import add_common, add_data, add_network
+from lenet.cli.options import add_common, add_data, add_network, at_most_one
 from lenet.cli.output import note
 from lenet.cli.runs import RECIPE_OPTIONS, SMALL, begin_run, open_run
 from lenet.cli.training import resume_command, train_and_report
@@ -100,13 +100,11 @@ def check_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser
             parser.error(f"The value of --{option} is empty; expected a folder.")
     if arguments.data is None and arguments.resume is None:
         parser.error("DATA is missing; expected a data set, or --resume RUN.")
-    if arguments.data is not None and arguments.resume is not None:
-        parser.error("DATA and --resume were both given; expected one of them.")
+    at_most_one(parser, DATA=arguments.data, resume=arguments.resume)
     if arguments.resume is not None:
         options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
         if options:
             option = {"start": "from"}.get(options[0], options[0].replace("_", "-"))
             option = "no-distort" if arguments.distort is False and option == "distort" else option
             parser.error(f"--resume keeps the options of the run. Omit --{option}.")
-    if arguments.network is not None and arguments.start is not None:
-        parser.error("--network and --from were both given; expected one of them.")
+    at_most_one(parser, network=arguments.network, **{"from": arguments.start})
