@@ -31,11 +31,12 @@ def app():
 
 
 def application_of(handler, errors=None, tokens=(), **limits):
-    """Return an application with one handler, at GET and POST /path/{name}."""
+    """Return an application with one handler, at GET and POST /path/{name}; /path/public needs no token."""
     models, contexts = Models({"m": lenet.LeNet5(seed=0)}), []
     application = Application(
-        Router([Operation("GET", "/path/{name}", handler, {}), Operation("POST", "/path/{name}", handler, {})]),
-        Limits(**limits), Metrics(models), ThreadPool(1, 1), contexts.append, tokens, {"/path/public"},
+        Router([Operation("GET", "/path/public", handler, {}, public=True),
+                Operation("GET", "/path/{name}", handler, {}), Operation("POST", "/path/{name}", handler, {})]),
+        Limits(**limits), Metrics(models), ThreadPool(1, 1), contexts.append, tokens,
         lambda app: watching(models),
     )  # fmt: skip
     return application, contexts

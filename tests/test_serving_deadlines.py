@@ -46,7 +46,7 @@ class Served:
             Router([Operation("GET", "/live", live, {}), Operation("GET", "/wait", wait, {}),
                     Operation("POST", "/upload", upload, {})]),
             Limits(connections=connections, receive_seconds=RECEIVE), Metrics(models), ThreadPool(1, 1),
-            self.contexts.append, [], [], lambda app: watching(models),
+            self.contexts.append, [], lambda app: watching(models),
         )  # fmt: skip
         self.state = uvicorn.server.ServerState()
 

@@ -41,7 +41,7 @@ def app(models):
     """An application with the routes of pictures and of the page."""
     limits, metrics, pool = Limits(pixels=2000), Metrics(models), ThreadPool(4, 30)
     operations = [*Pictures(models, limits, metrics, pool).operations(), *page_operations(models)]
-    app = Application(Router(operations), limits, metrics, pool, lambda context: app.contexts.append(context), [], [],
+    app = Application(Router(operations), limits, metrics, pool, lambda context: app.contexts.append(context), [],
                       lambda app: watching(models))  # fmt: skip
     app.contexts = []
     return app
@@ -134,7 +134,7 @@ def test_a_part_of_a_form_has_at_most_8_headers():
 def test_the_labels_of_a_picture_are_counted(models, given):
     metrics = Metrics(models)
     app = Application(Router(Pictures(models, Limits(), metrics, ThreadPool(1, 30)).operations()), Limits(), metrics,
-                      ThreadPool(1, 30), lambda context: None, [], [], lambda app: watching(models))  # fmt: skip
+                      ThreadPool(1, 30), lambda context: None, [], lambda app: watching(models))  # fmt: skip
     assert asked(app, "POST", "/predict", PICTURE)[0] == 200
     lines = metrics.text().decode().splitlines()
     for label, number in (("3", 2), ("7", 1), ("rejected", 2)):
@@ -318,7 +318,7 @@ def test_the_document_of_a_model_is_made_once_and_again_when_the_model_changes(t
     lenet.LeNet5(seed=0).save(tmp_path / "a.safetensors")
     models, made = Models({"a": tmp_path / "a.safetensors", "b": lenet.LeNet5(seed=1)}), []
     metrics, pool = Metrics(models), ThreadPool(1, 30)
-    app = Application(Router(page_operations(models)), Limits(), metrics, pool, lambda context: None, [], [],
+    app = Application(Router(page_operations(models)), Limits(), metrics, pool, lambda context: None, [],
                       lambda app: watching(models))  # fmt: skip
 
     def document(model, name, version):

@@ -30,7 +30,7 @@ def protocol_of(models, pool=None, limits=None, allow_control=False, control_tok
     protocol = InferenceProtocol(models, limits, metrics, pool, allow_control, control_token)
     record = (lambda context: None) if contexts is None else contexts.append
     tokens = [TOKEN, control_token] if control_token else []
-    return Application(Router(protocol.operations()), limits, metrics, pool, record, tokens, {"/v2/health/ready"},
+    return Application(Router(protocol.operations()), limits, metrics, pool, record, tokens,
                        lambda app: watching(models))  # fmt: skip
 
 

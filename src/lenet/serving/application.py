@@ -98,17 +98,9 @@ def create_app(
         _metrics_operation(metrics),
     ]
     operations.append(_openapi_operation(operations, limits, models))
-    public_paths = {operation.path for operation in operations if operation.public}
     tokens = [] if token is None else [each for each in (token, control_token) if each is not None]
     return Application(
-        Router(operations),
-        limits,
-        metrics,
-        tensor_pool,
-        on_request,
-        tokens,
-        public_paths,
-        lifespan=lambda app: watching(models, metrics),
+        Router(operations), limits, metrics, tensor_pool, on_request, tokens, lambda app: watching(models, metrics)
     )
 
 

@@ -43,13 +43,12 @@ class Application:
         pool: ThreadPool,
         on_request: OnRequest,
         tokens: Collection[str],
-        public_paths: Collection[str],
         lifespan: Lifespan[Any],
     ):
         self.limits, self.metrics, self.state = limits, metrics, ServerState()
         self._router, self._on_request, self._lifespans = router, on_request, Lifespans(lifespan=lifespan)
         self._bodies = RequestBodies(limits, pool)
-        self._tokens, self._public_paths = [token.encode() for token in tokens], public_paths
+        self._tokens = [token.encode() for token in tokens]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -99,7 +98,7 @@ class Application:
             self.metrics.log_lines_dropped.inc(WRITER.take_dropped())
 
     def _check_token(self, path: str, context: RequestContext) -> None:
-        if self._tokens and path not in self._public_paths and not any(map(context.has_token, self._tokens)):
+        if self._tokens and path not in self._router.public_paths and not any(map(context.has_token, self._tokens)):
             raise HTTPException(401, "The token is missing or wrong. Send it as Authorization: Bearer TOKEN.",
                                 {"www-authenticate": "Bearer"})  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Describe each route once, for both the router and the OpenAPI document."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,8 @@ class Operation:
 class Router:
     """Finds the handler of a request among operations, of which the first that matches has precedence."""
 
-    def __init__(self, operations: Iterable[Operation]):
+    def __init__(self, operations: Collection[Operation]):
+        self.public_paths = {each.path for each in operations if each.public}
         self._routes = [(_pattern(each.path), each.methods, each.handler) for each in operations]
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
