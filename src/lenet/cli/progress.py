@@ -21,7 +21,7 @@ SCALARS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")  # i
 class Progress:
     """Progress output of a training run; this one shows nothing."""
 
-    def __init__(self, epochs: int = 0, steps_per_epoch: int = 0):
+    def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
 
     def start(self, metadata: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Train a run of `lenet train`: save its state, show its progress, and stop after a signal."""
 
 import argparse
+import contextlib
 import json
 import math
 import signal
@@ -41,7 +42,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
     comm.broadcast((model, data.X_train, data.y_train, recipe, seed))  # for lenet.cli.ranks.follow
     saver = Saver(folder, model, outputs, 0.0 if state is None else state.seconds)
     with StopSignals() as signals, threadpool_limits(1, "blas"):  # more would compete with the kernels
-        with saver:
+        with contextlib.closing(saver):
             state = train(
                 model, data.X_train, data.y_train, recipe, seed=seed, n_jobs=arguments.n_jobs, state=state, comm=comm,
                 on_step=lambda now: saver.on_step(now, signals), on_epoch=saver.on_epoch,
@@ -85,25 +86,12 @@ def started_outputs(
 
 
 class Saver:
-    """Saves the state after epochs, but not for each of many short ones, and at intervals within long ones.
-
-    As a context manager, it saves the last epoch at the end, and ends the outputs.
-    """
+    """Saves the state after epochs, but not for each of many short ones, and at intervals within long ones."""
 
     def __init__(self, folder: "Run", model: "LeNet5", outputs: "Sequence[Progress]", saved_at: float):
         self.folder, self.model, self.outputs = folder, model, outputs
         self.saved_at = saved_at  # in seconds of training
         self.unsaved: State | None = None  # after the last epoch
-
-    def __enter__(self) -> "Saver":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self.save()
-        finally:
-            for output in self.outputs:
-                output.stop()  # raises OSError if the terminal was closed
 
     def on_step(self, state: "State", signals: "StopSignals") -> bool:
         """Show the step; return whether to stop."""
@@ -130,6 +118,14 @@ class Saver:
         if self.unsaved is not None:
             self.folder.save_epoch(self.model, self.unsaved)
             self.saved_at, self.unsaved = self.unsaved.seconds, None
+
+    def close(self) -> None:
+        """Save the last epoch, and end the outputs."""
+        try:
+            self.save()
+        finally:
+            for output in self.outputs:
+                output.stop()  # raises OSError if the terminal was closed
 
 
 def resume_command(folder: "Run") -> str:
