@@ -86,7 +86,7 @@ class Models:
     Raises
     ------
     InputError
-        If there is no model, a name is invalid, or the metadata of a model is damaged.
+        If there is no model, a name is invalid, a path does not exist, or the metadata of a model is damaged.
     InputTypeError
         If a name is not a string, or a source is neither a path nor a model.
     WeightsError, OSError
