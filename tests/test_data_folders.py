@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lenet.data import image_folder, load, load_parquet
-from lenet.data.pictures import Picture
+from lenet.data.pictures import Options, Picture
 from lenet.errors import DataError, InputTypeError
 
 cv2 = pytest.importorskip("cv2")
@@ -158,9 +158,7 @@ def dataset_of(labels, splits, hold_out=True, names=("a", "b"), damaged=()):
     for n, (label, split) in enumerate(zip(labels, splits, strict=True)):
         content = cv2.imencode(".png", np.pad(np.full((20, 20), n + 2, np.uint8), 4))[1].tobytes()
         given.append(Picture(f"p{n}", label, split, b"none" if n in damaged else content))
-    found = image_folder.labelled_pictures(
-        given, names, "mine", raw=True, strict=False, progress=None, hold_out=hold_out
-    )
+    found = image_folder.labelled_pictures(given, names, "mine", Options(True, False, None, hold_out))
     assert found.classes == names
     numbers = [(images[:, 9, 9] - 2).tolist() for images in (found.X_train, found.X_test)]
     assert [found.y_train.tolist(), found.y_test.tolist()] == [[labels[n] for n in part] for part in numbers]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lenet.data import pictures
-from lenet.data.pictures import Picture
+from lenet.data.pictures import Options, Picture
 from lenet.errors import DataError, InputTypeError
 from lenet.reading import prepare
 
@@ -16,10 +16,10 @@ GOOD = {"raw": False, "strict": True, "progress": None, "hold_out": False}
 
 @pytest.mark.parametrize("name", GOOD)
 def test_each_option_has_its_type(name):
-    pictures.check_options(**GOOD)
-    pictures.check_options(**{**GOOD, "progress": print})
+    assert pictures.checked_options(**GOOD) == Options(**GOOD)
+    pictures.checked_options(**{**GOOD, "progress": print})
     with pytest.raises(InputTypeError, match=f"^{name} is 3; expected"):
-        pictures.check_options(**{**GOOD, name: 3})
+        pictures.checked_options(**{**GOOD, name: 3})
 
 
 def png(grey):
@@ -62,7 +62,7 @@ def test_each_picture_decides_if_at_least_3_and_more_than_5_percent_differ(caplo
 @pytest.mark.parametrize("raw", [False, True])
 def test_pictures_of_both_inks_become_the_same_images(raw):
     given = pictures_of(*(png(stroke(dark, (28, 28))) for dark in [True, False] * 3))
-    images, _ = pictures.images_of(given, "mine", raw=raw, strict=True, progress=None)
+    images, _ = pictures.images_of(given, "mine", Options(**{**GOOD, "raw": raw}))
     expected = stroke(False, (28, 28)) if raw else prepare(stroke(True, (28, 28)))
     # a 28x28 picture with a dark border is prepared already
     assert [image.tobytes() for image in images[::2]] == [expected.tobytes()] * 3
@@ -94,7 +94,7 @@ def test_threads_prepare_pictures_of_16384_pixels_on_average(monkeypatch, shapes
 @pytest.mark.parametrize(("refused", "rest"), [(1, None), (5, None), (6, "And 1 more."), (8, "And 3 more.")])
 def test_at_most_five_pictures_that_are_left_out_are_listed(caplog, refused, rest):
     given = pictures_of(png(stroke()), *[b"no picture"] * refused, png(stroke()))
-    images, kept = pictures.images_of(given, "mine", raw=False, strict=False, progress=None)
+    images, kept = pictures.images_of(given, "mine", Options(**{**GOOD, "strict": False}))
     assert (len(images), [each.name for each in kept]) == (2, ["p0.png", f"p{refused + 1}.png"])
     [text] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert text.startswith(f"skipped {refused} of {refused + 2} pictures. p1.png is not a picture")
@@ -111,9 +111,8 @@ def test_images_keep_the_order_of_the_pictures(dark, count):
         expected[n, 4 + n // 20, 4 + n % 20] = 200 + n
         given.append(png(255 - expected[n] if dark else expected[n]))
     calls = []
-    images, kept = pictures.images_of(
-        pictures_of(*given), "mine", raw=True, strict=True, progress=lambda *call: calls.append(call)
-    )
+    options = Options(**{**GOOD, "raw": True, "progress": lambda *call: calls.append(call)})
+    images, kept = pictures.images_of(pictures_of(*given), "mine", options)
     np.testing.assert_array_equal(images, expected)
     assert [each.label for each in kept] == list(range(count))
     assert calls == [(count, count)]
@@ -122,7 +121,7 @@ def test_images_keep_the_order_of_the_pictures(dark, count):
 def test_damaged_pictures_raise_with_strict():
     given = pictures_of(png(stroke()), b"no picture")
     with pytest.raises(DataError, match=r"^p1\.png is not a picture"):
-        pictures.images_of(given, "mine", raw=False, strict=True, progress=None)
+        pictures.images_of(given, "mine", Options(**GOOD))
 
 
 def test_a_raw_picture_has_28_by_28_pixels():

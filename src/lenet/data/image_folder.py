@@ -12,7 +12,7 @@ from unicodedata import normalize
 import numpy as np
 
 from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
-from lenet.data.pictures import Picture, Progress, check_options, images_of
+from lenet.data.pictures import Options, Picture, Progress, checked_options, images_of
 from lenet.errors import DataError
 
 SUFFIXES = (
@@ -91,7 +91,7 @@ def load_image_folder(
     >>> data.classes, data.X_train.shape, data.y_test
     (('backslash', 'slash'), (8, 28, 28), array([0, 1]))
     """
-    check_options(raw, strict, progress, hold_out)
+    options = checked_options(raw, strict, progress, hold_out)
     folder = Path(folder)
     splits = _splits(folder, hold_out)
     by_class = {split: _pictures_by_class(path) for split, path in splits.items()}
@@ -105,30 +105,21 @@ def load_image_folder(
     ]
     if len(found) > MAX_IMAGES:
         raise DataError(f"{folder} has more than {MAX_IMAGES:,} pictures. Use a subset of them.")
-    return labelled_pictures(found, names, str(folder), raw=raw, strict=strict, progress=progress, hold_out=hold_out)
+    return labelled_pictures(found, names, str(folder), options)
 
 
-def labelled_pictures(
-    pictures: list[Picture],
-    names: tuple[str, ...],
-    source: str,
-    *,
-    raw: bool,
-    strict: bool,
-    progress: Progress | None,
-    hold_out: bool,
-) -> Dataset:
+def labelled_pictures(pictures: list[Picture], names: tuple[str, ...], source: str, options: Options) -> Dataset:
     """Return pictures as a data set with class names; hold out a fifth for testing unless they are already split."""
-    images, kept = images_of(pictures, source, raw=raw, strict=strict, progress=progress)
-    if raw and not kept:
+    images, kept = images_of(pictures, source, options)
+    if options.raw and not kept:
         raise DataError(f"{source} has no usable pictures of 28x28 pixels. Omit --raw or raw=True to prepare others.")
     y = np.array([each.label for each in kept], np.int64)
     is_test = np.array([each.split == "test" for each in kept], bool)
     is_split = {"train", "test"} <= {each.split for each in pictures}  # before damaged pictures are skipped
-    if (is_split or is_test.any()) and (hold_out or not is_test.all()):
+    if (is_split or is_test.any()) and (options.hold_out or not is_test.all()):
         dataset = checked(Dataset(images[~is_test], y[~is_test], images[is_test], y[is_test]), source)
     else:
-        dataset = stratified_split(images, y, 5, source, hold_out)
+        dataset = stratified_split(images, y, 5, source, options.hold_out)
     missing = sorted(set(range(len(names))) - set(dataset.y_train.tolist()))
     if missing and len(dataset.y_train):
         raise DataError(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lenet._extras import require
 from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
 from lenet.data.image_folder import in_order, labelled_pictures
-from lenet.data.pictures import Picture, Progress, check_options
+from lenet.data.pictures import Picture, Progress, checked_options
 from lenet.data.table import LABELS, PIXELS, images_of_rows, label_column, numbered, pixel_columns
 from lenet.errors import DataError
 
@@ -72,7 +72,7 @@ def load_parquet(
     Traceback (most recent call last):
     lenet.errors.DataError: no-such.parquet is neither a file nor a folder; ...
     """
-    check_options(raw, strict, progress, hold_out)
+    options = checked_options(raw, strict, progress, hold_out)
     path = Path(path)
     files = _files(path)
     if _has_pixels(files[0][1]):
@@ -92,7 +92,7 @@ def load_parquet(
         Picture(name, number, split, encoded or b"")
         for (name, split, encoded), number in zip(pictures, numbers.tolist(), strict=True)
     ]
-    return labelled_pictures(each, used_names, str(path), raw=raw, strict=strict, progress=progress, hold_out=hold_out)
+    return labelled_pictures(each, used_names, str(path), options)
 
 
 def _load_pixels(files: list[tuple[str, Path]], source: str, hold_out: bool) -> Dataset:

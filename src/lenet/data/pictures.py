@@ -35,21 +35,29 @@ class Picture(NamedTuple):
     encoded: bytes | None = None  # the content of the file; by default, that of the file `name`
 
 
-def check_options(raw: bool, strict: bool, progress: Progress | None, hold_out: bool) -> None:
-    """Raise InputTypeError for options of another type."""
+class Options(NamedTuple):
+    """The options of `load_image_folder`."""
+
+    raw: bool
+    strict: bool
+    progress: Progress | None
+    hold_out: bool
+
+
+def checked_options(raw: bool, strict: bool, progress: Progress | None, hold_out: bool) -> Options:
+    """Return the options; raise InputTypeError if one has another type."""
     _checks.boolean(hold_out, "hold_out")
     _checks.boolean(raw, "raw")
     _checks.boolean(strict, "strict")
     _checks.callback(progress, "progress")
+    return Options(raw, strict, progress, hold_out)
 
 
-def images_of(
-    pictures: Sequence[Picture], source: str, *, raw: bool, strict: bool, progress: Progress | None
-) -> tuple[Image, list[Picture]]:
+def images_of(pictures: Sequence[Picture], source: str, options: Options) -> tuple[Image, list[Picture]]:
     """Return images like MNIST's, shape (n, 28, 28), and the n pictures that they were made from.
 
-    Pictures that are damaged or blank are left out, and listed in a warning; with `strict`, they raise DataError. The
-    options are those of `load_image_folder`; the log names the source.
+    Pictures that are damaged or blank are left out, and listed in a warning; with the option `strict`, they raise
+    DataError. The log names the source.
     """
     votes, workers = _survey(pictures)
     dark = _is_dark(votes, source)
@@ -60,17 +68,17 @@ def images_of(
         for start in range(0, len(pictures), _AT_ONCE):
             chunk = pictures[start : start + _AT_ONCE]
             tasks = (chunk[first : first + _TASK] for first in range(0, len(chunk), _TASK))
-            results = pool.map(lambda task: _images(task, dark, raw), tasks)
+            results = pool.map(lambda task: _images(task, dark, options.raw), tasks)
             for each, image in zip(chunk, chain.from_iterable(results), strict=True):
                 if not isinstance(image, DataError):
                     images[len(kept)] = image
                     kept.append(each)
-                elif strict:
+                elif options.strict:
                     raise image
                 else:
                     refused.append(str(image))
-            if progress is not None:
-                progress(start + len(chunk), len(pictures))
+            if options.progress is not None:
+                options.progress(start + len(chunk), len(pictures))
     if refused:
         rest = f" And {len(refused) - _LISTED} more." if len(refused) > _LISTED else ""
         found = " ".join(refused[:_LISTED]) + rest

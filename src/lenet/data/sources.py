@@ -13,7 +13,7 @@ from lenet.data.image_folder import holds_classes, load_image_folder
 from lenet.data.npz import holds_npy_files, load_npy_folder, load_npz
 from lenet.data.openml import load_fashion_mnist, load_mnist
 from lenet.data.parquet import SUFFIXES, holds_parquet_files, load_parquet
-from lenet.data.pictures import Progress, check_options
+from lenet.data.pictures import Progress, checked_options
 from lenet.errors import DataError
 
 _BY_NAME = {"digits": load_digits, "mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
@@ -68,7 +68,7 @@ def load(
     Traceback (most recent call last):
     lenet.errors.DataError: 'digitz' is not a data set; ...
     """
-    check_options(raw, strict, progress, hold_out)
+    options = checked_options(raw, strict, progress, hold_out)
     name = os.fspath(source)
     if name in _BY_NAME:
         if Path(name).exists():
@@ -79,11 +79,11 @@ def load(
         if holds_npy_files(path):
             return load_npy_folder(path, hold_out=hold_out)
         if holds_parquet_files(path):
-            return load_parquet(path, raw=raw, strict=strict, progress=progress, hold_out=hold_out)
+            return load_parquet(path, **options._asdict())
         if holds_idx_files(path):
             return load_idx_folder(path)
         if holds_classes(path):
-            return load_image_folder(path, raw=raw, strict=strict, progress=progress, hold_out=hold_out)
+            return load_image_folder(path, **options._asdict())
         raise DataError(
             f"{path} has no data set; expected a subfolder of pictures per class, or IDX, .npy or Parquet files. "
             "If it contains the pictures of one class, pass the folder above it."
@@ -94,7 +94,7 @@ def load(
     if suffix == ".npz":
         return load_npz(path, hold_out=hold_out)
     if suffix in SUFFIXES:
-        return load_parquet(path, raw=raw, strict=strict, progress=progress, hold_out=hold_out)
+        return load_parquet(path, **options._asdict())
     if path.name.lower().endswith(CSV_SUFFIXES):
         return load_csv(path, hold_out=hold_out)
     raise DataError(
