@@ -12,6 +12,7 @@ pytest.importorskip("sklearn")
 
 from lenet.estimator import callbacks
 from lenet.estimator.epochs import Epochs
+from lenet.estimator.inputs import Samples
 from lenet.training.state import Epoch
 
 LABELS = np.repeat([0, 0, 0, 2], 400)  # class 1 does not occur; with a quarter held out, 600 pairs remain
@@ -44,7 +45,7 @@ def fit(losses, scores=None, *, epochs=9, batch_size=2, stop_in=None, sample_wei
         calls.append(max_subtasks) or Context(calls, stop_in=stop_in)
     )
     recipe = SimpleNamespace(epochs=epochs, validation=0.25, batch_size=batch_size)
-    watch = Epochs(classifier, recipe, LABELS, None, "X", "y", sample_weight)
+    watch = Epochs(classifier, recipe, Samples(None, LABELS, None), ("X", "y", sample_weight))
     stops = []
     for n, loss in enumerate(losses):
         val_loss, val_accuracy = (None, None) if scores is None else (scores[n][0] * ENTROPY, scores[n][1])

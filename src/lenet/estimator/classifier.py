@@ -23,7 +23,7 @@ from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
 from lenet.estimator.epochs import Epochs, trained_images
 from lenet.estimator.files import FINE_TUNING, KEY, Record, name_classes, pop_record
 from lenet.estimator.framing import Framing, framing_of, shape_of
-from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode, validated
+from lenet.estimator.inputs import Samples, as_labels, as_table, check_numbers, encode, validated
 from lenet.loading import load, load_named
 from lenet.losses import log_softmax
 from lenet.model import LeNet5
@@ -336,14 +336,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         self._check_parameters()
         with self._all_or_nothing():
             resume = bool(self.warm_start) and hasattr(self, "model_")
-            images, labels, weights = self._training_set(X, y, sample_weight, None, resume)
-            recipe = self._recipe(labels)
+            samples = self._training_set(X, y, sample_weight, None, resume)
+            recipe = self._recipe(samples.labels)
             self._begin(resume)
             self._reset_history()
-            watch = Epochs(self, recipe, labels, weights, X, y, sample_weight)
+            watch = Epochs(self, recipe, samples, (X, y, sample_weight))
             state = None
             with contextlib.suppress(KeyboardInterrupt):
-                state = self._train(images, labels, weights, recipe, resume, watch.epoch)
+                state = self._train(samples, recipe, resume, watch.epoch)
             if state and self.early_stopping:
                 self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
             watch.close()
@@ -387,12 +387,12 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         with self._all_or_nothing():
             resume = hasattr(self, "model_")
             classes = self._all_classes(classes, resume)
-            images, labels, weights = self._training_set(X, y, sample_weight, classes, resume)
-            recipe = self._recipe(labels).with_changes(epochs=1, schedule="constant", validation=0.0)
+            samples = self._training_set(X, y, sample_weight, classes, resume)
+            recipe = self._recipe(samples.labels).with_changes(epochs=1, schedule="constant", validation=0.0)
             self._begin(resume)
             if not resume:
                 self._reset_history()
-            state = self._train(images, labels, weights, recipe, resume, lambda _: False)
+            state = self._train(samples, recipe, resume, lambda _: False)
             self._velocity = state.velocity
             self.n_iter_ += 1
             self.loss_curve_.append(state.history[0].loss)
@@ -460,8 +460,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
     def _training_set(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: NDArray[Any] | None, resume: bool
-    ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
-        """Return images of shape (n, 28, 28), labels from 0, and weights; set `classes_` and `framing_`."""
+    ) -> Samples:
+        """Return the samples with a weight above 0; set `classes_` and `framing_`."""
         table, shape = as_table(X)
         if resume:
             self.framing_.check(shape)
@@ -482,7 +482,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         if weights is not None and not weights.all():
             images, labels, weights = images[weights > 0], labels[weights > 0], weights[weights > 0]
         self.classes_, self.framing_ = classes, framing
-        return images, labels, weights
+        return Samples(images, labels, weights)
 
     def _begin(self, resume: bool) -> None:
         """Create the network to train: a copy of the current one, which an error leaves unchanged, or a new one."""
@@ -500,22 +500,14 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         self.best_validation_score_ = None
         self._velocity = np.zeros_like(self.model_.parameters.flat)
 
-    def _train(
-        self,
-        images: NDArray[Any],
-        labels: NDArray[np.int64],
-        weights: NDArray[np.float64] | None,
-        recipe: Recipe,
-        resume: bool,
-        on_epoch: Callable[[State], bool],
-    ) -> State:
+    def _train(self, samples: Samples, recipe: Recipe, resume: bool, on_epoch: Callable[[State], bool]) -> State:
         model, state = self.model_, None
         if resume:  # keep the mean and standard deviation that the weights were trained with
             flat = model.parameters.flat
             state = State(flat, self._velocity, flat.copy(), model.mean, model.std)
         return train(
-            model, images, labels, recipe, seed=self._seed + self.n_iter_, sample_weight=weights,
-            n_jobs=effective_n_jobs(self.n_jobs), state=state, on_epoch=on_epoch,
+            model, samples.images, samples.labels, recipe, seed=self._seed + self.n_iter_,
+            sample_weight=samples.weights, n_jobs=effective_n_jobs(self.n_jobs), state=state, on_epoch=on_epoch,
         )  # fmt: skip
 
     # ---- predicting ------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from lenet.estimator.inputs import Samples
 from lenet.training.plateau import Plateau
 from lenet.training.recipes import Recipe
 from lenet.training.state import State
@@ -25,20 +26,12 @@ def trained_images(labels: NDArray[np.int64], validation: float) -> int:
 class Epochs:
     """Record each epoch of `fit`, call the callbacks, and decide when to stop."""
 
-    def __init__(
-        self,
-        classifier: "LeNetClassifier",
-        recipe: Recipe,
-        labels: NDArray[np.int64],
-        weights: NDArray[np.float64] | None,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-    ):
+    def __init__(self, classifier: "LeNetClassifier", recipe: Recipe, samples: Samples, given: tuple[Any, Any, Any]):
         self.classifier, self.epochs = classifier, recipe.epochs
-        self.steps = math.ceil(trained_images(labels, recipe.validation) / recipe.batch_size)
-        self.plateau, self.on_plateau = Plateau(labels, weights), True
+        self.steps = math.ceil(trained_images(samples.labels, recipe.validation) / recipe.batch_size)
+        self.plateau, self.on_plateau = Plateau(samples.labels, samples.weights), True
         self.best_score, self.waited = -math.inf, 0
+        X, y, sample_weight = given  # the arguments of `fit`, for the callbacks
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.task = {"estimator": classifier, "X": X, "y": y, "metadata": metadata}
         self.fit_context = classifier._init_callback_context(max_subtasks=recipe.epochs)

@@ -1,6 +1,6 @@
 """Convert and validate the arguments of `LeNetClassifier`: tables, images and labels."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,14 @@ from sklearn.utils.validation import validate_data
 
 from lenet import _checks
 from lenet.errors import InputError, InputTypeError
+
+
+class Samples(NamedTuple):
+    """Images for the network, with their labels and weights."""
+
+    images: NDArray[Any]  # (n, 28, 28)
+    labels: NDArray[np.int64]  # (n,), from 0
+    weights: NDArray[np.float64] | None  # (n,)
 
 
 def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
