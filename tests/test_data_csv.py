@@ -177,7 +177,7 @@ def test_another_encoding_than_utf_8_is_an_error(tmp_path, more, encoding):
 
 
 def test_parts_are_read_in_turn(write, monkeypatch):
-    monkeypatch.setattr(lenet.data.csv, "_ROWS", 4)
+    monkeypatch.setattr(lenet.data.csv, "_ROWS_AT_ONCE", 4)
     np.testing.assert_array_equal(read_csv(write(table())).X, PIXELS.reshape(-1, 28, 28))
 
 

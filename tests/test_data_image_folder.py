@@ -236,7 +236,7 @@ def test_a_folder_that_is_its_own_class_is_refused(tmp_path):
 
 
 def test_only_some_pictures_are_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("lenet.data.pictures._AT_ONCE", 4)
+    monkeypatch.setattr("lenet.data.pictures._PROGRESS_EVERY", 4)
     write(tmp_path, count=20, size=500)
     load_image_folder(tmp_path)  # imports
     tracemalloc.start()
@@ -247,7 +247,7 @@ def test_only_some_pictures_are_in_memory(tmp_path, monkeypatch):
 
 
 def test_progress_counts_all_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr("lenet.data.pictures._AT_ONCE", 4)
+    monkeypatch.setattr("lenet.data.pictures._PROGRESS_EVERY", 4)
     calls = []
     load_image_folder(write(tmp_path), progress=lambda *numbers: calls.append(numbers))
     assert calls == [(4, 10), (8, 10), (10, 10)]

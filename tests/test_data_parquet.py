@@ -139,7 +139,7 @@ def write_pixels(path, pixels=PIXELS, labels=None, **columns):
 
 @pytest.mark.parametrize("rows", [5, 1024])
 def test_a_table_of_pixels_equals_the_same_csv_file(tmp_path, monkeypatch, rows):
-    monkeypatch.setattr(lenet.data.parquet, "_ROWS", rows)
+    monkeypatch.setattr(lenet.data.parquet, "_ROWS_AT_ONCE", rows)
     lines = [",".join(["label", *(f"pixel{k}" for k in range(784))])]
     lines += [",".join(map(str, [n % 3, *row])) for n, row in enumerate(PIXELS.tolist())]
     (tmp_path / "train.csv").write_text("\n".join(lines))

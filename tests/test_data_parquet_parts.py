@@ -104,7 +104,7 @@ def test_limits_are_reached_before_they_are_exceeded(tmp_path, monkeypatch):
 def test_the_bytes_of_all_parts_of_a_file_are_counted(tmp_path, monkeypatch):
     assert parquet._MAX_BYTES == 4 * 10**9
     path = write(tmp_path / "a.parquet", pictures())
-    monkeypatch.setattr(parquet, "_ROWS", 2)
+    monkeypatch.setattr(parquet, "_ROWS_AT_ONCE", 2)
     with parquet._opened(path) as file:
         sizes = [batch.column(1).nbytes for batch in file.iter_batches(2)]
     assert len(sizes) == 5

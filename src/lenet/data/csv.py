@@ -22,7 +22,7 @@ from lenet.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _MAX_LINE = 2**16  # bytes: 785 columns of up to 80 characters
-_ROWS = 10_000  # read at a time
+_ROWS_AT_ONCE = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def read_table(file: BinaryIO, name: str) -> tuple[Table, str]:
         file.seek(0)
         lines = cast("BinaryIO", _Lines(file, name))  # pandas reads it as a file
         with pandas.read_csv(
-            lines, sep=layout.delimiter, header=None, skiprows=layout.skipped, chunksize=_ROWS,
+            lines, sep=layout.delimiter, header=None, skiprows=layout.skipped, chunksize=_ROWS_AT_ONCE,
             names=range(layout.width), skipinitialspace=True,
             dtype=None if layout.label is None else {layout.label: str},
             keep_default_na=False, na_values=[""],  # NA and None may be names of classes

@@ -15,7 +15,7 @@ from lenet.errors import DataError, InputError
 MAX_IMAGES = 1_000_000
 MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # of one array from an untrusted file
 SAMPLE = 200  # images, enough to decide whether the ink is dark
-_MOSTLY = 2 / 3  # if a larger fraction of the border is light, it is paper
+_MAX_LIGHT_BORDER = 2 / 3  # fraction of the border; if more is light, it is paper
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def check_polarity(X: NDArray[np.uint8], source: str) -> None:
     """Log a warning if the border of most images, shape (n, height, width), is light, like paper."""
     sample = X[:: max(1, -(-len(X) // SAMPLE))]
     border = np.concatenate([sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]], axis=1)
-    is_light = np.count_nonzero(border > 127, axis=1) > _MOSTLY * border.shape[1]
+    is_light = np.count_nonzero(border > 127, axis=1) > _MAX_LIGHT_BORDER * border.shape[1]
     if 2 * np.count_nonzero(is_light) > len(sample):
         logger.warning(
             "%s: most images look dark on light; expected light ink on a dark background. Invert them: 255 - X.", source

@@ -23,7 +23,7 @@ from lenet.errors import DataError
 _FOUR = ("x_train", "y_train", "x_test", "y_test")
 _MIN_SIDE, _MAX_SIDE = 4, 4096
 _TWO = ("x", "y")
-_MOSTLY = 0.995  # if more of the ink lies inside the margins, they count as blank
+_MAX_INNER_INK = 0.995  # fraction of the ink; if more is inside the margins, they count as blank
 _T = TypeVar("_T")
 MAX_DIRECTORY_BYTES = 2**16  # of the zip directory, about 60 bytes per member
 _HEADER = re.compile(
@@ -274,7 +274,7 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
         return images
     ink = images.sum(axis=0)
     margin = -(-max(shape) // 10)
-    if ink[margin:-margin, margin:-margin].sum() > _MOSTLY * ink.sum():
+    if ink[margin:-margin, margin:-margin].sum() > _MAX_INNER_INK * ink.sum():
         logger.info("%s: the images have blank margins, which are scaled with the digits. Crop them.", source)
     return fit_into_box(images)
 

@@ -19,7 +19,7 @@ from lenet.errors import DataError
 
 SUFFIXES = (".parquet", ".pq")
 _MAX_BYTES = 4_000_000_000  # of all encoded pictures in a file
-_ROWS = 1_024  # read at once
+_ROWS_AT_ONCE = 1_024
 _MAX_SCHEMA_BYTES = 2**20  # of the description that Hugging Face's library writes
 
 
@@ -154,7 +154,7 @@ def _rows(path: Path) -> Iterator[tuple[str, bytes | None]]:
     with _opened(path) as file:
         label, picture = _columns(file.schema_arrow, path)
         total = 0
-        for batch in file.iter_batches(_ROWS, columns=[label, picture]):
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[label, picture]):
             column = batch.column(batch.schema.get_field_index(picture))
             if types.is_struct(column.type):
                 column = column.field("bytes")
@@ -172,7 +172,7 @@ def _rows_of_pixels(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
         label, pixels = pixel_columns(names, str(path))
         if label is None:
             raise DataError(f"{path} has no labels; expected a column {LABELS[0]!r} in addition to {PIXELS} pixels.")
-        for batch in file.iter_batches(_ROWS):
+        for batch in file.iter_batches(_ROWS_AT_ONCE):
             columns = [batch.column(place) for place in pixels]  # names may repeat
             try:
                 values = np.stack([column.to_numpy(zero_copy_only=False).astype(np.float32) for column in columns], 1)

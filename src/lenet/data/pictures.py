@@ -15,11 +15,11 @@ from lenet._checks import SIDE
 from lenet.data.dataset import SAMPLE
 from lenet.errors import DataError
 
-_LARGE = 2**14  # pixels: threads that prepare smaller pictures spend more time waiting for the GIL than they save
-_LISTED = 5  # unreadable pictures named in a message
-_AT_ONCE = 256  # pictures between two calls of `progress`
-_TASK = 16  # pictures per task of a thread
-_FEW = 0.05  # fraction of pictures with the other polarity that the vote may overrule
+_MIN_PIXELS_FOR_THREADS = 2**14  # with smaller pictures, threads spend more time waiting for the GIL than they save
+_MAX_LISTED = 5
+_PROGRESS_EVERY = 256  # pictures
+_PICTURES_PER_TASK = 16
+_MAX_OVERRULED = 0.05  # fraction of pictures whose polarity the vote may overrule
 
 logger = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
@@ -65,9 +65,9 @@ def images_of(pictures: Sequence[Picture], source: str, options: Options) -> tup
     kept: list[Picture] = []
     refused: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(pictures), _AT_ONCE):
-            chunk = pictures[start : start + _AT_ONCE]
-            tasks = (chunk[first : first + _TASK] for first in range(0, len(chunk), _TASK))
+        for start in range(0, len(pictures), _PROGRESS_EVERY):
+            chunk = pictures[start : start + _PROGRESS_EVERY]
+            tasks = (chunk[first : first + _PICTURES_PER_TASK] for first in range(0, len(chunk), _PICTURES_PER_TASK))
             results = pool.map(lambda task: _images(task, dark, options.raw), tasks)
             for each, image in zip(chunk, chain.from_iterable(results), strict=True):
                 if not isinstance(image, DataError):
@@ -80,8 +80,8 @@ def images_of(pictures: Sequence[Picture], source: str, options: Options) -> tup
             if options.progress is not None:
                 options.progress(start + len(chunk), len(pictures))
     if refused:
-        rest = f" And {len(refused) - _LISTED} more." if len(refused) > _LISTED else ""
-        found = " ".join(refused[:_LISTED]) + rest
+        rest = f" And {len(refused) - _MAX_LISTED} more." if len(refused) > _MAX_LISTED else ""
+        found = " ".join(refused[:_MAX_LISTED]) + rest
         logger.warning("skipped %d of %d pictures. %s", len(refused), len(pictures), found)
     return images[: len(kept)], kept
 
@@ -96,14 +96,14 @@ def _survey(pictures: Sequence[Picture]) -> tuple[list[bool], int]:
         if not isinstance(grey, DataError):
             votes.append(is_dark_on_light(coarsened(grey)))
             sizes.append(grey.size)
-    large = bool(sizes) and float(np.mean(sizes)) >= _LARGE
+    large = bool(sizes) and float(np.mean(sizes)) >= _MIN_PIXELS_FOR_THREADS
     return votes, (os.cpu_count() or 1) if large else 1
 
 
 def _is_dark(votes: list[bool], source: str) -> bool | None:
     """Return whether the ink of most pictures is dark, or None if too many differ; log it."""
     count, light = len(votes), votes.count(False)
-    if min(light, count - light) > max(2, _FEW * count):
+    if min(light, count - light) > max(2, _MAX_OVERRULED * count):
         text = "%s: %d of %d sampled pictures are light on dark, the others dark on light. "
         logger.warning(text + "Each picture is prepared by its own contrast.", source, light, count)
         return None

@@ -15,7 +15,7 @@ from lenet.losses import cross_entropy, softmax
 from lenet.model import LeNet5
 
 MAX_CLASSES = 5_000  # of a report, whose confusion matrix then takes 200 MB
-_RATE = 0.001  # of errors among accepted answers
+_ERROR_RATE = 0.001  # among accepted answers
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +84,15 @@ class Report:
         }
 
     def _rejection(self) -> str:
-        if _RATE * self.images < 1:  # too few images cannot show an error rate this low
+        if _ERROR_RATE * self.images < 1:  # too few images cannot show an error rate this low
             return ""
         if self.rejected == 0:
-            return f"; the error rate is at most {_RATE:.1%} without rejecting any image"
+            return f"; the error rate is at most {_ERROR_RATE:.1%} without rejecting any image"
         if self.rejected == 1:
-            return f"; no threshold reaches an error rate of {_RATE:.1%}"
+            return f"; no threshold reaches an error rate of {_ERROR_RATE:.1%}"
         return (
             f"; rejecting the least certain {self.rejected:.2%} would reduce the error rate of the others to at most "
-            f"{_RATE:.1%}"
+            f"{_ERROR_RATE:.1%}"
         )
 
     def __str__(self) -> str:
@@ -217,6 +217,6 @@ def classification_report(logits: ArrayLike, y: ArrayLike, classes: Sequence[str
         support=support.tolist(),
         confusion_matrix=confusion,
         calibration_error=expected_calibration_error(probabilities, y),
-        rejected=rejection_rate(probabilities, y, _RATE),
+        rejected=rejection_rate(probabilities, y, _ERROR_RATE),
         classes=names,
     )
