@@ -105,10 +105,10 @@ class LeNet5:
         self._mean: float | None = 0.0
         self._std: float | None = 1.0
         self.metadata: dict[str, str] = {}
-        num_classes = _checks.size(num_classes, "num_classes", at_least=2)
+        self._num_classes = _checks.size(num_classes, "num_classes", at_least=2)
         if seed is not None:
             _checks.whole(seed, "seed", at_least=0)
-        self._stages = self._architecture(num_classes, dtype, np.random.default_rng(seed))
+        self._stages = self._architecture(self._num_classes, dtype, np.random.default_rng(seed))
         initial = {f"{name}.{key}": value for name, layer in self._layers() for key, value in layer.parameters.items()}
         self._parameters = FlatDict({name: value.shape for name, value in initial.items()}, dtype)
         self._parameters.update(initial)
@@ -149,7 +149,7 @@ class LeNet5:
     @property
     def num_classes(self) -> int:
         """The number of outputs."""
-        return len(self._parameters["output.bias"])
+        return self._num_classes
 
     @property
     def classes(self) -> tuple[str, ...]:

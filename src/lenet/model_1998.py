@@ -92,10 +92,5 @@ class LeNet1998(LeNet5):
         super().__init__(seed, dtype, num_classes)
         self.mean, self.std = MEAN, STD
 
-    @property
-    def num_classes(self) -> int:
-        """The number of outputs."""
-        return len(DIGIT_CODES)
-
     def _fastest_kernels(self) -> Any:
         return self._layerwise
