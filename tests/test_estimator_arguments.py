@@ -6,7 +6,8 @@ import pytest
 pytest.importorskip("sklearn")
 
 from lenet.errors import InputError, InputTypeError
-from lenet.estimator.inputs import as_labels, as_table, check_numbers, encode
+from lenet.estimator import LeNetClassifier
+from lenet.estimator.inputs import as_labels, as_table, encode, validated
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5), (2, 1, 3, 5), (2, 1, 1, 3), (0, 3, 5)])
@@ -50,11 +51,13 @@ def test_masked_and_ragged_images_are_rejected():
 
 
 def test_pixels_are_numbers():
+    classifier, y = LeNetClassifier(), np.zeros(1)
     for dtype in (bool, np.int8, np.uint8, np.float16):
-        check_numbers(np.zeros((1, 4), dtype))
-    for dtype in (complex, "m8[s]", object):
-        with pytest.raises(InputTypeError, match=r"^X has dtype .*; expected numbers\.$"):
-            check_numbers(np.zeros((1, 4), dtype))
+        assert validated(classifier, np.zeros((1, 4), dtype), reset=True).dtype == dtype
+    for dtype in ("m8[s]", "M8[s]"):  # scikit-learn rejects others
+        for labels in ((), (y,)):
+            with pytest.raises(InputTypeError, match=r"^X has dtype .*; expected numbers\.$"):
+                validated(classifier, np.zeros((1, 4), dtype), *labels, reset=True)
 
 
 class Column:

@@ -23,7 +23,7 @@ from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
 from lenet.estimator.epochs import Epochs, trained_images
 from lenet.estimator.files import FINE_TUNING, KEY, Record, name_classes, pop_record
 from lenet.estimator.framing import Framing, framing_of, shape_of
-from lenet.estimator.inputs import Samples, as_labels, as_table, check_numbers, encode, validated
+from lenet.estimator.inputs import Samples, as_labels, as_table, encode, validated
 from lenet.loading import load, load_named
 from lenet.losses import log_softmax
 from lenet.model import LeNet5
@@ -466,7 +466,6 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         if resume:
             self.framing_.check(shape)
         table, targets = validated(self, table, as_labels(y, "y"), reset=not resume)
-        check_numbers(table)
         check_classification_targets(targets)
         if resume:
             classes, framing = self.classes_, self.framing_
@@ -592,7 +591,6 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         table, shape = as_table(X)
         self.framing_.check(shape)
         table = validated(self, table, reset=False)
-        check_numbers(table)
         self.framing_.check_scale(table)
         n_jobs = effective_n_jobs(self.n_jobs)
         out = np.empty((len(table), len(self.classes_)), self.model_.dtype)

@@ -33,18 +33,16 @@ def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:
 
 
 def validated(classifier: Any, table: Any, *y: Any, reset: bool) -> Any:
-    """Return the results of scikit-learn's `validate_data`; if a number does not fit in a float, the error names X."""
+    """Return the results of scikit-learn's `validate_data`; also reject types that it accepts, such as timedelta64."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            return validate_data(classifier, table, *y, reset=reset)
+            found = validate_data(classifier, table, *y, reset=reset)
     except OverflowError as error:
         raise InputError(f"X contains a number that does not fit in a float ({error}). Scale it.") from None
-
-
-def check_numbers(table: NDArray[Any]) -> None:
-    """Reject non-numeric types that scikit-learn accepts, such as timedelta64."""
-    if table.dtype.kind not in "biuf":
-        raise InputTypeError(f"X has dtype {table.dtype}; expected numbers.")
+    dtype = (found[0] if y else found).dtype
+    if dtype.kind not in "biuf":
+        raise InputTypeError(f"X has dtype {dtype}; expected numbers.")
+    return found
 
 
 def as_labels(y: Any, name: str) -> Any:
