@@ -1,4 +1,4 @@
-"""Replace files atomically, and read files: up to a size limit, or compressed with gzip."""
+"""Replace files atomically, read them up to a size limit or compressed with gzip, and lock them."""
 
 import contextlib
 import errno
