@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/reading.md: `python docs/draw_reading.py` writes them to docs/images/reading.
+"""Draw the pictures of reading.md and recognition.md: `python docs/draw_reading.py` writes docs/images/reading.
 
 All pictures are synthetic. Each digit is a few smooth strokes through control points, drawn with jitter, slant and
 pressure; paper, shadows, rules and a table make a small photograph of them. The output of the package is drawn beside

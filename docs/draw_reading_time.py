@@ -1,4 +1,4 @@
-"""Draw the flame graph of docs/reading.md: `python -m docs.draw_reading_time` writes docs/images/reading/time.png.
+"""Draw the flame graph of docs/recognition.md: `python -m docs.draw_reading_time` writes docs/images/reading/time.png.
 
 It shows the page of 12 megapixels that `python -m benchmarks.reading` measures, so it needs MNIST.
 """
