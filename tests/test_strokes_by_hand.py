@@ -104,7 +104,18 @@ def test_labels_have_16_bits_if_they_suffice_for_all_runs(runs, dtype):
     row, column = np.nonzero(mask)
     mask[row[runs:], column[runs:]] = 0
     assert strokes._count_runs(mask) == runs
-    assert strokes.components_of(mask)[0].dtype == dtype
+    assert strokes.components_of(mask).labels.dtype == dtype
+
+
+def test_the_pixels_of_chosen_strokes_and_their_areas_in_a_region():
+    mask = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]], np.uint8)
+    found = strokes.components_of(mask)
+    assert found.areas.tolist() == [3, 2, 1]
+    for chosen in (np.array([0, 2]), np.array([True, False, True])):
+        assert found.pixels_of(chosen).sum(axis=1).tolist() == [2, 1, 0, 1]
+        assert found.pixels_of(chosen, np.s_[:2, 1:]).tolist() == [[True, False, False], [True, False, False]]
+    for region in (np.s_[1:, :], np.arange(16).reshape(4, 4) > 3):
+        assert found.areas_in(region).tolist() == [1, 1, 1]
 
 
 def test_runs_are_counted_in_each_row():

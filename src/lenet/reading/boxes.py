@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet.reading.page import Page
 from lenet.reading.rules import erased, sheared, straight_lines, thickness_of
-from lenet.reading.strokes import INK, MAX_LENGTH, Floats, Ints, Mask, hollow
+from lenet.reading.strokes import INK, MAX_LENGTH, Floats, Ints, Mask
 
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
 _MAX_THIN = 0.05  # of the height of a single box: the thickness of lines that are not strokes of a 0
@@ -71,9 +71,8 @@ def _rows_of_boxes(page: Page, ink: NDArray[np.uint8]) -> list[_Row]:
     is_wide, is_tall = _may_hold(_MIN_OPEN, *sides), _may_hold(_MIN_OPEN, *sides[::-1])
     fits = [_may_hold(1, *sides), is_tall, is_wide, is_tall]  # by quarter turns
     lowest = round(_MIN_UPRIGHT * _MIN_SIDE)
-    rows = hollow(sides[0] * np.any(fits, axis=0), sides[1], strokes.areas, lowest, page.ink.size, _MAX_FILLED)
     found = []
-    for n in rows[:_MAX_ROWS]:
+    for n in strokes.hollow(lowest, _MAX_FILLED, np.any(fits, axis=0))[:_MAX_ROWS]:
         stroke = strokes.mask(n)
         for turns in (k for k in range(4) if fits[k][n]):
             lines = lines_of_boxes(np.ascontiguousarray(np.rot90(stroke, turns)))

@@ -196,11 +196,10 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
     left, top = np.maximum(starts, 0)
     right, bottom = np.vstack([strokes.boxes[inside, 2:], outline.max(axis=0)]).max(axis=0) + _MARGIN
     window = slice(top, bottom), slice(left, right)
-    labels = strokes.labels[window]
-    is_own = np.concatenate([[False], inside])[labels]
-    in_cut_stroke = np.concatenate([[True], is_large])[labels] & (region[window] > 0)
+    is_cut = (strokes.labels[window] == 0) | strokes.pixels_of(is_large, window)  # paper has the edges of strokes
+    kept = strokes.pixels_of(inside, window) | (is_cut & (region[window] > 0))
     origin = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
-    ink = np.where(is_own | in_cut_stroke, page.ink[window], 0)
+    ink = np.where(kept, page.ink[window], 0)
     return replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ origin, darkness=None)
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet.reading.page import Page
 from lenet.reading.rules import erased, straight_lines, thickness_of
-from lenet.reading.strokes import Mask, hollow
+from lenet.reading.strokes import Mask
 
 _MIN_SIDE = 12  # pixels of a frame
 _MAX_GAP = 0.2  # of its shorter side: in a frame around writing
@@ -25,7 +25,7 @@ def without_frames(page: Page) -> Page:
     Writing that touches a frame loses little.
     """
     strokes, ink = page.strokes, page.ink.copy()
-    for n in hollow(strokes.widths, strokes.heights, strokes.areas, _MIN_SIDE, page.ink.size):
+    for n in strokes.hollow(_MIN_SIDE):
         window, frame = strokes.window(n), strokes.mask(n)
         labels, holes = strokes.labels[window], _holes(frame)
         enclosed = labels[_inside(frame, holes) & (labels > 0)] - 1

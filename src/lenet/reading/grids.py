@@ -26,7 +26,7 @@ from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 from lenet.reading.rules import lines_along
-from lenet.reading.strokes import Floats, Ints, Mask, Window, components_of, hollow, mask_of
+from lenet.reading.strokes import Floats, Ints, Mask, Window, components_of, mask_of, strokes_of
 
 # Lines are 12 levels darker than the window around them, a 16th of the page's side; or, if this is less, a tenth of the
 # darkness of full ink or twice the noise.
@@ -101,13 +101,10 @@ def _grids_on(page: Page) -> list["Grid"]:
     closed = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3))
     if not may_have_cells(closed):
         return []
-    labels, stats = components_of(closed)
-    stats[0] = 0
-    widths, heights, areas = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
+    networks = components_of(closed)
     grids: list[Grid] = []
-    for n in hollow(widths, heights, areas, 2 * MIN_SIDE, page.ink.size):
-        window = _window(*stats[n, :4].tolist())
-        lines = np.asarray(labels[window] == n, np.uint8)
+    for n in networks.hollow(2 * MIN_SIDE):
+        window, lines = networks.window(n), networks.mask(n)
         cells = cells_of(lines)
         if cells:
             grids += _grids_of(dark[window], lines, cells, window)
@@ -171,19 +168,19 @@ class Grid:
     def writing(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the ink in the cells, without the lines around them or their ends."""
         writing = np.where(self.inside, ink, 0).astype(np.uint8)
-        labels, _ = components_of(mask_of(writing))
-        core = cv2.erode(self.inside, _kernel(2 * round(_RIM * self.side) + 1))
-        ends = (labels > 0) & np.isin(labels, np.setdiff1d(labels[self.rim], labels[core > 0]))
-        return np.where(cv2.dilate(ends.view(np.uint8), _kernel(3)) & (labels == 0) | ends, 0, writing).astype(np.uint8)
+        strokes = strokes_of(writing)
+        core = cv2.erode(self.inside, _kernel(2 * round(_RIM * self.side) + 1)) > 0
+        ends = strokes.pixels_of((strokes.areas_in(self.rim) > 0) & (strokes.areas_in(core) == 0))
+        with_edges = cv2.dilate(ends.view(np.uint8), _kernel(3)) & (strokes.labels == 0) | ends
+        return np.where(with_edges, 0, writing).astype(np.uint8)
 
     def is_squared_paper(self, writing: NDArray[np.uint8]) -> bool:
         """Return whether there are too many cells for a table, or much of the writing goes beyond its cell."""
         if len(self.cells) > _MAX_CELLS:
             return True
-        strokes, stats = components_of(mask_of(writing))
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        cut = np.unique(np.asarray(strokes)[self.rim])
-        return bool(areas[cut[cut > 0] - 1].sum() > _MAX_CUT * areas.sum())
+        strokes = strokes_of(writing)
+        are_cut = strokes.areas_in(self.rim) > 0
+        return bool(strokes.areas[are_cut].sum() > _MAX_CUT * strokes.areas.sum())
 
 
 def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window) -> Iterator["Grid"]:
@@ -194,14 +191,13 @@ def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], wi
     padded = cv2.copyMakeBorder(filled, *[side] * 4, cv2.BORDER_CONSTANT)
     region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _kernel(side))[side:-side, side:-side]
     margin = 2 * round(pen_width(255 * lines)) + 1
-    labels, stats = components_of(cv2.dilate(np.ascontiguousarray(region), _kernel(2 * margin + 1)))
-    numbers = np.array([labels[cell[0, 0, 1], cell[0, 0, 0]] for cell in cells])
-    for number in np.flatnonzero(np.bincount(numbers) >= MIN_CELLS):
-        left, top, width, height = stats[number, :4].tolist()
+    regions = components_of(cv2.dilate(np.ascontiguousarray(region), _kernel(2 * margin + 1)))
+    numbers = np.array([regions.labels[cell[0, 0, 1], cell[0, 0, 0]] for cell in cells]).astype(np.int64) - 1
+    for number in np.flatnonzero(np.bincount(numbers) >= MIN_CELLS).tolist():
+        left, top, right, bottom = regions.boxes[number].tolist()
         own = [cell - [left, top] for cell, each in zip(cells, numbers, strict=True) if each == number]
-        part = _window(left, top, width, height)
-        place = _window(left + window[1].start, top + window[0].start, width, height)
-        yield Grid(place, [cell.astype(np.int32) for cell in own], np.asarray(labels[part] == number, np.uint8))
+        place = _window(left + window[1].start, top + window[0].start, right - left, bottom - top)
+        yield Grid(place, [cell.astype(np.int32) for cell in own], regions.mask(number))
 
 
 def faint_lines_between(darkness: NDArray[np.uint8], cells: list[Outline]) -> Mask:

@@ -19,7 +19,7 @@ from lenet.reading.coarse import (
 )
 from lenet.reading.panels import find_panels, with_inverted
 from lenet.reading.sheet import find_sheets
-from lenet.reading.strokes import INK, components_of, mask_of
+from lenet.reading.strokes import INK, mask_of, strokes_of
 
 _MIN_CONTRAST = 24  # levels
 _BRIGHT = 255 - 2 * _MIN_CONTRAST
@@ -263,10 +263,10 @@ def _paper_with_shadows(coarse: NDArray[np.uint8], size: int, cropped: bool) -> 
     if not cropped:
         return shaded
     lit = _closed(np.pad(smooth, margin, mode="reflect"), size)  # if nothing at the border is a shadow
-    labels, stats = components_of(mask_of(normalised(_darkness(coarse, lit))))
-    certain = mask_of(normalised(_darkness(coarse, shaded)))  # ink, whether the border has shadows or not
-    is_stroke = np.bincount(labels.ravel(), certain.ravel(), len(stats)) > _INK_OF_STROKE * stats[:, cv2.CC_STAT_AREA]
-    return np.where(is_stroke[labels] & (labels > 0), lit, shaded).astype(np.uint8)
+    strokes = strokes_of(normalised(_darkness(coarse, lit)))
+    certain = normalised(_darkness(coarse, shaded)) >= INK  # whether the border has shadows or not
+    are_ink = strokes.areas_in(certain) > _INK_OF_STROKE * strokes.areas
+    return np.where(strokes.pixels_of(are_ink), lit, shaded).astype(np.uint8)
 
 
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:

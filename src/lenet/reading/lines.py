@@ -99,9 +99,8 @@ def _without_pale_stains(page: Page, height: float) -> Page:
     if not is_tall.any():
         return page
     is_pale = page.ink < _PALE_INK
-    pale = np.bincount(strokes.labels[is_pale], minlength=len(is_tall) + 1)[1:]
-    is_stain = np.concatenate([[False], is_tall & (pale > _MIN_PALE * strokes.areas)])
-    return page.with_ink(np.where(is_pale & is_stain[strokes.labels], 0, page.ink).astype(np.uint8))
+    stains = strokes.pixels_of(is_tall & (strokes.areas_in(is_pale) > _MIN_PALE * strokes.areas))
+    return page.with_ink(np.where(is_pale & stains, 0, page.ink).astype(np.uint8))
 
 
 def _may_be_cut(line: InkLine) -> bool:

@@ -65,7 +65,7 @@ def without_folds(page: Page) -> Page:
     folds = [n for n in thin[boxes.cumsum() <= MAX_BOXES * page.ink.size] if _is_straight(strokes, n)]
     if not folds:
         return page
-    return page.with_ink(np.where(np.isin(strokes.labels, np.add(folds, 1)), 0, page.ink).astype(np.uint8))
+    return page.with_ink(np.where(strokes.pixels_of(np.array(folds)), 0, page.ink).astype(np.uint8))
 
 
 def straight_lines(binary: Mask, length: int, slopes: Iterable[float] = _SLOPES) -> Mask:
@@ -89,8 +89,8 @@ def lines_along(columns: Mask, slopes: Iterable[float], find: Callable[[Mask], M
 
 def thickness_of(lines: Mask) -> float:
     """Return the median thickness of horizontal lines, in pixels."""
-    _, stats = components_of(lines)
-    return float(np.median(stats[1:, cv2.CC_STAT_AREA] / stats[1:, cv2.CC_STAT_WIDTH])) if len(stats) > 1 else 0.0
+    each = components_of(lines)
+    return float(np.median(each.areas / each.widths)) if len(each.areas) else 0.0
 
 
 def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.uint8]:
@@ -126,15 +126,12 @@ def _printed(binary: Mask, span: int) -> tuple[Mask, float]:
     """Return the pixels of horizontal printed rules, and their thickness."""
     piece = max(_MIN_PIECE, span // 20)
     pieces = straight_lines(binary, piece)
-    linked = cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece | 1), np.uint8))
-    labels, stats = components_of(linked)
-    width, area = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_AREA]
-    rules = 1 + np.flatnonzero(
-        (width[1:] >= _SPANNING * span) & (area[1:] * _MIN_ASPECT < width[1:].astype(float) ** 2)
-    )
-    if len(rules) < _MIN_RULES:
+    linked = components_of(cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece | 1), np.uint8)))
+    thickness = linked.areas / linked.widths
+    are_rules = (linked.widths >= _SPANNING * span) & (linked.areas * _MIN_ASPECT < linked.widths**2)
+    if are_rules.sum() < _MIN_RULES:
         return np.zeros_like(binary), 0.0
-    return np.asarray(pieces & np.isin(labels, rules), np.uint8), float(np.median(area[rules] / width[rules]))
+    return np.asarray(pieces & linked.pixels_of(are_rules), np.uint8), float(np.median(thickness[are_rules]))
 
 
 def _binary(ink: NDArray[np.uint8]) -> Mask:

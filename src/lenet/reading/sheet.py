@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet.reading.coarse import border_of, without_ink
+from lenet.reading.strokes import components_of
 
 _MIN_SIDE = 100  # pixels of the picture
 # Fractions of the picture's area.
@@ -102,15 +103,12 @@ def _is_written(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
 
     The holes of most light digits are thick, and their notches reach the edge.
     """
-    area, (count, labels) = sheet.sum(), cv2.connectedComponents(ink)
+    area, strokes = sheet.sum(), components_of(ink)
     thickness = round(_MAX_THICKNESS * math.sqrt(area)) | 1  # odd: OpenCV would shift the strokes by a pixel
     thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((thickness, thickness), np.uint8))
     edge = sheet - cv2.erode(sheet, np.ones((3, 3), np.uint8)) == 1
-    areas, thick_areas, lengths_at_edge = (
-        np.bincount(labels[each], minlength=count)[1:] for each in (ink > 0, thick > 0, edge)
-    )
-    is_at_edge = lengths_at_edge > 0
-    writing = areas[~is_at_edge & (2 * thick_areas <= areas)].sum()
+    areas, is_at_edge = strokes.areas, strokes.areas_in(edge) > 0
+    writing = areas[~is_at_edge & (2 * strokes.areas_in(thick > 0) <= areas)].sum()
     return bool(areas[is_at_edge].sum() <= _MAX_AT_EDGE * area and writing >= _MIN_INK and ink.sum() <= _MAX_INK * area)
 
 

@@ -10,7 +10,7 @@ from lenet.errors import InputError
 from lenet.reading.coarse import border_of
 from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.strokes import Strokes, hollow, is_connected, mask_of, strokes_of
+from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _SPECK = 0.04  # fraction of the largest stroke's area
@@ -144,7 +144,7 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     strokes = strokes_of(ink)
     areas = strokes.areas
     is_frame = _are_lines_at_border(strokes)
-    for n in hollow(strokes.widths, strokes.heights, areas, _MIN_SIDE, ink.size, _MAX_FILLED):
+    for n in strokes.hollow(_MIN_SIDE, _MAX_FILLED):
         is_frame[n] |= _is_frame(strokes, n)
     if is_frame.any() and (areas[~is_frame] > _MIN_AREA).any():
         areas = np.where(is_frame, 0, areas)
@@ -153,8 +153,7 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     least = np.where(is_neighbour, _NEIGHBOUR, np.where(strokes.at_border, _SPECK_AT_BORDER, _SPECK))
     kept = areas >= least * areas.max()
     if not kept.all():
-        digit = np.concatenate([[False], kept]).astype(np.uint8)[strokes.labels]
-        with_soft_edges = cv2.dilate(digit, np.ones((5, 5), np.uint8))
+        with_soft_edges = cv2.dilate(strokes.pixels_of(kept).view(np.uint8), np.ones((5, 5), np.uint8))
         ink = np.where(with_soft_edges, ink, 0).astype(np.uint8)
     (left, top), (right, bottom) = strokes.boxes[kept, :2].min(axis=0), strokes.boxes[kept, 2:].max(axis=0)
     return ink[top:bottom, left:right]
@@ -185,8 +184,7 @@ def _are_lines_at_border(strokes: Strokes) -> NDArray[np.bool_]:
     """Return whether each stroke is thin, near the border, along a side, and longer than the ink in the middle."""
     shape = strokes.labels.shape
     edge = max(1, round(_EDGE * min(shape)))
-    middle = strokes.labels[edge:-edge, edge:-edge]
-    in_middle = np.bincount(middle.ravel(), minlength=len(strokes.areas) + 1)[1:] > 0
+    in_middle = strokes.areas_in(np.s_[edge:-edge, edge:-edge]) > 0
     are_others = in_middle & (strokes.areas > _MIN_AREA)
     starts, stops = strokes.boxes[:, :2], strokes.boxes[:, 2:]
     if not are_others.any():

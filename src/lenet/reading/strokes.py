@@ -1,7 +1,6 @@
 """The connected strokes of ink, and their sizes; noise and textures have too many."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,7 @@ Window = tuple[slice, slice]  # rows and columns
 
 @dataclass(frozen=True)
 class Strokes:
-    """The connected strokes of a page."""
+    """The connected strokes of a page, or the components of any mask."""
 
     labels: Labels  # (H, W): 0 for paper, n + 1 for the pixels of stroke n
     boxes: Boxes
@@ -48,6 +47,27 @@ class Strokes:
     def mask(self, stroke: int) -> Mask:
         """Return the pixels of a stroke in its box."""
         return np.asarray(self.labels[self.window(stroke)] == stroke + 1, np.uint8)
+
+    def pixels_of(self, chosen: Ints | NDArray[np.bool_], window: Window = np.s_[:, :]) -> NDArray[np.bool_]:
+        """Return whether each pixel of the page, or of a window of it, belongs to one of the chosen strokes."""
+        is_chosen = np.zeros(len(self.areas) + 1, bool)
+        is_chosen[1:][chosen] = True
+        return np.asarray(is_chosen[self.labels[window]])
+
+    def areas_in(self, region: Window | NDArray[np.bool_]) -> Ints:
+        """Return the number of pixels of each stroke in a region of the page."""
+        return np.bincount(self.labels[region].ravel(), minlength=len(self.areas) + 1)[1:]
+
+    def hollow(self, min_side: int, max_filled: float = _MAX_FILLED, among: NDArray[np.bool_] | bool = True) -> Ints:
+        """Return the strokes whose ink covers little of their boxes, such as frames and grids, largest first.
+
+        The boxes may be nested. Together, the boxes have at most three times the area of the page.
+        """
+        boxes = self.widths * self.heights
+        is_hollow = among & (self.areas < max_filled * boxes) & (np.minimum(self.widths, self.heights) > min_side)
+        largest = np.argsort(-self.areas)
+        largest = largest[is_hollow[largest]]
+        return np.asarray(largest[boxes[largest].cumsum() <= MAX_BOXES * self.labels.size])
 
     @cached_property
     def widths(self) -> Ints:
@@ -139,38 +159,26 @@ def have_comma_size(boxes: Boxes, height: float) -> NDArray[np.bool_]:
     return np.asarray(is_long & (widths < _MAX_COMMA[0] * height))
 
 
-def hollow(
-    widths: NDArray[Any],
-    heights: NDArray[Any],
-    areas: NDArray[Any],
-    min_side: int,
-    page_size: int,
-    max_filled: float = _MAX_FILLED,
-) -> Ints:
-    """Return the indices of components whose ink covers little of their boxes, such as frames, largest first.
-
-    The boxes may be nested. Together, the boxes have at most three times the area of the page.
-    """
-    boxes = widths * heights
-    is_hollow = (areas < max_filled * boxes) & (np.minimum(widths, heights) > min_side)
-    largest = np.argsort(-areas)
-    largest = largest[is_hollow[largest]]
-    return np.asarray(largest[boxes[largest].cumsum() <= MAX_BOXES * page_size])
-
-
 def mask_of(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the pixels of strokes: 1 where there is enough ink, 0 elsewhere."""
     return (ink >= INK).view(np.uint8)
 
 
-def components_of(mask: NDArray[np.uint8]) -> tuple[Labels, NDArray[np.int32]]:
-    """Return the labels and statistics of `cv2.connectedComponentsWithStats`; diagonal neighbours are connected.
+def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
+    """Return the connected strokes of ink."""
+    return components_of(mask_of(ink))
+
+
+def components_of(mask: Mask) -> Strokes:
+    """Return the connected components of a mask; diagonal neighbours are connected.
 
     With labels of 16 bits, OpenCV takes less time and starts no threads. It needs at most one label for each run of
     pixels in a row.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=_label_type(mask))
-    return labels, stats
+    boxes = stats[1:, :4].astype(np.int64)  # left, top, width and height
+    boxes[:, 2:] += boxes[:, :2]
+    return Strokes(labels, boxes, stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
 
 
 def is_connected(mask: NDArray[np.uint8]) -> bool:
@@ -186,14 +194,6 @@ def _count_runs(mask: NDArray[np.uint8]) -> int:
     """Return the number of runs of pixels in the rows of a mask."""
     starts = cv2.subtract(mask[:, 1:], mask[:, :-1])  # negative differences become 0
     return int(np.count_nonzero(starts) + np.count_nonzero(mask[:, 0]))
-
-
-def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
-    """Return the connected strokes of ink."""
-    labels, stats = components_of(mask_of(ink))
-    boxes = stats[1:, :4].astype(np.int64)  # left, top, width and height
-    boxes[:, 2:] += boxes[:, :2]
-    return Strokes(labels, boxes, stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
 
 
 def reject_texture(count: int, limit: int, what: str) -> None:
