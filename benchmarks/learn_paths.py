@@ -8,7 +8,7 @@ the probability of the correct path and labels, with a small L2 penalty, by L-BF
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def example(model: lenet.LeNet5, of: Row) -> Example | None:
         if not here.any() or ink_of[n] < LEAST_SHARED * (whole[n] + ink_of.sum() - ink_of[n]):
             return None
         wanted[here] = label
-    return Example(segments, wanted)
+    return Example(replace(segments, pieces=None), wanted)  # the pages of all rows would fill the memory
 
 
 def loss_and_gradient(flat: Array, examples: list[Example]) -> tuple[float, Array]:

@@ -75,7 +75,7 @@ def test_the_loss_is_the_logarithm_of_a_probability(examples):
     one = examples[0].segments
     features = Features(*(value[:1] for value in vars(one.features).values()))
     others = ("starts", "stops", "boxes", "images", "probabilities")
-    first = Segments(*(getattr(one, name)[:1] for name in others), features)
+    first = Segments(one.pieces, *(getattr(one, name)[:1] for name in others), features)
     first.starts[:], first.stops[:] = 0, 1
     coefficients = unflattened(flattened(LEARNED) * 0)  # nothing counts: 10 digits and none are alike
     loss, _ = loss_and_gradient(flattened(coefficients), [learning.Example(first, np.array([3]))])

@@ -132,7 +132,7 @@ def weighed(**features):
     """The graph of one segment with these features; the others are 0."""
     values = {name: np.full(1, features.get(name, 0.0)) for name in Features.__dataclass_fields__}
     one, box, image = np.array([0]), np.zeros((1, 4), int), np.zeros((1, 28, 28), np.uint8)
-    segments = Segments(one, one + 1, box, image, np.array([[0.7, 0.3]]), Features(**values))
+    segments = Segments(None, one, one + 1, box, image, np.array([[0.7, 0.3]]), Features(**values))
     return graph_of(segments, coefficients_of("ab"))
 
 

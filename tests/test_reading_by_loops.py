@@ -208,8 +208,9 @@ def test_lines_are_those_of_loops(seed, n):
 def test_segments_are_all_short_runs_of_pieces(seed, n):
     boxes = row_of_pieces(np.random.default_rng(seed), n)
     boxes[n // 2 : n // 2 + 20, [0, 2]] = boxes[n // 2, [0, 2]]  # so many above each other that their number matters
-    starts, stops, unions = segments._joined(pieces_with(boxes))
-    found = {pair: union.tolist() for pair, union in zip(zip(starts, stops, strict=True), unions, strict=True)}
+    spans = segments._joined(pieces_with(boxes))
+    pairs = zip(spans.starts.tolist(), spans.stops.tolist(), strict=True)
+    found = dict(zip(pairs, spans.boxes.tolist(), strict=True))
     expected = {}
     for start, stop in itertools.combinations(range(n + 1), 2):
         part = boxes[start:stop]
@@ -264,11 +265,12 @@ def test_features_are_those_of_loops(seed, n, slope):
     boxes, cuts = row_of_pieces(rng, n, slope), np.maximum(0, rng.normal(0, 1, n + 1))
     if seed == 4:
         boxes[:, 3] = boxes[:, 1] + 12  # no piece is large
-    starts, stops, unions = segments._joined(pieces_with(boxes))
+    spans = segments._joined(pieces_with(boxes, cuts))
+    starts, stops = spans.starts, spans.stops
     probabilities = rng.dirichlet(np.full(10, 0.2), len(starts))
     probabilities[0] = np.eye(10)[3]
     signs = np.full(len(starts), "")
-    found = features.features_of(pieces_with(boxes, cuts), starts, stops, unions, signs, probabilities)
+    found = features.features_of(spans, signs, probabilities)
     middle = middle_of(boxes)
     for k, (start, stop) in enumerate(zip(starts, stops, strict=True)):
         expected = features_by_loops(boxes, cuts, start, stop, probabilities[k], middle)

@@ -211,17 +211,17 @@ def read_line(
     boxes, count = np.array(boxes, np.int64), len(boxes)
     features = SimpleNamespace(signs=np.array(signs or [""] * count))
     starts, stops = np.arange(count), np.arange(1, count + 1)
-    segments = SimpleNamespace(boxes=boxes, starts=starts, stops=stops, features=features)
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
     low = np.array(low, np.int64).reshape(-1, 4)
     line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), short_strokes=low)
     pieces = SimpleNamespace(strokes=boxes, line=line)
+    segments = SimpleNamespace(pieces=pieces, boxes=boxes, starts=starts, stops=stops, features=features)
     seen = []
     if probabilities is None:
         probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (count, 1))
     path = SimpleNamespace(arcs=list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
-    line = reader._read_line(tuple("abcdefghij"), pieces, segments, graph, only_digits, marks)
+    line = reader._read_line(tuple("abcdefghij"), segments, graph, only_digits, marks)
     return line, seen[0]
 
 
@@ -238,7 +238,7 @@ def test_digits_of_a_line_have_their_places_and_probabilities(monkeypatch):
     assert [digit.name for digit in line.digits] == ["d", "j", None]
 
 
-def pieces_and_segments():
+def segments_of_five_pieces():
     """Writing 20 pixels high: two low bars, a point, and a high stroke that is cut into two low pieces."""
     boxes = np.array([(0, 5, 10, 8), (1, 14, 10, 17), (14, 13, 18, 20), (20, 4, 30, 10), (30, 10, 40, 16)])
     strokes = boxes.copy()
@@ -247,25 +247,26 @@ def pieces_and_segments():
     starts, stops = np.array([(0, 1), (0, 2), (2, 3), (0, 3), (3, 4), (3, 5), (2, 4)]).T
     corners = [(*boxes[a:b, :2].min(axis=0), *boxes[a:b, 2:].max(axis=0)) for a, b in zip(starts, stops, strict=True)]
     features = SimpleNamespace(signs=np.array(["", "", "", "", "", "+", ""]))
-    return pieces, SimpleNamespace(starts=starts, stops=stops, boxes=np.array(corners), features=features)
+    return SimpleNamespace(pieces=pieces, starts=starts, stops=stops, boxes=np.array(corners), features=features)
 
 
 def test_segments_of_short_strokes_are_short_however_tall_they_are():
-    assert marks.may_be_marks(*pieces_and_segments()).tolist() == [True, True, True, True, True, False, False]
+    found = marks.may_be_marks(segments_of_five_pieces())
+    assert found.tolist() == [True, True, True, True, True, False, False]
 
 
 def test_marks_of_short_strokes_have_a_box_for_each():
-    pieces, segments = pieces_and_segments()
-    found, signs = marks.mark_boxes(pieces, segments, np.array([1, 4, 5]))
+    segments = segments_of_five_pieces()
+    found, signs = marks.mark_boxes(segments, np.array([1, 4, 5]))
     assert found.tolist() == [[0, 5, 10, 8], [1, 14, 10, 17], [20, 4, 30, 10], [20, 4, 40, 16]]
     assert signs == ["", "", "", "+"]
-    assert marks.mark_boxes(pieces, segments, np.array([], int))[0].shape == (0, 4)
+    assert marks.mark_boxes(segments, np.array([], int))[0].shape == (0, 4)
 
 
 def test_the_limit_of_short_strokes_is_04_heights():
-    pieces, segments = pieces_and_segments()
-    pieces.strokes[2] = pieces.boxes[2] = segments.boxes[2] = 14, 12, 18, 20
-    assert not marks.may_be_marks(pieces, segments)[2]
+    segments = segments_of_five_pieces()
+    segments.pieces.strokes[2] = segments.boxes[2] = 14, 12, 18, 20
+    assert not marks.may_be_marks(segments)[2]
 
 
 def test_only_marks_may_be_non_digits_on_request(monkeypatch):

@@ -96,12 +96,13 @@ class Steps:
 
 def test_lines_are_cut_and_classified_in_turn(monkeypatch, model):
     steps = Steps(monkeypatch, [3, 4], [2, 3])
-    pieces, segments, graphs = zip(*reader.cut_and_classify(model, "page", 2), strict=True)
+    segments, graphs = zip(*reader.cut_and_classify(model, "page", 2), strict=True)
     assert steps.cut == [(0, "whole 0"), (1, "whole 1")]
+    pieces = segments[0][2][2]
     assert [len(each.boxes) for each in pieces] == [2, 3]
-    assert segments == (("views", model, ("segments", model, [*pieces], 2, 20_000), LEARNED, 2),) * 2
+    assert segments == (("views", model, ("segments", model, pieces, 2, 20_000), LEARNED, 2),) * 2
     assert graphs == (("graph", segments[0], LEARNED),) * 2
-    assert reader.cut_and_classify(model, "page", None, 9)[0][1][2][3:] == (None, 9)
+    assert reader.cut_and_classify(model, "page", None, 9)[0][0][2][3:] == (None, 9)
 
 
 @pytest.mark.parametrize(
@@ -123,15 +124,15 @@ def test_cutting_ends_at_the_limits_of_cost_and_pieces(monkeypatch, model, costs
         assert len(steps.cut) == (0 if "wide" in error else 2)
 
 
-class PiecesOf(str):
-    """A name in the place of a line's pieces."""
+class SegmentsOf(str):
+    """A name in the place of a line's segments."""
 
-    line = SimpleNamespace(crosses_corner=False)
+    pieces = SimpleNamespace(line=SimpleNamespace(crosses_corner=False))
 
 
 def test_lines_without_digits_are_left_out(monkeypatch, model):
-    a, b, c = map(PiecesOf, "abc")
-    monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: [(a, arguments, 4), (b, 2, 5), (c, 3, 6)])
+    a, b, c = map(SegmentsOf, "abc")
+    monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: [(a, arguments), (b, 5), (c, 6)])
     lines = {"a": line_at((0, 0, 1, 1), "a"), "b": None, "c": line_at((0, 0, 1, 1), "c")}
     seen = []
     monkeypatch.setattr(reader, "_read_line", lambda *arguments: seen.append(arguments) or lines[arguments[1]])
@@ -139,19 +140,19 @@ def test_lines_without_digits_are_left_out(monkeypatch, model):
     assert found == Reading((lines["a"], lines["c"]))
     (_, _, given, *_), second, _ = seen
     assert given == (model, "page", 3, 20_000)
-    assert second == (tuple("0123456789"), "b", 2, 5, True, False)
+    assert second == (tuple("0123456789"), "b", 5, True, False)
 
 
 @pytest.mark.parametrize(("confidence", "others", "left"), [(0.89, "a", "a"), (0.9, "a", "ac"), (0.5, "", "c")])
 def test_an_uncertain_stroke_across_a_corner_is_left_out_beside_other_lines(
     monkeypatch, model, confidence, others, left
 ):
-    corner = PiecesOf("c")
-    corner.line = SimpleNamespace(crosses_corner=True)
-    parts = [(each, None, None) for each in (*map(PiecesOf, others), corner)]
+    corner = SegmentsOf("c")
+    corner.pieces = SimpleNamespace(line=SimpleNamespace(crosses_corner=True))
+    parts = [(each, None) for each in (*map(SegmentsOf, others), corner)]
     monkeypatch.setattr(reader, "cut_and_classify", lambda *_: parts)
     lines = {"a": line_at((0, 0, 1, 1), "a"), "c": replace(line_at((0, 0, 1, 1), "c"), confidence=confidence)}
-    monkeypatch.setattr(reader, "_read_line", lambda _, pieces, *__: lines[pieces])
+    monkeypatch.setattr(reader, "_read_line", lambda _, segments, *__: lines[segments])
     assert reader._read_page(model, (), False, False, 1, "page") == Reading(tuple(lines[each] for each in left))
 
 

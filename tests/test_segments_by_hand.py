@@ -15,7 +15,7 @@ from lenet.reading.graph import LEARNED, Coefficients, Graph, coefficients_of, g
 from lenet.reading.lines import InkLine
 from lenet.reading.page import Page
 from lenet.reading.paths import best_path, log_sum_of
-from lenet.reading.pieces import Pieces, legible_strokes, pieces_of
+from lenet.reading.pieces import Pieces, Spans, legible_strokes, pieces_of
 from lenet.reading.strokes import Strokes
 
 pytest.importorskip("cv2")
@@ -41,6 +41,12 @@ def pieces_in(boxes, height=10.0, cuts=None):
     cuts = np.zeros(len(boxes) + 1) if cuts is None else np.array(cuts)
     line = SimpleNamespace(height=height, short_strokes=np.zeros((0, 4), np.int64))
     return Pieces(line, None, boxes, None, cuts)
+
+
+def one_by_one(pieces):
+    """The segments of one piece each."""
+    starts = np.arange(len(pieces.boxes))
+    return Spans(pieces, starts, starts + 1, pieces.boxes)
 
 
 # Legible strokes
@@ -87,12 +93,12 @@ def test_the_image_of_a_stroke_has_its_faint_edges_and_no_other_strokes():
 @pytest.mark.parametrize(("last", "is_joined"), [(15, True), (16, False)])
 def test_segments_of_several_pieces_are_at_most_15_heights_wide(last, is_joined):
     """Two pieces, 10 pixels high, are a segment of 15 pixels at most, but one may be wider."""
-    starts, stops, boxes = segments._joined(pieces_in([(0, 2, 2, 9), (last - 2, 0, last, 5)]))
-    found = list(zip(starts.tolist(), stops.tolist(), boxes.tolist(), strict=True))
+    joined = segments._joined(pieces_in([(0, 2, 2, 9), (last - 2, 0, last, 5)]))
+    found = list(zip(joined.starts.tolist(), joined.stops.tolist(), joined.boxes.tolist(), strict=True))
     expected = [(0, 1, [0, 2, 2, 9]), (0, 2, [0, 0, last, 9]), (1, 2, [last - 2, 0, last, 5])]
     assert found == [each for each in expected if is_joined or each[:2] != (0, 2)]
-    [start], [stop], [box] = segments._joined(pieces_in([(3, 4, 90, 8)]))
-    assert (start, stop, box.tolist()) == (0, 1, [3, 4, 90, 8])
+    alone = segments._joined(pieces_in([(3, 4, 90, 8)]))
+    assert (alone.starts.tolist(), alone.stops.tolist(), alone.boxes.tolist()) == ([0], [1], [[3, 4, 90, 8]])
 
 
 def test_segments_of_lines_are_classified_at_once():
@@ -154,9 +160,8 @@ def test_at_most_20_000_segments_are_classified():
 def features_in(boxes, probabilities=(0.7, 0.3), cuts=None, height=10.0, sign=""):
     """The features of all segments of one piece."""
     pieces = pieces_in(boxes, height, cuts)
-    starts = np.arange(len(boxes))
     probabilities = np.tile(np.array(probabilities), (len(boxes), 1))
-    return features.features_of(pieces, starts, starts + 1, pieces.boxes, np.full(len(boxes), sign), probabilities)
+    return features.features_of(one_by_one(pieces), np.full(len(boxes), sign), probabilities)
 
 
 def test_the_sizes_of_segments_in_heights():
@@ -217,8 +222,8 @@ def test_long_commas_are_uncertain_or_ones_unless_a_class_is_a_letter(monkeypatc
 )
 def test_the_size_and_place_of_long_commas(box, expected):
     """The digits are 100 pixels high."""
-    boxes = np.array([(0, 0, 60, 100), box, (200, 0, 260, 100)])
-    found = signs.may_be_commas(pieces_in(boxes, 100.0), np.arange(3), np.arange(1, 4), boxes)
+    boxes = [(0, 0, 60, 100), box, (200, 0, 260, 100)]
+    found = signs.may_be_commas(one_by_one(pieces_in(boxes, 100.0)))
     assert found.tolist() == [False, expected, False]
 
 
@@ -226,8 +231,8 @@ def test_the_size_and_place_of_long_commas(box, expected):
 def test_a_long_comma_in_a_sloping_line(top, bottom, expected):
     """Eight digits fall by 30 pixels each: at the comma, their middle is at row 183.5, but its median is at row 155."""
     boxes = [(100 * n, 30 * n, 100 * n + 60, 30 * n + 100) for n in range(8)]
-    boxes = np.array([*boxes[:5], (470, top, 480, bottom), *boxes[5:]])
-    found = signs.may_be_commas(pieces_in(boxes, 100.0), np.arange(9), np.arange(1, 10), boxes)
+    boxes = [*boxes[:5], (470, top, 480, bottom), *boxes[5:]]
+    found = signs.may_be_commas(one_by_one(pieces_in(boxes, 100.0)))
     assert np.flatnonzero(found).tolist() == [5] * expected
 
 
@@ -242,7 +247,7 @@ def test_a_long_comma_in_a_sloping_line(top, bottom, expected):
 def test_a_long_comma_is_not_at_an_end(boxes, short, expected):
     pieces = pieces_in(boxes, 100.0)
     pieces.line.short_strokes = np.array(short, np.int64).reshape(-1, 4)
-    assert signs.may_be_commas(pieces, np.arange(2), np.arange(1, 3), pieces.boxes).any() == expected
+    assert signs.may_be_commas(one_by_one(pieces)).any() == expected
 
 
 @pytest.mark.parametrize(
@@ -263,10 +268,10 @@ def test_the_size_and_place_of_slashes(box, before, expected):
     pieces = replace(pieces, strokes=np.array([*boxes[:3], last, last, boxes[5]]))
     starts, stops = np.array([0, 1, 2, 3, 3, 4, 4, 5]), np.array([1, 2, 3, 4, 5, 5, 6, 6])
     segments = np.array([*boxes[:4], last, boxes[4], (280, 0, 370, 120), boxes[5]])
-    found = signs.may_be_slashes(pieces, starts, stops, segments)
+    found = signs.may_be_slashes(Spans(pieces, starts, stops, segments))
     assert found.tolist() == [False, expected, False, False, True, False, False, False]
     alone = replace(pieces_in(boxes[1:2], 100.0), strokes=boxes[1:2])
-    assert not signs.may_be_slashes(alone, starts[:1], stops[:1], boxes[1:2]).any()
+    assert not signs.may_be_slashes(one_by_one(alone)).any()
 
 
 def slanted(columns, width=2, bend=0):
@@ -299,7 +304,7 @@ def test_certain_digits_and_models_of_letters_have_no_signs(monkeypatch, probabi
 def test_the_logarithms_of_probabilities_are_at_least_that_of_a_millionth():
     names = Features.__dataclass_fields__
     empty = Features(**dict.fromkeys(names, np.zeros(1)) | {"signs": np.array([""])})
-    found = segments.Segments(*[np.zeros(1)] * 3, np.zeros(1), np.array([[0.0, 1e-7, 0.25, 1.0]]), empty)
+    found = segments.Segments(None, *[np.zeros(1)] * 3, np.zeros(1), np.array([[0.0, 1e-7, 0.25, 1.0]]), empty)
     np.testing.assert_allclose(found.log_probabilities, [[np.log(1e-6), np.log(1e-6), np.log(0.25), 0]])
     other = found.with_probabilities(np.array([[0.0, 0.25, 0.5, 0.25]]))
     assert other.probabilities.tolist() == [[0.0, 0.25, 0.5, 0.25]]
@@ -352,6 +357,7 @@ def test_classes_other_than_the_ten_digits_have_the_mean_bias():
 def test_the_weights_of_an_arc_are_linear_in_its_features():
     found = features_in([(0, 0, 20, 15), (30, 0, 35, 5)], cuts=[0, 0.25, 0])  # the areas are 1.5 * 1.5 and 0.5 * 0.5
     arcs = segments.Segments(
+        None,
         np.array([0, 1]),
         np.array([1, 2]),
         np.zeros((2, 4)),

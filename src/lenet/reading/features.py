@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.reading.pieces import Pieces
-from lenet.reading.strokes import Boxes, Floats, Ints
+from lenet.reading.pieces import Spans
+from lenet.reading.strokes import Floats, Ints
 from lenet.rejection import digit_score, margin
 
 MIN_PROBABILITY = 1e-6  # lower probabilities are clipped to this before their logarithm is computed
@@ -53,10 +53,9 @@ class Features:
         )
 
 
-def features_of(
-    pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes, signs: NDArray[np.str_], probabilities: Floats
-) -> Features:
-    """Return the features of the segments that join the pieces from `starts` up to `stops`."""
+def features_of(spans: Spans, signs: NDArray[np.str_], probabilities: Floats) -> Features:
+    """Return the features of segments."""
+    pieces, starts, stops, boxes = spans.pieces, spans.starts, spans.stops, spans.boxes
     height = pieces.line.height
     left, _, right, _ = (pieces.boxes / height).T
     widths, heights = (boxes[:, 2:] / height - boxes[:, :2] / height).T

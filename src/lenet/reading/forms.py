@@ -208,8 +208,8 @@ def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None, max
     parts = cut_and_classify(model, page, n_jobs, max_segments)
     if not parts:
         return "", 0.0
-    short = np.concatenate([may_be_marks(pieces, segments) for pieces, segments, _ in parts])
-    arcs, labels, confidence = most_probable(joined([graph for _, _, graph in parts]), field)
+    short = np.concatenate([may_be_marks(segments) for segments, _ in parts])
+    arcs, labels, confidence = most_probable(joined([graph for _, graph in parts]), field)
     if all(label is None for label in labels):
         return "", 0.0
     read = [(arc, label) for arc, label in zip(arcs, labels, strict=True) if label is not None or not short[arc]]

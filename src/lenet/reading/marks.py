@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.reading.lines import InkLine
-from lenet.reading.pieces import Pieces
 from lenet.reading.segments import Segments
 from lenet.reading.strokes import SHORT, Boxes, Ints
 
@@ -23,21 +22,25 @@ _BELOW = 0.1  # heights of the writing: a comma that is not much taller than wid
 _MIN_COMMA = 0.22  # heights of the writing: such a comma is taller
 
 
-def may_be_marks(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
+def may_be_marks(segments: Segments) -> NDArray[np.bool_]:
     """Return whether each segment may be a mark: a comma or slash, or short, or with short strokes as those of "="."""
-    is_short = (_heights(segments.boxes) < SHORT * pieces.line.height) | _have_short_strokes(pieces, segments)
+    is_short = (_heights(segments.boxes) < SHORT * segments.pieces.line.height) | _have_short_strokes(segments)
     return np.asarray(is_short | np.isin(segments.features.signs, (",", "/")))
 
 
-def mark_boxes(pieces: Pieces, segments: Segments, marks: Ints) -> tuple[Boxes, list[str]]:
+def mark_boxes(segments: Segments, marks: Ints) -> tuple[Boxes, list[str]]:
     """Return the boxes of segments that are marks, or of their strokes if all are short, and their signs, if any."""
     found, signs = [np.zeros((0, 4), np.int64)], list[str]()
-    are_split = _have_short_strokes(pieces, segments)
+    are_split = _have_short_strokes(segments)
     for n in marks:
-        strokes = pieces.strokes[segments.starts[n] : segments.stops[n]]
-        found.append(np.unique(strokes, axis=0) if are_split[n] else segments.boxes[[n]])
+        found.append(_strokes_of(segments, n) if are_split[n] else segments.boxes[[n]])
         signs += [segments.features.signs[n]] * len(found[-1])
     return np.concatenate(found), signs
+
+
+def _strokes_of(segments: Segments, n: int) -> Boxes:
+    """Return the boxes of the strokes that a segment has pieces of."""
+    return np.unique(segments.pieces.strokes[segments.starts[n] : segments.stops[n]], axis=0)
 
 
 def starts_low(boxes: Boxes, baseline: float, height: float) -> NDArray[np.bool_]:
@@ -46,23 +49,23 @@ def starts_low(boxes: Boxes, baseline: float, height: float) -> NDArray[np.bool_
 
 
 def digits_and_marks(
-    pieces: Pieces, segments: Segments, digits: Ints, marks: Ints, baseline: float
+    segments: Segments, digits: Ints, marks: Ints, baseline: float
 ) -> tuple[Boxes, list[tuple[int, str]]]:
     """Return the boxes of segments that are digits, without attached marks, and the marks of their line.
 
     Each mark follows the number of digits before it; the marks are from left to right.
     """
-    boxes, attached = _without_attached_marks(pieces, segments, digits, baseline)
-    separate, signs = mark_boxes(pieces, segments, marks)
-    return boxes, _marks_beside(boxes, np.concatenate([separate, attached]), signs, baseline, pieces.line)
+    boxes, attached = _without_attached_marks(segments, digits, baseline)
+    separate, signs = mark_boxes(segments, marks)
+    return boxes, _marks_beside(boxes, np.concatenate([separate, attached]), signs, baseline, segments.pieces.line)
 
 
-def _without_attached_marks(pieces: Pieces, segments: Segments, digits: Ints, baseline: float) -> tuple[Boxes, Boxes]:
+def _without_attached_marks(segments: Segments, digits: Ints, baseline: float) -> tuple[Boxes, Boxes]:
     """Return the boxes of segments that are digits, without the marks attached to them, and those of the marks."""
-    height = pieces.line.height
+    height = segments.pieces.line.height
     boxes, attached = segments.boxes[digits], [np.zeros((0, 4), np.int64)]
     for k, n in enumerate(digits):
-        strokes = np.unique(pieces.strokes[segments.starts[n] : segments.stops[n]], axis=0)
+        strokes = _strokes_of(segments, n)
         may_be_mark = (_heights(strokes) < SHORT * height) | starts_low(strokes, baseline, height)
         if may_be_mark.any() and not may_be_mark.all():
             (left, *_), (*_, right, _) = strokes[~may_be_mark].min(axis=0), strokes[~may_be_mark].max(axis=0)
@@ -74,11 +77,11 @@ def _without_attached_marks(pieces: Pieces, segments: Segments, digits: Ints, ba
     return boxes, np.concatenate(attached)
 
 
-def _have_short_strokes(pieces: Pieces, segments: Segments) -> NDArray[np.bool_]:
+def _have_short_strokes(segments: Segments) -> NDArray[np.bool_]:
     """Return whether all strokes of each segment are short."""
     ranges = np.stack([segments.starts, segments.stops], axis=1).ravel()
-    tallest = np.maximum.reduceat(np.append(_heights(pieces.strokes), 0), ranges)[::2]
-    return np.asarray(tallest < SHORT * pieces.line.height)
+    tallest = np.maximum.reduceat(np.append(_heights(segments.pieces.strokes), 0), ranges)[::2]
+    return np.asarray(tallest < SHORT * segments.pieces.line.height)
 
 
 def _heights(boxes: Boxes) -> Ints:

@@ -50,6 +50,16 @@ class Pieces:
         return np.poly1d(np.polyfit(x[large], y[large], 1))
 
 
+@dataclass(frozen=True, eq=False)
+class Spans:
+    """Pieces of a line from `starts` up to `stops`, which together may form a digit."""
+
+    pieces: Pieces
+    starts: Ints  # (n,): the first piece of each span
+    stops: Ints  # (n,): the piece after its last
+    boxes: Boxes  # in the line's pixels
+
+
 class _Part(NamedTuple):
     """A piece before it is placed in its line."""
 

@@ -162,8 +162,8 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
 
 def cut_and_classify(
     model: LeNet5, page: Page, n_jobs: int | None, max_segments: int = MAX_SEGMENTS
-) -> list[tuple[Pieces, Segments, Graph]]:
-    """Return the lines of a page, cut into pieces, with their classified segments and the graph of these.
+) -> list[tuple[Segments, Graph]]:
+    """Return the classified segments of each line of a page, and their graph.
 
     Raises InputError as soon as the page is known to take too long.
     """
@@ -182,8 +182,7 @@ def cut_and_classify(
         reject_texture(count, MAX_PIECES, "pieces of strokes")
     coefficients = coefficients_of(characters_of(model))
     segments = with_views(model, segments_of(model, cut_lines, n_jobs, max_segments), coefficients, n_jobs)
-    graphs = [graph_of(each, coefficients) for each in segments]
-    return list(zip(cut_lines, segments, graphs, strict=True))
+    return [(each, graph_of(each, coefficients)) for each in segments]
 
 
 def _read_page(
@@ -196,17 +195,17 @@ def _read_page(
     max_segments: int = MAX_SEGMENTS,
 ) -> Reading:
     parts = cut_and_classify(model, page, n_jobs, max_segments)
-    found = [(_read_line(characters, *each, only_digits, marks), each[0].line) for each in parts]
+    found = [(_read_line(characters, *each, only_digits, marks), each[0].pieces.line) for each in parts]
     lines = [(line, ink) for line, ink in found if line is not None]
     certain = [line for line, ink in lines if line.confidence >= _CORNER or not ink.crosses_corner]
     return Reading(tuple(certain or [line for line, _ in lines]))
 
 
 def _read_line(
-    characters: Sequence[str], pieces: Pieces, segments: Segments, graph: Graph, only_digits: bool, marks: bool
+    characters: Sequence[str], segments: Segments, graph: Graph, only_digits: bool, marks: bool
 ) -> Line | None:
     """Return the digits of a line, or None if there are none."""
-    line, may_be_mark = pieces.line, may_be_marks(pieces, segments)
+    line, may_be_mark = segments.pieces.line, may_be_marks(segments)
     may_be_sign = np.isin(segments.features.signs, ("+", "x", "/"))
     path = best_path(graph, ~(may_be_mark | may_be_sign) if only_digits else None)
     arcs, is_digit = np.array(path.arcs), np.array([label is not None for label in path.labels])
@@ -217,7 +216,7 @@ def _read_line(
     is_mark, is_sign = ~is_digit & may_be_mark[arcs], ~is_digit & may_be_sign[arcs]
     if marks:
         is_mark |= ~is_digit & starts_low(boxes, baseline, line.height)
-    in_word, graph = _without_words(graph, path, segments, line, is_mark, is_digit | is_sign)
+    in_word, graph = _without_words(graph, path, segments, is_mark, is_digit | is_sign)
     if in_word[is_digit].all():
         return None
     is_separator = is_sign & ~in_word
@@ -227,7 +226,7 @@ def _read_line(
     gaps[np.diff(is_separator.cumsum()[shown]) > 0] = np.inf
     boxes, found = boxes[shown], list[tuple[int, str]]()
     if marks:
-        boxes, found = digits_and_marks(pieces, segments, arcs[shown], arcs[is_mark], baseline)
+        boxes, found = digits_and_marks(segments, arcs[shown], arcs[is_mark], baseline)
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     labels = [None if in_word[k] else path.labels[k] for k in shown]
     rows = zip(places, labels, path.probabilities[shown], strict=True)
@@ -237,11 +236,11 @@ def _read_line(
 
 
 def _without_words(
-    graph: Graph, path: Path, segments: Segments, line: InkLine, is_mark: NDArray[np.bool_], in_sum: NDArray[np.bool_]
+    graph: Graph, path: Path, segments: Segments, is_mark: NDArray[np.bool_], in_sum: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], Graph]:
     """Return which arcs of a path are in words, and the graph without digits there; a sum such as 1+2+3 is no word."""
     in_word, arcs, others = np.zeros(len(path.arcs), bool), np.array(path.arcs), np.flatnonzero(~is_mark)
-    labels, gaps = [path.labels[k] for k in others], _gaps(segments.boxes[arcs[others]], line)
+    labels, gaps = [path.labels[k] for k in others], _gaps(segments.boxes[arcs[others]], segments.pieces.line)
     for found in words_in(labels, path.probabilities[others], gaps):
         word = others[found.start : found.stop]
         if not in_sum[word].all():

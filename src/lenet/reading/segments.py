@@ -11,9 +11,9 @@ from lenet._extras import cv2
 from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
-from lenet.reading.pieces import Pieces
+from lenet.reading.pieces import Pieces, Spans
 from lenet.reading.signs import are_slanted_lines, may_be_commas, may_be_slashes, signs_of
-from lenet.reading.strokes import Boxes, Floats, Ints, reject_texture
+from lenet.reading.strokes import Floats, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 MAX_SEGMENTS_TURNED = (
@@ -26,12 +26,9 @@ _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
+class Segments(Spans):
     """The segments of a line."""
 
-    starts: Ints  # (n,): the first piece of each segment
-    stops: Ints  # (n,): the piece after its last
-    boxes: Boxes  # in the line's pixels
     images: NDArray[np.uint8]  # (n, 28, 28): in MNIST's format
     probabilities: Floats  # (n, num_classes): the network's
     features: Features
@@ -55,11 +52,11 @@ def segments_of(
     Raises InputError if there are more than `max_segments`.
     """
     joined = [_joined(pieces) for pieces in lines]
-    counts = [len(starts) for starts, _, _ in joined]
+    counts = [len(spans.starts) for spans in joined]
     reject_texture(sum(counts), max_segments, "shapes that may be digits")
     if not lines:
         return []
-    images = np.concatenate([_images(pieces, *each) for pieces, each in zip(lines, joined, strict=True)])
+    images = np.concatenate([_images(spans) for spans in joined])
     probabilities = model.predict_proba(images, n_jobs=n_jobs).astype(np.float64)
     signs = np.full(len(images), "")
     if "".join(model.classes).isdecimal():  # letters may have the same shapes
@@ -67,7 +64,7 @@ def segments_of(
         signs[may_be_sign] = signs_of(images[may_be_sign])
         may_be_line = may_be_sign | (np.array(model.classes)[probabilities.argmax(axis=1)] == "1")
         are_commas, are_slashes = (
-            np.concatenate([may_be(pieces, *each) for pieces, each in zip(lines, joined, strict=True)]) & may_be_line
+            np.concatenate([may_be(spans) for spans in joined]) & may_be_line
             for may_be in (may_be_commas, may_be_slashes)
         )
         signs[are_commas] = ","
@@ -75,25 +72,29 @@ def segments_of(
         line_of = np.repeat(np.arange(len(lines)), counts)
         signs[are_slashes & (np.bincount(line_of, are_slashes)[line_of] >= _MIN_SLASHES)] = "/"
     shown, marked, seen = (np.split(each, np.cumsum(counts)[:-1]) for each in (images, signs, probabilities))
-    parts = zip(lines, joined, shown, marked, seen, strict=True)
-    return [Segments(*each, own, p, features_of(pieces, *each, sign, p)) for pieces, each, own, sign, p in parts]
+    parts = zip(joined, shown, marked, seen, strict=True)
+    return [
+        Segments(**vars(spans), images=own, probabilities=p, features=features_of(spans, sign, p))
+        for spans, own, sign, p in parts
+    ]
 
 
-def _joined(pieces: Pieces) -> tuple[Ints, Ints, Boxes]:
-    """Return the first piece of each segment, the piece after its last, and its box."""
+def _joined(pieces: Pieces) -> Spans:
+    """Return all segments that the pieces of a line may form."""
     members = np.arange(len(pieces.boxes))[:, np.newaxis] + np.arange(_MAX_PIECES)
     boxes = pieces.boxes[np.minimum(members, len(pieces.boxes) - 1)]
     unions = np.dstack([np.minimum.accumulate(boxes[..., :2], axis=1), np.maximum.accumulate(boxes[..., 2:], axis=1)])
     fits = (members < len(boxes)) & (unions[..., 2] - unions[..., 0] <= _MAX_WIDTH * pieces.line.height)
     fits[:, 0] = True
     starts, lasts = np.nonzero(fits)
-    return starts, starts + lasts + 1, unions[fits]
+    return Spans(pieces, starts, starts + lasts + 1, unions[fits])
 
 
-def _images(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes) -> NDArray[np.uint8]:
+def _images(spans: Spans) -> NDArray[np.uint8]:
     """Return the images of segments in MNIST's format."""
-    images, line_ink = np.empty((len(starts), SIDE, SIDE), np.uint8), pieces.line.ink
-    each_segment = zip(starts.tolist(), stops.tolist(), boxes.tolist(), strict=True)
+    pieces, images = spans.pieces, np.empty((len(spans.starts), SIDE, SIDE), np.uint8)
+    line_ink = pieces.line.ink
+    each_segment = zip(spans.starts.tolist(), spans.stops.tolist(), spans.boxes.tolist(), strict=True)
     for n, (start, stop, (left, top, right, bottom)) in enumerate(each_segment):
         labels, ink = pieces.labels[top:bottom, left:right], line_ink[top:bottom, left:right]
         images[n] = mnist_form(cv2.bitwise_and(ink, cv2.inRange(labels, start + 1, stop)))

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._mnist_form import MIDDLE
-from lenet.reading.pieces import Pieces
-from lenet.reading.strokes import Boxes, Ints, have_comma_size
+from lenet.reading.pieces import Spans
+from lenet.reading.strokes import have_comma_size
 
 _MIN_RADIUS = 5.0  # pixels: nearer to the crossing, the arms are not separate
 _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
@@ -48,17 +48,18 @@ def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     return np.where(is_sign, np.where(real[3] > 0, "+", "x"), "")
 
 
-def may_be_slashes(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes) -> NDArray[np.bool_]:
+def may_be_slashes(spans: Spans) -> NDArray[np.bool_]:
     """Return whether each segment of a line is a stroke of the size of a slash, between two that are lower.
 
     A 1 may be as tall, but then so are most 1s beside it.
     """
-    height = pieces.line.height
-    beside = np.concatenate([[np.inf], pieces.boxes[:, 3] - pieces.boxes[:, 1], [np.inf]])
-    left, top, right, bottom = boxes.T / height
-    is_tall = bottom - top >= np.maximum(_MIN_TALL, _TALLER * np.maximum(beside[starts], beside[stops + 1]) / height)
+    pieces, height = spans.pieces, spans.pieces.line.height
+    heights = np.concatenate([[np.inf], pieces.boxes[:, 3] - pieces.boxes[:, 1], [np.inf]])
+    beside = np.maximum(heights[spans.starts], heights[spans.stops + 1])
+    left, top, right, bottom = spans.boxes.T / height
+    is_tall = bottom - top >= np.maximum(_MIN_TALL, _TALLER * beside / height)
     off_line = np.abs((top + bottom) / 2 - pieces.middle((left + right) / 2))
-    is_stroke = (boxes == pieces.strokes[starts]).all(axis=1)  # tall ones are cut into several pieces
+    is_stroke = (spans.boxes == pieces.strokes[spans.starts]).all(axis=1)  # tall ones are cut into several pieces
     return np.asarray(is_stroke & is_tall & (off_line <= _MAX_OFF_LINE))
 
 
@@ -81,11 +82,11 @@ def are_slanted_lines(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray((thickness < _MAX_THICKNESS) & (-xy > _MIN_SLANT * yy))
 
 
-def may_be_commas(pieces: Pieces, starts: Ints, stops: Ints, boxes: Boxes) -> NDArray[np.bool_]:
+def may_be_commas(spans: Spans) -> NDArray[np.bool_]:
     """Return whether each segment of a line has the size and place of a long comma, with something on either side."""
-    height = pieces.line.height
-    left, top, right, bottom = boxes.T
+    pieces, height = spans.pieces, spans.pieces.line.height
+    left, top, right, bottom = spans.boxes.T
     middles = pieces.middle((left + right) / (2 * height)) * height
     is_low = (top > middles - _MAX_ABOVE * height) & (bottom > middles + _MIN_BELOW * height)
     end = np.concatenate([pieces.boxes, pieces.line.short_strokes])[:, 2].max()
-    return np.asarray(is_low & (starts > 0) & (right < end) & have_comma_size(boxes, height))
+    return np.asarray(is_low & (spans.starts > 0) & (right < end) & have_comma_size(spans.boxes, height))
