@@ -88,5 +88,8 @@ def may_be_commas(spans: Spans) -> NDArray[np.bool_]:
     left, top, right, bottom = spans.boxes.T
     middles = pieces.middle((left + right) / (2 * height)) * height
     is_low = (top > middles - _MAX_ABOVE * height) & (bottom > middles + _MIN_BELOW * height)
+    may_be = np.asarray(is_low & (spans.starts > 0) & have_comma_size(spans.boxes, height))
+    if not may_be.any():  # most lines have none, and finding the short strokes beside a line takes longer
+        return may_be
     end = np.concatenate([pieces.boxes, pieces.line.short_strokes])[:, 2].max()
-    return np.asarray(is_low & (spans.starts > 0) & (right < end) & have_comma_size(spans.boxes, height))
+    return np.asarray(may_be & (right < end))
