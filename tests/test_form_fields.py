@@ -80,7 +80,7 @@ def values_of(monkeypatch, page, places, fields, read, check_below=0.5):
     regions, answers = [], iter(read)
     monkeypatch.setattr(forms, "_part", lambda level, corners: regions.append(corners.tolist()) or "part")
     monkeypatch.setattr(forms, "_read_field", lambda *_: next(answers))
-    return forms._values(page, places, fields, "model", check_below, None), regions
+    return forms._values(forms._Settings(fields, "model", check_below, None), page, places), regions
 
 
 def test_a_box_is_a_fraction_of_the_page_as_it_is_turned(monkeypatch):
@@ -197,8 +197,7 @@ def field_read(monkeypatch, labels, lows, arcs=None):
     monkeypatch.setattr(forms, "most_probable", lambda graph, field: (path, labels, (graph, field)))
     model = lenet.LeNet5(seed=0)
     model.classes = list("abcdefghij")
-    value, confidence = forms._read_field(None, "field", model, None, 9)
-    return value, confidence
+    return forms._read_field(forms._Settings([], model, 0.5, None), "field", None, 9)
 
 
 def test_low_non_digits_are_not_in_the_value(monkeypatch):
@@ -217,7 +216,7 @@ def test_low_non_digits_are_not_in_the_value(monkeypatch):
 def test_a_form_is_turned_unless_its_orientation_is_known(monkeypatch, options, turns):
     seen = []
 
-    def values(page, *_):
+    def values(settings, page, *_):
         seen.append(page.ink.shape)
         return [FieldValue("a", "1", 0.0, ())]
 

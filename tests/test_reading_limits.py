@@ -221,7 +221,8 @@ def read_line(
         probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (count, 1))
     path = SimpleNamespace(arcs=list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
-    line = reader._read_line(tuple("abcdefghij"), segments, graph, only_digits, marks)
+    settings = reader._Settings(SimpleNamespace(classes=tuple("abcdefghij")), only_digits, marks, None)
+    line = reader._read_line(settings, segments, graph)
     return line, seen[0]
 
 
@@ -587,7 +588,7 @@ def form(monkeypatch, *turned_values):
     """The index of the orientation that `read_form` chooses; values are (confidence, problems) for each field."""
     calls = []
 
-    def values(page, places, fields, model, check_below, n_jobs, max_segments=None):
+    def values(settings, page, places, max_segments=None):
         calls.append(page.ink.shape)
         given = turned_values[min(len(calls), len(turned_values)) - 1]
         return [FieldValue(str(len(calls) - 1), "1", *each) for each in given]

@@ -46,10 +46,10 @@ def test_options_reach_the_reading_of_a_page(monkeypatch, model, options, passed
     monkeypatch.setattr(reader, "read_upright", lambda read_page, page: pages.append(page) or read_page(page, 7))
     found = read(BLANK, model, **options, **({} if rotate is None else {"rotate": rotate}))
     assert found == Reading((line_at((1, 2, 3, 4)),))
-    [(*arguments, page)] = [call[:6] for call in calls]
-    assert arguments == [model, tuple("0123456789"), *passed]
+    [(settings, page, *limits)] = calls
+    assert settings == reader._Settings(model, *passed)
     assert page.ink.shape == (40, 60)
-    assert (calls[0][6:], pages) == (((), []) if rotate is False else ((7,), [page]))
+    assert (limits, pages) == (([], []) if rotate is False else ([7], [page]))
 
 
 @pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (180, 2), (270, 3)])
@@ -136,11 +136,11 @@ def test_lines_without_digits_are_left_out(monkeypatch, model):
     lines = {"a": line_at((0, 0, 1, 1), "a"), "b": None, "c": line_at((0, 0, 1, 1), "c")}
     seen = []
     monkeypatch.setattr(reader, "_read_line", lambda *arguments: seen.append(arguments) or lines[arguments[1]])
-    found = reader._read_page(model, tuple("0123456789"), True, False, 3, "page")
-    assert found == Reading((lines["a"], lines["c"]))
+    settings = reader._Settings(model, True, False, 3)
+    assert reader._read_page(settings, "page") == Reading((lines["a"], lines["c"]))
     (_, _, given, *_), second, _ = seen
     assert given == (model, "page", 3, 20_000)
-    assert second == (tuple("0123456789"), "b", 5, True, False)
+    assert second == (settings, "b", 5)
 
 
 @pytest.mark.parametrize(("confidence", "others", "left"), [(0.89, "a", "a"), (0.9, "a", "ac"), (0.5, "", "c")])
@@ -153,7 +153,8 @@ def test_an_uncertain_stroke_across_a_corner_is_left_out_beside_other_lines(
     monkeypatch.setattr(reader, "cut_and_classify", lambda *_: parts)
     lines = {"a": line_at((0, 0, 1, 1), "a"), "c": replace(line_at((0, 0, 1, 1), "c"), confidence=confidence)}
     monkeypatch.setattr(reader, "_read_line", lambda _, segments, *__: lines[segments])
-    assert reader._read_page(model, (), False, False, 1, "page") == Reading(tuple(lines[each] for each in left))
+    settings = reader._Settings(model, False, False, 1)
+    assert reader._read_page(settings, "page") == Reading(tuple(lines[each] for each in left))
 
 
 @pytest.mark.parametrize(

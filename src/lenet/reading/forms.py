@@ -1,7 +1,7 @@
 """Read the fields of a form."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,16 @@ _MARGIN = 2  # pixels around the strokes of a field
 _RIM = 0.01  # of the shorter side of a blank sheet: nearer to its edges, the table would be read as 1
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
 _LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The arguments of `read_form` that apply to each orientation."""
+
+    fields: Sequence[Field]
+    model: LeNet5
+    check_below: float
+    n_jobs: int | None
 
 
 def read_form(
@@ -89,19 +99,19 @@ def read_form(
     model = checked_model(model)
     fields = checked_fields(fields)
     check_checksums(fields, model)
-    check_below = _checks.fraction(check_below, "check_below")
+    settings = _Settings(fields, model, _checks.fraction(check_below, "check_below"), n_jobs)
     rotate = _checks.boolean(rotate, "rotate")
     resolve_n_jobs(n_jobs)
     page, cells = without_grids(without_boxes(page_of(straightened(as_grey(image)))), isolate=False)
     page = without_frames(page)
-    best = _values(page, turned(cells, 0), fields, model, check_below, n_jobs)
+    best = _values(settings, page, turned(cells, 0))
     least = _summed_confidence(best) + min(_LEAD, len(fields) / 2)
     for turns in (1, 2, 3) if rotate else ():
         if _summed_confidence(best) >= _LEGIBLE * len(fields):
             break
         try:
             upright = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
-            values = _values(upright, turned(cells, turns), fields, model, check_below, n_jobs, MAX_SEGMENTS_TURNED)
+            values = _values(settings, upright, turned(cells, turns), MAX_SEGMENTS_TURNED)
         except InputError:  # a turned page may look like a texture
             continue
         if _summed_confidence(values) > max(least, _summed_confidence(best)):
@@ -144,19 +154,13 @@ def _summed_confidence(values: Sequence[FieldValue]) -> float:
 
 
 def _values(
-    page: Page,
-    cells: Sequence[Cell],
-    fields: Sequence[Field],
-    model: LeNet5,
-    check_below: float,
-    n_jobs: int | None,
-    max_segments: int = MAX_SEGMENTS,
+    settings: _Settings, page: Page, cells: Sequence[Cell], max_segments: int = MAX_SEGMENTS
 ) -> list[FieldValue]:
     """Return the values of the fields on a page in one orientation."""
     boxes = {(cell.grid, cell.row, cell.column): np.array(cell.box) for cell in cells}
     level = without_printed_rules(page)
     values = []
-    for field in fields:
+    for field in settings.fields:
         if field.box is not None:
             left, top, width, height = field.box
             box = np.array([left, top, left + width, top + height]) * np.tile(page.ink.shape[::-1], 2)
@@ -166,9 +170,9 @@ def _values(
         else:
             values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
             continue
-        value, confidence = _read_field(_part(level, corners), field, model, n_jobs, max_segments)
+        value, confidence = _read_field(settings, field, _part(level, corners), max_segments)
         problems = field.problems(value)
-        if value and confidence < check_below:
+        if value and confidence < settings.check_below:
             problems = ("confidence", *problems)
         (left, top), (right, bottom) = np.rint([corners.min(axis=0), corners.max(axis=0)]).astype(int).tolist()
         values.append(FieldValue(field.name, value, confidence, problems, (left, top, right, bottom)))
@@ -203,9 +207,9 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
     return replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ origin, darkness=None)
 
 
-def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None, max_segments: int) -> tuple[str, float]:
+def _read_field(settings: _Settings, field: Field, page: Page, max_segments: int) -> tuple[str, float]:
     """Return the value of a field, and its probability; an empty text if there are no digits."""
-    parts = cut_and_classify(model, page, n_jobs, max_segments)
+    parts = cut_and_classify(settings.model, page, settings.n_jobs, max_segments)
     if not parts:
         return "", 0.0
     short = np.concatenate([may_be_marks(segments) for segments, _ in parts])
@@ -213,4 +217,4 @@ def _read_field(page: Page, field: Field, model: LeNet5, n_jobs: int | None, max
     if all(label is None for label in labels):
         return "", 0.0
     read = [(arc, label) for arc, label in zip(arcs, labels, strict=True) if label is not None or not short[arc]]
-    return "".join("?" if label is None else model.classes[label] for _, label in read), confidence
+    return "".join("?" if label is None else settings.model.classes[label] for _, label in read), confidence

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -35,6 +35,16 @@ _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 _CORNER = 0.9  # the minimum confidence of a stroke across a corner of the picture: others may be the edge of a sheet
 _MUCH_MORE = 10  # times the evidence of the photographs
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The arguments of `read` that apply to each page."""
+
+    model: LeNet5
+    only_digits: bool
+    marks: bool
+    n_jobs: int | None
 
 
 def read(
@@ -99,8 +109,8 @@ def read(
     only_digits, rotate = _checks.boolean(only_digits, "only_digits"), _checks.boolean(rotate, "rotate")
     marks = _checks.boolean(marks, "marks")
     resolve_n_jobs(n_jobs)
-    characters = characters_of(model)
-    read_page = functools.partial(_read_page, model, characters, only_digits, marks, n_jobs)
+    characters_of(model)  # raises InputError for other classes
+    read_page = functools.partial(_read_page, _Settings(model, only_digits, marks, n_jobs))
     readings: list[Reading] = []
     errors: list[InputError] = []
     for page in pages_of(*reduced_grey(image, MIN_DECODED_PIXELS)):
@@ -185,36 +195,26 @@ def cut_and_classify(
     return [(each, graph_of(each, coefficients)) for each in segments]
 
 
-def _read_page(
-    model: LeNet5,
-    characters: Sequence[str],
-    only_digits: bool,
-    marks: bool,
-    n_jobs: int | None,
-    page: Page,
-    max_segments: int = MAX_SEGMENTS,
-) -> Reading:
-    parts = cut_and_classify(model, page, n_jobs, max_segments)
-    found = [(_read_line(characters, *each, only_digits, marks), each[0].pieces.line) for each in parts]
+def _read_page(settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS) -> Reading:
+    parts = cut_and_classify(settings.model, page, settings.n_jobs, max_segments)
+    found = [(_read_line(settings, segments, graph), segments.pieces.line) for segments, graph in parts]
     lines = [(line, ink) for line, ink in found if line is not None]
     certain = [line for line, ink in lines if line.confidence >= _CORNER or not ink.crosses_corner]
     return Reading(tuple(certain or [line for line, _ in lines]))
 
 
-def _read_line(
-    characters: Sequence[str], segments: Segments, graph: Graph, only_digits: bool, marks: bool
-) -> Line | None:
+def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> Line | None:
     """Return the digits of a line, or None if there are none."""
     line, may_be_mark = segments.pieces.line, may_be_marks(segments)
     may_be_sign = np.isin(segments.features.signs, ("+", "x", "/"))
-    path = best_path(graph, ~(may_be_mark | may_be_sign) if only_digits else None)
+    path = best_path(graph, ~(may_be_mark | may_be_sign) if settings.only_digits else None)
     arcs, is_digit = np.array(path.arcs), np.array([label is not None for label in path.labels])
     if not is_digit.any():
         return None
     boxes = segments.boxes[arcs]
     baseline = float(np.median(boxes[is_digit, 3]))
     is_mark, is_sign = ~is_digit & may_be_mark[arcs], ~is_digit & may_be_sign[arcs]
-    if marks:
+    if settings.marks:
         is_mark |= ~is_digit & starts_low(boxes, baseline, line.height)
     in_word, graph = _without_words(graph, path, segments, is_mark, is_digit | is_sign)
     if in_word[is_digit].all():
@@ -225,12 +225,12 @@ def _read_line(
     gaps = _gaps(boxes[shown], line)
     gaps[np.diff(is_separator.cumsum()[shown]) > 0] = np.inf
     boxes, found = boxes[shown], list[tuple[int, str]]()
-    if marks:
+    if settings.marks:
         boxes, found = digits_and_marks(segments, arcs[shown], arcs[is_mark], baseline)
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     labels = [None if in_word[k] else path.labels[k] for k in shown]
     rows = zip(places, labels, path.probabilities[shown], strict=True)
-    digits = tuple(_digit(*row, characters) for row in rows)
+    digits = tuple(_digit(*row, settings.model.classes) for row in rows)
     confidence = confidence_of(labels, graph) if in_word.any() else path.confidence
     return Line(digits, confidence, _text(digits, gaps, found))
 
