@@ -12,7 +12,9 @@ from lenet._extras import require
 from lenet.reading.fields import FieldValue
 from lenet.reading.results import Digit, Line, Reading, rounded_down
 
+Place = tuple[float, float]  # x and y
 Box = tuple[float, float, float, float]  # left, top, right, bottom
+Colour = tuple[int, int, int]
 
 _MAX_SIDE = 2000  # pixels
 _MIN_HEIGHT = 48  # pixels: smaller writing is enlarged to make room for the labels
@@ -46,11 +48,10 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     heights = [line.box[3] - line.box[1] for line in reading.lines]
     page, scale = _scaled(picture, heights)
     margin = max([24, *(round(0.7 * height * scale) for height in heights)])
-    canvas, draw = _with_margin(page, margin, 7 if any(map(_marked_text, reading.lines)) else 3)
-    taken: list[Box] = []
+    canvas = _Canvas(page, scale, margin, 7 if any(map(_marked_text, reading.lines)) else 3)
     for line in reading.lines:
-        _draw_line(draw, line, scale, margin, taken)
-    return _png(canvas)
+        _draw_line(canvas, line)
+    return _png(canvas.image)
 
 
 def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> bytes:
@@ -64,16 +65,15 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
         found = [(value, _turned_box(box, sheet)) for value, box in found]
         sheet = np.ascontiguousarray(np.rot90(sheet))
     page, scale = _scaled(sheet, [bottom - top for _, (_, top, _, bottom) in found])
-    canvas, draw = _with_margin(page, _FIELD_MARGIN)
+    canvas = _Canvas(page, scale, _FIELD_MARGIN)
     font = require("PIL.ImageFont", "vision").load_default(_FIELD_FONT)
-    taken: list[Box] = []
     for value, box in found:
-        left, top, right, bottom = (place * scale + _FIELD_MARGIN for place in box)
+        left, top, right, bottom = canvas.placed(box)
         colour = _UNSURE_COLOUR if value.problems else _SURE_COLOUR
-        draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
+        canvas.draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
         text = f"{value.value or value.name} ({rounded_down(100 * value.confidence, 0)}%)"
-        _write(draw, (left, top - 4), text, colour, font, "ls", taken)
-    return _png(canvas)
+        canvas.write_apart((left, top - 4), text, colour, font, "ls")
+    return _png(canvas.image)
 
 
 def _turned(picture: NDArray[np.uint8], reading: Reading) -> tuple[NDArray[np.uint8], Reading]:
@@ -105,36 +105,55 @@ def _marked_text(line: Line) -> str:
     return f"{line.text}  " if set(line.text) - {" ", *(digit.text for digit in line.digits)} else ""
 
 
-def _with_margin(page: Any, margin: int, at_right: int = 3) -> tuple[Any, Any]:
-    """Return a canvas with a page and margins, `at_right` of them at the right, and the object that draws on it."""
-    size = page.width + (1 + at_right) * margin, page.height + 2 * margin
-    canvas = require("PIL.Image", "vision").new("RGB", size, "white")
-    canvas.paste(page, (margin, margin))
-    return canvas, require("PIL.ImageDraw", "vision").Draw(canvas)
+class _Canvas:
+    """A page with margins, `at_right` of them at the right, and the texts that are written on it."""
+
+    def __init__(self, page: Any, scale: float, margin: int, at_right: int = 3):
+        size = page.width + (1 + at_right) * margin, page.height + 2 * margin
+        self.image = require("PIL.Image", "vision").new("RGB", size, "white")
+        self.image.paste(page, (margin, margin))
+        self.draw = require("PIL.ImageDraw", "vision").Draw(self.image)
+        self.scale, self._margin = scale, margin
+        self._taken: list[Box] = []  # by the texts that others must not cover
+
+    def placed(self, box: tuple[int, int, int, int]) -> Box:
+        """Return where a box of the picture is on the canvas."""
+        left, top, right, bottom = (place * self.scale + self._margin for place in box)
+        return left, top, right, bottom
+
+    def write(self, place: Place, text: str, colour: Colour, font: Any, anchor: str) -> None:
+        """Write a text, outlined in white."""
+        self.draw.text(place, text, colour, font, anchor, stroke_width=_OUTLINE, stroke_fill="white")
+
+    def write_apart(self, place: Place, text: str, colour: Colour, font: Any, anchor: str) -> None:
+        """Write a text at a place, or below the texts there that were written by this method, too."""
+        left, top, right, bottom = self.draw.textbbox(place, text, font, anchor, stroke_width=_OUTLINE)
+        down = _clearance((left, top, right, bottom), self._taken)
+        self.write((place[0], place[1] + down), text, colour, font, anchor)
+        self._taken.append((left, top + down, right, bottom + down))
 
 
-def _draw_line(draw: Any, line: Line, scale: float, margin: int, taken: list[Box]) -> None:
-    """Draw a line; its percentages avoid the boxes in `taken`, to which their own are added."""
+def _draw_line(canvas: _Canvas, line: Line) -> None:
     fonts = require("PIL.ImageFont", "vision")
-    height = float(np.median([digit.box[3] - digit.box[1] for digit in line.digits])) * scale
+    height = float(np.median([digit.box[3] - digit.box[1] for digit in line.digits])) * canvas.scale
     large, small = fonts.load_default(max(12.0, 0.5 * height)), fonts.load_default(max(12.0, 0.3 * height))
     pen = max(1, round(height / 24))
     for digit in line.digits:
-        left, top, right, bottom = (place * scale + margin for place in digit.box)
+        left, top, right, bottom = canvas.placed(digit.box)
         colour = _NON_DIGIT_COLOUR if digit.label is None else _colour(digit.probability)
-        draw.rectangle((left - pen, top - pen, right + pen, bottom + pen), outline=colour, width=pen)
+        canvas.draw.rectangle((left - pen, top - pen, right + pen, bottom + pen), outline=colour, width=pen)
         middle = (left + right) / 2
-        _write(draw, (middle, top - 2 * pen), digit.text, colour, large, "ms", [])
+        canvas.write((middle, top - 2 * pen), digit.text, colour, large, "ms")
         if digit.label is not None and digit.probability < _SURE:
             text = rounded_down(100 * digit.probability, 0)
-            _write(draw, (middle, bottom + 2 * pen), text, colour, small, "ma", taken)
-    _, top, right, bottom = (place * scale + margin for place in line.box)
+            canvas.write_apart((middle, bottom + 2 * pen), text, colour, small, "ma")
+    _, top, right, bottom = canvas.placed(line.box)
     place = right + 4 * pen + 4, (top + bottom) / 2
     text = f"{_marked_text(line)}{rounded_down(100 * line.confidence, 0)}%"
-    _write(draw, place, text, _colour(line.confidence), large, "lm", taken)
+    canvas.write_apart(place, text, _colour(line.confidence), large, "lm")
 
 
-def _colour(probability: float) -> tuple[int, int, int]:
+def _colour(probability: float) -> Colour:
     return _UNSURE_COLOUR if probability < _SURE else _SURE_COLOUR
 
 
@@ -147,23 +166,6 @@ def _clearance(box: Box, others: list[Box]) -> float:
         if top + down < other[3] and other[1] < bottom + down:
             down = other[3] - top
     return down
-
-
-def _write(
-    draw: Any,
-    place: tuple[float, float],
-    text: str,
-    colour: tuple[int, int, int],
-    font: Any,
-    anchor: str,
-    taken: list[Box],
-) -> None:
-    """Write a text, outlined in white, at a place or below the boxes in `taken` that cover it; add its box to them."""
-    left, top, right, bottom = draw.textbbox(place, text, font, anchor, stroke_width=_OUTLINE)
-    down = _clearance((left, top, right, bottom), taken)
-    where = place[0], place[1] + down
-    draw.text(where, text, colour, font, anchor, stroke_width=_OUTLINE, stroke_fill="white")
-    taken.append((left, top + down, right, bottom + down))
 
 
 def _png(image: Any) -> bytes:
