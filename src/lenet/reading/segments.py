@@ -58,25 +58,25 @@ def segments_of(
         return []
     images = np.concatenate([_images(spans) for spans in joined])
     probabilities = model.predict_proba(images, n_jobs=n_jobs).astype(np.float64)
+    ends = np.cumsum(counts)[:-1]
+    parts = zip(joined, np.split(images, ends), np.split(probabilities, ends), strict=True)
+    return [_segments(*each, model.classes) for each in parts]
+
+
+def _segments(spans: Spans, images: NDArray[np.uint8], probabilities: Floats, classes: Sequence[str]) -> Segments:
+    """Return the segments of a line with their features."""
     signs = np.full(len(images), "")
-    if "".join(model.classes).isdecimal():  # letters may have the same shapes
+    if "".join(classes).isdecimal():  # letters may have the same shapes
         may_be_sign = probabilities.max(axis=1) < _MAX_OF_SIGN
         signs[may_be_sign] = signs_of(images[may_be_sign])
-        may_be_line = may_be_sign | (np.array(model.classes)[probabilities.argmax(axis=1)] == "1")
-        are_commas, are_slashes = (
-            np.concatenate([may_be(spans) for spans in joined]) & may_be_line
-            for may_be in (may_be_commas, may_be_slashes)
-        )
-        signs[are_commas] = ","
-        are_slashes[are_slashes] = are_slanted_lines(images[are_slashes])
-        line_of = np.repeat(np.arange(len(lines)), counts)
-        signs[are_slashes & (np.bincount(line_of, are_slashes)[line_of] >= _MIN_SLASHES)] = "/"
-    shown, marked, seen = (np.split(each, np.cumsum(counts)[:-1]) for each in (images, signs, probabilities))
-    parts = zip(joined, shown, marked, seen, strict=True)
-    return [
-        Segments(**vars(spans), images=own, probabilities=p, features=features_of(spans, sign, p))
-        for spans, own, sign, p in parts
-    ]
+        may_be_line = may_be_sign | (np.array(classes)[probabilities.argmax(axis=1)] == "1")
+        signs[may_be_line & may_be_commas(spans)] = ","
+        slashes = np.flatnonzero(may_be_line & may_be_slashes(spans))
+        slashes = slashes[are_slanted_lines(images[slashes])] if len(slashes) else slashes
+        if len(slashes) >= _MIN_SLASHES:
+            signs[slashes] = "/"
+    features = features_of(spans, signs, probabilities)
+    return Segments(**vars(spans), images=images, probabilities=probabilities, features=features)
 
 
 def _joined(pieces: Pieces) -> Spans:
