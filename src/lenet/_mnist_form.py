@@ -130,6 +130,11 @@ def disc(side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
+def square(side: int) -> NDArray[np.uint8]:
+    """Return a square as a kernel for cv2.dilate and cv2.erode."""
+    return np.ones((side, side), np.uint8)
+
+
 def _centred(digit: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Place a digit in 28x28 pixels, with its centre of mass as close to the middle as possible."""
     moments = cv2.moments(digit)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet._mnist_form import reduced
+from lenet._mnist_form import reduced, square
 
 COARSE_LONGER, COARSE_SHORTER = 256, 64  # pixels: the sides of a coarse picture are at least as long
 
@@ -27,7 +27,7 @@ def levels_of(grey: NDArray[np.uint8]) -> tuple[int, int]:
 
 def without_ink(coarse: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Replace anything dark and narrow in a region by the level around it, whatever is outside the region."""
-    kernel = np.ones((max(3, min(coarse.shape) // 8) | 1,) * 2, np.uint8)
+    kernel = square(max(3, min(coarse.shape) // 8) | 1)
     grown = cv2.dilate(np.where(region, coarse, 0).astype(np.uint8), kernel)
     return np.asarray(cv2.erode(np.where(region, grown, 255).astype(np.uint8), kernel), np.uint8)
 

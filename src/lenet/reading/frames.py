@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet._mnist_form import square
 from lenet.reading.page import Page
 from lenet.reading.rules import erased, straight_lines, thickness_of
 from lenet.reading.strokes import Mask
@@ -72,7 +73,7 @@ def _inside(frame: Mask, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _closed(frame: Mask) -> Mask:
     """Return a frame without gaps, such as one drawn by hand may have at a corner."""
     side = round(_MAX_GAP * min(frame.shape)) | 1  # odd: a closing with an even side shifts the frame
-    return np.asarray(cv2.morphologyEx(frame, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)), np.uint8)
+    return np.asarray(cv2.morphologyEx(frame, cv2.MORPH_CLOSE, square(side)), np.uint8)
 
 
 def _holes(frame: Mask) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._lazy import cached_property
-from lenet._mnist_form import pen_width
+from lenet._mnist_form import pen_width, square
 from lenet.reading.cells import (
     MIN_CELLS,
     MIN_SIDE,
@@ -98,7 +98,7 @@ def _grids_on(page: Page) -> list["Grid"]:
     noise = cv2.norm(dark, cv2.medianBlur(dark, 3), cv2.NORM_L1) / dark.size
     line = min(max(_FULL * full, _NOISE * noise), _LINE)
     binary = cv2.adaptiveThreshold(dark, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, -line)
-    closed = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, _kernel(3))
+    closed = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, square(3))
     if not may_have_cells(closed):
         return []
     networks = components_of(closed)
@@ -155,7 +155,7 @@ class Grid:
     @cached_property
     def rim(self) -> NDArray[np.bool_]:
         """The outermost pixels of the cells."""
-        return np.asarray(self.inside & (1 - cv2.erode(self.inside, _kernel(3))), bool)
+        return np.asarray(self.inside & (1 - cv2.erode(self.inside, square(3))), bool)
 
     def repeats(self, other: "Grid") -> bool:
         """Return whether a larger grid in the same place has at least as many cells: one grid with broken lines."""
@@ -169,9 +169,9 @@ class Grid:
         """Return the ink in the cells, without the lines around them or their ends."""
         writing = np.where(self.inside, ink, 0).astype(np.uint8)
         strokes = strokes_of(writing)
-        core = cv2.erode(self.inside, _kernel(2 * round(_RIM * self.side) + 1)) > 0
+        core = cv2.erode(self.inside, square(2 * round(_RIM * self.side) + 1)) > 0
         ends = strokes.pixels_of((strokes.areas_in(self.rim) > 0) & (strokes.areas_in(core) == 0))
-        with_edges = cv2.dilate(ends.view(np.uint8), _kernel(3)) & (strokes.labels == 0) | ends
+        with_edges = cv2.dilate(ends.view(np.uint8), square(3)) & (strokes.labels == 0) | ends
         return np.where(with_edges, 0, writing).astype(np.uint8)
 
     def is_squared_paper(self, writing: NDArray[np.uint8]) -> bool:
@@ -189,9 +189,9 @@ def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], wi
     filled = cv2.drawContours(np.zeros_like(lines), cells, -1, 1, cv2.FILLED)
     side = side_of(cells) // 2
     padded = cv2.copyMakeBorder(filled, *[side] * 4, cv2.BORDER_CONSTANT)
-    region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _kernel(side))[side:-side, side:-side]
+    region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(side))[side:-side, side:-side]
     margin = 2 * round(pen_width(255 * lines)) + 1
-    regions = components_of(cv2.dilate(np.ascontiguousarray(region), _kernel(2 * margin + 1)))
+    regions = components_of(cv2.dilate(np.ascontiguousarray(region), square(2 * margin + 1)))
     numbers = np.array([regions.labels[cell[0, 0, 1], cell[0, 0, 0]] for cell in cells]).astype(np.int64) - 1
     for number in np.flatnonzero(np.bincount(numbers) >= MIN_CELLS).tolist():
         left, top, right, bottom = regions.boxes[number].tolist()
@@ -225,7 +225,3 @@ def _faint_lines(columns: NDArray[np.uint8], width: float, height: float, slopes
         return np.asarray(cv2.dilate(middles, longer), np.uint8)
 
     return lines_along(above, slopes, unbroken)
-
-
-def _kernel(side: int) -> Mask:
-    return np.ones((side, side), np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet._mnist_form import reduced, resized
+from lenet._mnist_form import reduced, resized, square
 from lenet.reading.coarse import (
     COARSE_LONGER,
     COARSE_SHORTER,
@@ -228,7 +228,7 @@ def _has_blots(darkness: NDArray[np.uint8]) -> bool:
     """
     small = coarsened(darkness)
     side = max(_MIN_BLOT, int(_BLOT * min(small.shape))) | 1
-    window = np.ones((side, side), np.uint8)
+    window = square(side)
     middles = cv2.erode((small > _MIN_CONTRAST).view(np.uint8), window)
     if middles.sum() < _MIN_BLOTS * small.size:
         return False
@@ -246,7 +246,7 @@ def _paper(
     size = max(3, int(widest * min(coarse.shape)), min_size) | 1
     darkest, lightest = levels_of(border_of(coarse))
     if lightest - darkest <= _EVEN:
-        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, square(size))
     else:
         closed = _paper_with_shadows(coarse, size, cropped)
     darkest, lightest = levels_of(closed)
@@ -279,6 +279,6 @@ def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
 def _closed(padded: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return a padded picture without dark ink and without its margin."""
     margin = size // 2
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(size))
     closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
     return np.asarray(cv2.medianBlur(closed, size // 4 | 1), np.uint8)  # keeps the edge of a hard shadow

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet._mnist_form import square
 from lenet.reading.coarse import continued, enlarged, without_ink
 
 _MIN_SIDE = 24  # pixels of the coarse picture
@@ -21,7 +22,7 @@ _MIN_HEIGHT, _MAX_CONVEXITY = 5, 0.9
 # A white box around dark writing is not convex, either. Of the hull of a stroke that is a rectangle, such as the border
 # of a panel, less is light; and less than a fraction of any is darker than the panel by a number of levels.
 _MAX_OF_RECTANGLE, _MAX_DARKER, _DARKER = 0.5, 0.05, 24
-_RIM = np.ones((3, 3), np.uint8)
+_RIM = square(3)
 
 
 def find_panels(coarse: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

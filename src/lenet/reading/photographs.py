@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet._mnist_form import square
 from lenet.reading.coarse import coarsened, continued, enlarged, with_outside
 
 _ONE_COLOUR = 16  # levels: the largest difference between the background and its corner
@@ -71,5 +72,5 @@ def _inside_photographs(coarse: NDArray[np.uint8], background: NDArray[np.bool_]
             filled = cv2.drawContours(np.zeros(background.shape, np.uint8), [hull], 0, 1, cv2.FILLED) > 0
             if is_background[filled].mean() <= _MAX_HOLES:
                 found |= filled
-    photographs, square = (found & ~background).view(np.uint8), np.ones((_EDGE, _EDGE), np.uint8)
-    return np.asarray(cv2.erode(photographs, square, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0)
+    photographs = (found & ~background).view(np.uint8)
+    return np.asarray(cv2.erode(photographs, square(_EDGE), borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._lazy import cached_property
-from lenet._mnist_form import mnist_form
+from lenet._mnist_form import mnist_form, square
 from lenet.model import LeNet5
 from lenet.reading.lines import InkLine
 from lenet.reading.seams import seams
@@ -93,7 +93,7 @@ def _have_usual_size(line: InkLine) -> NDArray[np.bool_]:
 def _image(line: InkLine, stroke: int) -> NDArray[np.uint8]:
     """Return the image of a stroke in MNIST's format."""
     strokes = line.page.strokes
-    with_edges = cv2.dilate(strokes.mask(stroke), np.ones((3, 3), np.uint8))
+    with_edges = cv2.dilate(strokes.mask(stroke), square(3))
     return mnist_form(line.page.ink[strokes.window(stroke)] * with_edges)
 
 
@@ -143,7 +143,7 @@ def _stay_whole(line: InkLine, whole: NDArray[np.bool_] | bool) -> NDArray[np.bo
 
 def _with_edges(ink: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Return the labels of the pieces extended to the edges of strokes, which are too faint for the threshold."""
-    grown = cv2.dilate(labels, np.ones((3, 3), np.uint8))
+    grown = cv2.dilate(labels, square(3))
     return np.where((labels == 0) & (ink > 0), grown, labels)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
+from lenet._mnist_form import square
 from lenet.reading.coarse import border_of, without_ink
 from lenet.reading.strokes import components_of
 
@@ -32,7 +33,7 @@ _SMALL = 0.12  # of the picture: smaller sheets are labels or buttons if there i
 # tenth of the light.
 _MAX_INK_OUTSIDE, _MIN_AT_BORDER, _MIN_SHADOW = 0.5, 0.05, 0.35
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
-_KERNEL = np.ones((2 * _EDGE + 1,) * 2, np.uint8)
+_KERNEL = square(2 * _EDGE + 1)
 
 
 def find_sheets(coarse: NDArray[np.uint8], may_be_blank: bool = False) -> NDArray[np.bool_] | None:
@@ -105,8 +106,8 @@ def _is_written(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
     """
     area, strokes = sheet.sum(), components_of(ink)
     thickness = round(_MAX_THICKNESS * math.sqrt(area)) | 1  # odd: OpenCV would shift the strokes by a pixel
-    thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((thickness, thickness), np.uint8))
-    edge = sheet - cv2.erode(sheet, np.ones((3, 3), np.uint8)) == 1
+    thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, square(thickness))
+    edge = sheet - cv2.erode(sheet, square(3)) == 1
     areas, is_at_edge = strokes.areas, strokes.areas_in(edge) > 0
     writing = areas[~is_at_edge & (2 * strokes.areas_in(thick > 0) <= areas)].sum()
     return bool(areas[is_at_edge].sum() <= _MAX_AT_EDGE * area and writing >= _MIN_INK and ink.sum() <= _MAX_INK * area)
@@ -174,8 +175,8 @@ def _outlines_of_light(coarse: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[n
     margin = max(3, min(coarse.shape) // 12) | 1  # odd: OpenCV would shift the region by a pixel
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)
     for closing, opening in ((margin, 1), (margin, 2 * margin + 1), (_EDGE + 1, 1)):
-        region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((closing, closing), np.uint8))
-        region = cv2.morphologyEx(region, cv2.MORPH_OPEN, np.ones((opening, opening), np.uint8))
+        region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(closing))
+        region = cv2.morphologyEx(region, cv2.MORPH_OPEN, square(opening))
         within = region[margin:-margin, margin:-margin]
         yield cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
 

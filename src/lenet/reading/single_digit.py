@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet._checks import SIDE, array, boolean, unit_floats
 from lenet._extras import cv2
-from lenet._mnist_form import BOX, FINE, deslanted, mnist_form, resized
+from lenet._mnist_form import BOX, FINE, deslanted, mnist_form, resized, square
 from lenet.errors import InputError
 from lenet.reading.coarse import border_of
 from lenet.reading.ink import find_darkness, normalised
@@ -153,7 +153,7 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     least = np.where(is_neighbour, _NEIGHBOUR, np.where(strokes.at_border, _SPECK_AT_BORDER, _SPECK))
     kept = areas >= least * areas.max()
     if not kept.all():
-        with_soft_edges = cv2.dilate(strokes.pixels_of(kept).view(np.uint8), np.ones((5, 5), np.uint8))
+        with_soft_edges = cv2.dilate(strokes.pixels_of(kept).view(np.uint8), square(5))
         ink = np.where(with_soft_edges, ink, 0).astype(np.uint8)
     (left, top), (right, bottom) = strokes.boxes[kept, :2].min(axis=0), strokes.boxes[kept, 2:].max(axis=0)
     return ink[top:bottom, left:right]
