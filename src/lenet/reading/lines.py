@@ -10,7 +10,7 @@ from lenet.reading.grouping import grouped
 from lenet.reading.page import Page
 from lenet.reading.rules import without_folds, without_printed_rules, without_rules
 from lenet.reading.skew import skew_of_lines
-from lenet.reading.strokes import MAX_HEIGHT, MAX_STROKES, Boxes, Ints, have_comma_size, reject_texture
+from lenet.reading.strokes import MAX_HEIGHT, MAX_STROKES, Boxes, Ints, box_around, have_comma_size, reject_texture
 
 _MAX_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_LINES = 3000  # a digit far from all others forms its own line
@@ -45,17 +45,20 @@ class InkLine:
         return len(self.members) == 1 and bool((self.touched & np.roll(self.touched, 1, axis=1)).any())
 
     @cached_property
+    def box(self) -> tuple[int, int, int, int]:
+        """The left, top, right and bottom of its strokes on the page."""
+        return box_around(self.page.strokes.boxes[self.members])
+
+    @property
     def corner(self) -> tuple[int, int]:
         """The left and top of the line on the page."""
-        left, top = np.maximum(self.page.strokes.boxes[self.members, :2].min(axis=0) - _MARGIN, 0)
-        return int(left), int(top)
+        return max(self.box[0] - _MARGIN, 0), max(self.box[1] - _MARGIN, 0)
 
     @cached_property
     def short_strokes(self) -> Boxes:
         """The boxes, in the line's pixels, of short strokes that are not in the line but may be its marks."""
-        strokes, boxes = self.page.strokes, self.page.strokes.boxes
-        top, bottom = boxes[self.members, 1].min(), boxes[self.members, 3].max()
-        found = boxes[np.setdiff1d(strokes.short(self.height), self.members)]
+        strokes, (_, top, _, bottom) = self.page.strokes, self.box
+        found = strokes.boxes[np.setdiff1d(strokes.short(self.height), self.members)]
         reaches_line = (found[:, 1] < bottom) | (found[:, 3] <= bottom + _BELOW * self.height)
         return np.asarray(found[(found[:, 1] >= top) & reaches_line] - np.tile(self.corner, 2))
 
@@ -63,8 +66,7 @@ class InkLine:
     def ink(self) -> NDArray[np.uint8]:
         """The pixels of the line, starting at its corner."""
         left, top = self.corner
-        right, bottom = self.page.strokes.boxes[self.members, 2:].max(axis=0) + _MARGIN
-        return self.page.ink[top:bottom, left:right]
+        return self.page.ink[top : self.box[3] + _MARGIN, left : self.box[2] + _MARGIN]
 
 
 def find_lines(page: Page) -> list[InkLine]:

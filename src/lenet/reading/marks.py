@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lenet.reading.lines import InkLine
 from lenet.reading.segments import Segments
-from lenet.reading.strokes import SHORT, Boxes, Ints
+from lenet.reading.strokes import SHORT, Boxes, Ints, box_around
 
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit; half of it between two marks
 _MAX_BAR_GAP = 1.2  # the same for dashes and the bars of equals signs
@@ -68,12 +68,11 @@ def _without_attached_marks(segments: Segments, digits: Ints, baseline: float) -
         strokes = _strokes_of(segments, n)
         may_be_mark = (_heights(strokes) < SHORT * height) | starts_low(strokes, baseline, height)
         if may_be_mark.any() and not may_be_mark.all():
-            (left, *_), (*_, right, _) = strokes[~may_be_mark].min(axis=0), strokes[~may_be_mark].max(axis=0)
+            left, _, right, _ = box_around(strokes[~may_be_mark])
             middles = (strokes[:, 0] + strokes[:, 2]) / 2
             is_beside = may_be_mark & ((middles < left) | (middles > right))
             attached.append(strokes[is_beside])
-            own = strokes[~is_beside]
-            boxes[k] = *own[:, :2].min(axis=0), *own[:, 2:].max(axis=0)
+            boxes[k] = box_around(strokes[~is_beside])
     return boxes, np.concatenate(attached)
 
 

@@ -10,7 +10,7 @@ from lenet.errors import InputError
 from lenet.reading.coarse import border_of
 from lenet.reading.ink import find_darkness, normalised
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.strokes import Strokes, is_connected, mask_of, strokes_of
+from lenet.reading.strokes import Strokes, box_around, is_connected, mask_of, strokes_of
 
 _MAX_SIDE = 640  # pixels, which suffice for one digit
 _SPECK = 0.04  # fraction of the largest stroke's area
@@ -155,7 +155,7 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     if not kept.all():
         with_soft_edges = cv2.dilate(strokes.pixels_of(kept).view(np.uint8), square(5))
         ink = np.where(with_soft_edges, ink, 0).astype(np.uint8)
-    (left, top), (right, bottom) = strokes.boxes[kept, :2].min(axis=0), strokes.boxes[kept, 2:].max(axis=0)
+    left, top, right, bottom = box_around(strokes.boxes[kept])
     return ink[top:bottom, left:right]
 
 

@@ -90,8 +90,8 @@ class Strokes:
         boxes = self.boxes[self.areas >= _MIN_AREA]
         if not len(boxes):
             return 1, 1
-        width, height = boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)
-        return int(width), int(height)
+        left, top, right, bottom = box_around(boxes)
+        return right - left, bottom - top
 
     @cached_property
     def at_border(self) -> NDArray[np.bool_]:
@@ -150,6 +150,12 @@ class Strokes:
         """Return the strokes that are too short for digits of this height, but may be marks."""
         is_mark = (self.areas >= _MIN_MARK * height**2) & (self.widths < height)
         return np.flatnonzero((self.heights < SHORT * height) & is_mark)
+
+
+def box_around(boxes: Boxes) -> tuple[int, int, int, int]:
+    """Return the left, top, right and bottom of the smallest box around all boxes."""
+    (left, top), (right, bottom) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
+    return left, top, right, bottom
 
 
 def have_comma_size(boxes: Boxes, height: float) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from lenet.reading.results import Cell, Digit, Line
+from lenet.reading.strokes import box_around
 
 
 def turned(cells: Sequence[Cell], turns: int) -> tuple[Cell, ...]:
@@ -23,11 +24,10 @@ def _grids_in_order(cells: Sequence[Cell], turns: int) -> dict[int, int]:
     """Return the place of each grid in reading order; those beside each other are in a row, from left to right."""
     extents: dict[int, tuple[int, int, int]] = {}  # left, top and bottom after the turns
     for grid in {cell.grid for cell in cells}:
-        boxes = np.array([cell.box for cell in cells if cell.grid == grid])
-        box = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
+        left, top, right, bottom = box_around(np.array([cell.box for cell in cells if cell.grid == grid]))
         for _ in range(turns):
-            box = [box[1], -box[2], box[3], -box[0]]
-        extents[grid] = box[0], box[1], box[3]
+            left, top, right, bottom = top, -right, bottom, -left
+        extents[grid] = left, top, bottom
     rows: list[list[int]] = []
     for grid, (_, top, bottom) in sorted(extents.items(), key=lambda item: item[1][1]):
         if rows and top + bottom < 2 * extents[rows[-1][0]][2]:  # its middle is beside the first one
