@@ -9,7 +9,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.page import Page
 from lenet.reading.skew import skew_of_rules
-from lenet.reading.strokes import MAX_BOXES, MAX_LENGTH, Mask, Strokes, components_of, mask_of
+from lenet.reading.strokes import MAX_LENGTH, Mask, Strokes, components_of, mask_of
 
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules seen in perspective
 _SPANNING = 0.5  # the minimum length of a printed rule, as a fraction of the extent of all ink
@@ -61,8 +61,7 @@ def without_folds(page: Page) -> Page:
     max_length = 2 * min(page.ink.shape)  # a narrower page may be a 1 that was cropped to its ink
     thin = np.flatnonzero(is_thin & (strokes.lengths > min_length) & (strokes.lengths < max_length))
     thin = thin[page.touched(strokes.boxes[thin]).any(axis=1)]
-    boxes = strokes.widths[thin] * strokes.heights[thin]
-    folds = [n for n in thin[boxes.cumsum() <= MAX_BOXES * page.ink.size] if _is_straight(strokes, n)]
+    folds = [n for n in strokes.limited(thin) if _is_straight(strokes, n)]
     if not folds:
         return page
     return page.with_ink(np.where(strokes.pixels_of(np.array(folds)), 0, page.ink).astype(np.uint8))

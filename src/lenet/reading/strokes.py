@@ -19,7 +19,7 @@ _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writi
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
 _SOLID, _MIN_BLOCK = 0.7, 1.2  # the fraction of its box that a block covers; its sides in heights of the writing
-MAX_BOXES = 3  # page areas: of boxes that are searched one by one
+_MAX_BOXES = 3  # page areas: of boxes that are searched one by one
 _MIN_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
@@ -61,13 +61,17 @@ class Strokes:
     def hollow(self, min_side: int, max_filled: float = _MAX_FILLED, among: NDArray[np.bool_] | bool = True) -> Ints:
         """Return the strokes whose ink covers little of their boxes, such as frames and grids, largest first.
 
-        The boxes may be nested. Together, the boxes have at most three times the area of the page.
+        The boxes may be nested, so their number is `limited`.
         """
         boxes = self.widths * self.heights
         is_hollow = among & (self.areas < max_filled * boxes) & (np.minimum(self.widths, self.heights) > min_side)
         largest = np.argsort(-self.areas)
-        largest = largest[is_hollow[largest]]
-        return np.asarray(largest[boxes[largest].cumsum() <= MAX_BOXES * self.labels.size])
+        return self.limited(largest[is_hollow[largest]])
+
+    def limited(self, members: Ints) -> Ints:
+        """Return the first of the given strokes, whose boxes together have at most three times the area of the page."""
+        boxes = (self.widths * self.heights)[members]
+        return np.asarray(members[boxes.cumsum() <= _MAX_BOXES * self.labels.size])
 
     @cached_property
     def widths(self) -> Ints:
