@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet.reading import prepare
-from lenet.reading.ink import _extrapolated, is_dark_on_light
+from lenet.reading import prepare, read
+from lenet.reading.ink import _extrapolated, _without_grain, is_dark_on_light
 from lenet.reading.strokes import is_connected, mask_of, strokes_of
 
 cv2 = pytest.importorskip("cv2")
@@ -52,3 +52,24 @@ def test_strokes_are_numbered_in_the_order_of_opencv(shape):
     np.testing.assert_array_equal(strokes.areas, stats[1:, cv2.CC_STAT_AREA])
     assert strokes.labels.max() == count - 1
     assert not is_connected(mask_of(ink))
+
+
+@pytest.mark.parametrize(("deviation", "blurs"), [(3.7, False), (4.3, True)])
+def test_noise_with_a_standard_deviation_above_4_is_blurred(deviation, blurs):
+    noise = np.random.default_rng(0).normal(60, deviation, (200, 300)).round().astype(np.uint8)
+    found = _without_grain(noise)
+    assert (found is not noise) == blurs
+    # A Gaussian with a standard deviation s divides that of noise by about 2 s sqrt(pi).
+    assert found.std() == pytest.approx(noise.std() / (1.8 * np.sqrt(np.pi) if blurs else 1), rel=0.06)
+
+
+@pytest.mark.parametrize(("paper", "contrast", "noise"), [(200, 115, 25), (80, 51, 8), (60, 51, 6)])
+def test_a_number_in_a_dim_photograph_with_noise_is_read(paper, contrast, noise):
+    """The fainter the paper, the more its noise is amplified."""
+    digits = lenet.data.load_digits()
+    page = np.full((60, 220), paper, float)
+    for place, image in enumerate(digits.X_test[183:189]):
+        page[16:44, 20 + 30 * place : 48 + 30 * place] -= image * (contrast / 255)
+    page += np.random.default_rng(1).normal(0, noise, page.shape)
+    text = read(page.clip(0, 255).astype(np.uint8)).text
+    assert text.replace(" ", "") == "".join(map(str, digits.y_test[183:189]))
