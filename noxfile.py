@@ -26,7 +26,7 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 PYTEST = ("python", "-m", "pytest", "-q", "-n", "2")
 REINSTALL = "--reinstall-package=lenet"  # uv would keep another build of the same version
 MAX_WHEEL_BYTES = 626_000
-KERNEL_TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"]
+KERNEL_TESTS = ["tests/layers/test_conv.py", "tests/fused/test_network.py", "tests/training/test_distortions.py"]
 MODEL_TESTS = [f"tests/test_{name}.py" for name in ("model", "gradients", "model_input", "model_state")]
 
 
@@ -191,7 +191,7 @@ def core(session: nox.Session) -> None:
 def audit_rules(session: nox.Session) -> None:
     """Test that each rule in .ci/semgrep.yml finds its example."""
     install(session, extras="train", groups="audit test")
-    session.run("python", "-m", "pytest", "-q", "-m", "release", "tests/test_audit.py")
+    session.run("python", "-m", "pytest", "-q", "-m", "release", "tests/project/test_audit.py")
 
 
 @nox.session(python=PYTHONS)
@@ -216,8 +216,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session
 def scikit_learn(session: nox.Session) -> None:
     """Run the tests of the estimator and the data with each release of scikit-learn before the newest."""
-    names = ("estimator*", "framing", "data_*")
-    files = [str(path) for name in names for path in Path("tests").glob(f"test_{name}.py")]
+    files = ["tests/estimator", "tests/data"]
     for version in ("1.6", "1.7", "1.8"):
         install(session, f"scikit-learn=={version}.*", extras="train,vision", groups="test")
         session.run("python", "-m", "pytest", "-q", *files, *session.posargs)
@@ -250,7 +249,7 @@ def release(session: nox.Session) -> None:
 def clusters(session: nox.Session) -> None:
     """Run the pages' programs for Dask, Spark, Ray and MLflow; requires Java 17 or newer."""
     install(session, "pyspark>=4", "ray>=2.40", "mlflow-skinny>=3", extras="train,dask", groups="test")
-    files = ["tests/test_scaling_page.py", "tests/test_watching.py"]
+    files = ["tests/docs/test_scaling_page.py", "tests/docs/test_watching.py"]
     session.run("python", "-m", "pytest", "-q", "-m", "landing or release", *files)
 
 
@@ -258,7 +257,7 @@ def clusters(session: nox.Session) -> None:
 def builds(session: nox.Session) -> None:
     """Run the tests of the network, without long training runs, on all builds for this CPU but the fastest."""
     show = "from lenet._fused.dispatch import available; print(*list(available())[1:])"
-    files = [*MODEL_TESTS, "tests/test_training.py"]
+    files = [*MODEL_TESTS, "tests/training/test_training.py"]
     for cpu in run(session, "python", "-c", show, silent=True).split():
         run(session, *PYTEST, "-m", "not release", *files, env={"LENET_CPU": cpu})
 

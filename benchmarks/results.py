@@ -7,7 +7,7 @@
 
 Each part runs a command that anybody can run, and takes the figures from its output. The file is written after each
 part, and the results of the other parts stay. Without names, the parts that were measured on this commit and CPU are
-skipped, so an interrupted run resumes. tests/test_results.py compares the pages with the file.
+skipped, so an interrupted run resumes. tests/benchmarks/test_results.py compares the pages with the file.
 """
 
 import argparse

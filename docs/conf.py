@@ -41,7 +41,7 @@ numpydoc_validation_checks = {
     "all",
     "ES01",  # not every summary needs an extended one
     "SA01",  # the reference lists related objects side by side
-    "EX01",  # one example may cover the methods of a class; tests/test_documentation.py checks the rest
+    "EX01",  # one example may cover the methods of a class; tests/docs/test_documentation.py checks the rest
     "PR07",  # "model : LeNet5" needs no description
     "RT03",  # likewise
     "GL08",  # ruff requires docstrings; a method that only overrides another inherits its docstring

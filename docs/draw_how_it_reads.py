@@ -1,7 +1,7 @@
 """Draw the figures of docs/how_it_reads.md: `python -m docs.draw_how_it_reads` writes docs/images/how_it_reads.
 
-They show real activations of the shipped weights for one of scikit-learn's digits, computed by tests/reference.py, and
-five training runs on the training digits (half a minute).
+They show real activations of the shipped weights for one of scikit-learn's digits, computed by
+tests/helpers/reference.py, and five training runs on the training digits (half a minute).
 """
 
 from pathlib import Path

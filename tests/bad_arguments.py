@@ -510,7 +510,7 @@ NOT_CALLED = {  # why they have no case
     "training.augment.distortions.Defects": "a record; spoil checks it",
     "training.augment.distortions.Variations": "a record; apply checks it",
     "weights.ModelFile": "a record; write checks it",
-    "training.mpi.Ranks": "needs MPI; see tests/test_mpi.py",
+    "training.mpi.Ranks": "needs MPI; see tests/training/test_mpi.py",
     "serving.watching": "takes objects of lenet only",
     "serving.page.page_html": "takes what model_document returns",
     "serving.page.content_security_policy": "takes what page_html returns",

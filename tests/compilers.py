@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.mutation.building import Change, build, changed, copy_tree, environment
 
-TESTS = ["tests/test_conv.py", "tests/test_network.py", "tests/test_layers.py"]
+TESTS = ["tests/layers/test_conv.py", "tests/fused/test_network.py", "tests/layers/test_layers.py"]
 PLAIN = ["-std=c11", "-DLENET_PLAIN"]
 TO_THE_LETTER = [*PLAIN, "-pedantic-errors", "-Wall", "-Werror", "-Wno-unused-function", "-fsyntax-only"]
 EXTENSION = Change("_fused/cpu.h", "    return 2;\n#else", "    return ({ 2; });\n#else")

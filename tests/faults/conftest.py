@@ -3,10 +3,11 @@
 import sys
 
 import pytest
-from faults import disk
-from faults.forks import Forks
-from faults.trainings import make_data
 from toolchain import makes_programs_for_this_machine
+
+from tests.faults import disk
+from tests.faults.forks import Forks
+from tests.faults.trainings import make_data
 
 
 @pytest.fixture(scope="session")

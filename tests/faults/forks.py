@@ -10,8 +10,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from faults import tasks
-from faults.disk import failing
+from tests.faults import tasks
+from tests.faults.disk import failing
 
 
 class Forks:
@@ -27,14 +27,14 @@ class Forks:
 
     def __init__(self, library: Path, folder: Path):
         self.folder = folder
-        tests = Path(__file__).parents[1]
+        root = Path(__file__).parents[2]
         environment = os.environ | {
             "LD_PRELOAD": ":".join(filter(None, [os.environ.get("LD_PRELOAD"), str(library)])),
             "LENET_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
         }  # fmt: skip
         pipe = subprocess.PIPE
-        command = [sys.executable, "-m", "faults.forks", str(folder)]
+        command = [sys.executable, "-m", "tests.faults.forks", str(folder)]
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment,
                                         start_new_session=True)  # fmt: skip
         assert self.heard() == "ready"

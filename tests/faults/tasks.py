@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from faults.disk import failing
-from faults.folders import check_outcome, files, put
 
 import lenet
 from lenet import cli, interop, plots, weights
@@ -22,6 +20,8 @@ from lenet.data import Dataset, openml
 from lenet.errors import SaveError
 from lenet.training import runs
 from lenet.training.runs import Run
+from tests.faults.disk import failing
+from tests.faults.folders import check_outcome, files, put
 
 IMPORTED = ("sklearn.datasets", "matplotlib.figure", "PIL.Image", "cv2", "lenet.serving", "uvicorn", "onnx")
 CLASSES = 3, 10

@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from faults.folders import RANDOM, changed
 
 import lenet
 from lenet.errors import InputError, LenetError, WeightsError
@@ -13,6 +12,7 @@ from lenet.training.loop import train
 from lenet.training.recipes import Recipe
 from lenet.training.runs import Run
 from lenet.weights.container import CHECKSUM, read_tensors, to_bytes
+from tests.faults.folders import RANDOM, changed
 
 
 @pytest.mark.parametrize("bytes_tried", [4, pytest.param(64, marks=pytest.mark.release)])

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from faults.folders import changed
 from openml_fixture import answers, arff, fill_cache, load_small, point_at, served, small_set
 
 from lenet.data import openml
 from lenet.errors import DataError, DownloadError
+from tests.faults.folders import changed
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pandas")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.disk import KILL, faults_of, is_harmless
-from faults.folders import check_outcome, files, put
-from faults.tasks import CLASSES
 
 import lenet
+from tests.faults.disk import KILL, faults_of, is_harmless
+from tests.faults.folders import check_outcome, files, put
+from tests.faults.tasks import CLASSES
 
 COMMANDS = {  # each writes another file with another model
     "c": ["command", "export", "MODEL", "digits.c"],

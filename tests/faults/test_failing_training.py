@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from faults.disk import FAULTS, is_harmless
-from faults.trainings import begin, check_whole, command, resumed, weights
+
+from tests.faults.disk import FAULTS, is_harmless
+from tests.faults.trainings import begin, check_whole, command, resumed, weights
 
 TRAIN = command(epochs=2, batch_size=32)  # a step an epoch
 

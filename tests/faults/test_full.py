@@ -1,9 +1,9 @@
 """If the disk is full after any number of bytes, each file is the old one or the new one."""
 
 import pytest
-from faults.tasks import CLASSES
 
 import lenet
+from tests.faults.tasks import CLASSES
 
 COMMANDS = {
     "save": ["save", "10.safetensors", "digits.safetensors"],

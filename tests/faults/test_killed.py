@@ -11,13 +11,13 @@ import shutil
 import time
 
 import pytest
-from faults.folders import hidden
-from faults.tasks import CLASSES
-from faults.trainings import begin, command, resumed, weights
 
 import lenet
 from lenet.errors import WeightsError
 from lenet.training.runs import Run
+from tests.faults.folders import hidden
+from tests.faults.tasks import CLASSES
+from tests.faults.trainings import begin, command, resumed, weights
 
 TRAIN = command(epochs=3, batch_size=8)
 PAUSE = 500

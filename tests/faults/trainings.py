@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from faults.folders import hidden
 
 import lenet
 from lenet.weights import read_tensors
+from tests.faults.folders import hidden
 
 
 def make_data(folder: Path) -> Path:

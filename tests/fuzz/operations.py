@@ -1,7 +1,7 @@
 """The operations of the kernels, each of one size: by lenet, and for many inputs at once by NumPy in float64.
 
-The functions draw sizes and weights from a `random.Random` and return an `Operation`. tests/reference.py has the
-formulas but for those that have to tell the inputs apart, where a batch has one gradient of the weights.
+The functions draw sizes and weights from a `random.Random` and return an `Operation`. tests/helpers/reference.py has
+the formulas but for those that have to tell the inputs apart, where a batch has one gradient of the weights.
 """
 
 from collections.abc import Callable

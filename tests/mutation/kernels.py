@@ -17,13 +17,13 @@ from tests.mutation.building import build, changed, copy_tree
 from tests.mutation.kernel_mutants import MUTANTS, Mutant
 
 FLAGS = ["-O1"]  # is compiled in half the time, and computes the same
-KERNELS = ["tests/test_network.py", "-k"]
+KERNELS = ["tests/fused/test_network.py", "-k"]
 TESTS = {
-    "layers": ["tests/test_conv.py"],
+    "layers": ["tests/layers/test_conv.py"],
     "x86-64-v2": [*KERNELS, "x86-64-v2 and not mnist"],
     "x86-64-v3": [*KERNELS, "x86-64-v3 and not mnist"],
     "x86-64-v4": [*KERNELS, "x86-64-v4 and not mnist"],
-    "distortions": ["tests/test_distortions.py"],
+    "distortions": ["tests/training/test_distortions.py"],
 }
 
 

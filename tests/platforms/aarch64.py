@@ -1,7 +1,7 @@
 """Build lenet for Linux on aarch64 by a cross compiler, and test it under qemu.
 
     python -m tests.platforms.aarch64    # on Debian, as root, which debootstrap requires
-    python -m tests.platforms.aarch64 tests/test_layers.py    # other test files
+    python -m tests.platforms.aarch64 tests/layers/test_layers.py    # other test files
 
 Computations take 10 to 20 times as long as here, so by default only some files are run.
 """

@@ -1,7 +1,7 @@
 """Build lenet for Windows with gcc, and test it, by Windows' own CPython under wine.
 
     python -m tests.platforms.windows                     # predictions, trainings and the quick tests
-    python -m tests.platforms.windows tests/test_cli.py   # predictions, trainings and this file
+    python -m tests.platforms.windows tests/cli/test_cli.py   # predictions, trainings and this file
 
 Requires Debian's wine64, mingw-w64-tools and gcc-mingw-w64-x86-64-posix. setup.py runs under wine as it would on
 Windows; only the compiler, which Windows' programs cannot start, runs on Linux (cc.py). CPython comes from a source

@@ -24,7 +24,7 @@ from tests.sanitizers.planted import OUT_OF_BOUNDS, OVERFLOW
 
 # Tests are several times slower, so each has half an hour. Those that repeat others at the end of a page are left out.
 OPTIONS = ("--timeout=1800", "-p", "no:cacheprovider", "-m", "not release",
-           "--deselect=tests/test_network.py::test_no_kernel_touches_the_page_behind_its_arrays")  # fmt: skip
+           "--deselect=tests/fused/test_network.py::test_no_kernel_touches_the_page_behind_its_arrays")  # fmt: skip
 FILES = ("conv", "network", "distortions", "model", "gradients", "model_input", "model_state", "threads_and_cpu")
 TESTS = ("-n", str(os.cpu_count()), *OPTIONS, *(f"tests/test_{name}.py" for name in FILES))
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
@@ -73,7 +73,8 @@ WATCHES = {
         running={"PYTHONMALLOC": "malloc"},
         under=["valgrind", "--quiet", "--error-exitcode=99", "--log-file=reports/memcheck.%p",
                "--suppressions=tests/sanitizers/memcheck.supp", sys.executable],
-        tests=[*OPTIONS, "tests/test_conv.py", "tests/test_network.py", "tests/test_distortions.py"],
+        tests=[*OPTIONS, "tests/layers/test_conv.py", "tests/fused/test_network.py",
+               "tests/training/test_distortions.py"],
     ),
 }  # fmt: skip
 
@@ -104,7 +105,7 @@ def plant(root: Path, watch: Watch) -> None:
     for fault, report in watch.faults.items():
         with changed(root, fault):
             build(root, flags=watch.flags, env=watch.building)
-            found = run(root, watch, ["-x", "-s", "-p", "no:cacheprovider", "tests/test_distortions.py"])
+            found = run(root, watch, ["-x", "-s", "-p", "no:cacheprovider", "tests/training/test_distortions.py"])
         if not found.failed or report not in found.output + found.reports:
             raise SystemExit(f"The planted fault was not found: {fault}\n{found.output}{found.reports}")
         print(f"The planted fault was found: {report}.", flush=True)

@@ -1,7 +1,7 @@
 """Every measured figure of the README, the pages and the model card is a result in docs/results.json, rounded.
 
 If a test fails after a new measurement, change the page. If it fails for a new figure, have benchmarks/parts.py measure
-it, and list it here. Code blocks are not read: tests/test_blocks.py runs them.
+it, and list it here. Code blocks are not read: tests/docs/test_blocks.py runs them.
 """
 
 import json
@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import chart, parts, results
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CARD = "src/lenet/weights/pretrained/mnist.md"
 PAGES = ["README.md", CARD, *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 RESULTS = results.load()

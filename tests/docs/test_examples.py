@@ -19,7 +19,7 @@ from toolchain import makes_programs_for_this_machine
 
 import lenet
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = Path(__file__).parents[2] / "examples"
 
 # The packages that each needs besides the core, and the output that it prints.
 PYTHON = {

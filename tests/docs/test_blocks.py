@@ -10,16 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from code_blocks import blocks, fenced
 from commands import succeeds
 from served import serving
 
 import lenet
 from lenet.training import RECIPES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# c: the prototypes of digits.h, which tests/test_interop_c.py compiles; json: responses, in tests/test_serving.py; py
-# and cython: quoted from the sources, which tests/test_documentation.py compares; text: output of the block above
+# c: the prototypes of digits.h, which tests/interop/test_c.py compiles; json: responses, in
+# tests/serving/test_serving.py; py and cython: quoted from the sources, which test_documentation.py compares; text:
+# output of the block above
 LANGUAGES = {"python", "sh", "c", "json", "py", "cython", "text"}
 
 # The lines that are not run here: what they begin with, and why. A block of Python with one is left out as a whole.
@@ -29,24 +31,24 @@ NOT_RUN = {
     "python3 -m venv": "the network; .ci/run runs the README's",
     "install -": "root",
     "systemctl": "root",
-    "docker": "an engine; tests/test_hosting.py reads what it would build and run",
-    "PROMETHEUS_MULTIPROC_DIR=": "runs until it is told to end: tests/test_hosting.py",
-    "gunicorn": "runs until it is told to end: tests/test_hosting.py",
+    "docker": "an engine; tests/docs/test_hosting.py reads what it would build and run",
+    "PROMETHEUS_MULTIPROC_DIR=": "runs until it is told to end: tests/docs/test_hosting.py",
+    "gunicorn": "runs until it is told to end: tests/docs/test_hosting.py",
     "tritonserver": "Triton",
-    "python examples/serving/triton/client.py": "Triton; tests/test_hosting.py runs it against lenet",
+    "python examples/serving/triton/client.py": "Triton; tests/docs/test_hosting.py runs it against lenet",
     "python examples/serving/mlflow_model.py": "MLflow",
     "mlflow": "MLflow",
-    "lenet score /shared": "a cluster: tests/test_scale_scoring.py",
-    "lenet score 's3:": "an object store: tests/test_scale_inputs.py",
+    "lenet score /shared": "a cluster: tests/scale/test_scoring.py",
+    "lenet score 's3:": "an object store: tests/scale/test_inputs.py",
     "tensorboard --logdir": "runs until it is told to end",
-    "import mlflow": "MLflow: tests/test_watching.py",
-    "import wandb": "a server: tests/test_watching.py",
-    "import dask.array": "tests/test_scaling_page.py",
-    "from pyspark": "Spark: tests/test_scaling_page.py",
-    "import ray": "Ray: tests/test_scaling_page.py",
+    "import mlflow": "MLflow: tests/docs/test_watching.py",
+    "import wandb": "a server: tests/docs/test_watching.py",
+    "import dask.array": "tests/docs/test_scaling_page.py",
+    "from pyspark": "Spark: tests/docs/test_scaling_page.py",
+    "import ray": "Ray: tests/docs/test_scaling_page.py",
     'with Client("tcp://head': "a cluster: examples/dask_search.py",
-    "mpiexec": "MPI: tests/test_mpi.py",
-    "pyinstaller": "half a minute: tests/test_examples.py",
+    "mpiexec": "MPI: tests/training/test_mpi.py",
+    "pyinstaller": "half a minute: tests/docs/test_examples.py",
     "du -b dist": "what PyInstaller makes",
     "pytest": "a minute to an hour; .ci/run and .ci/release",
     "python -m benchmarks.soak": "minutes; .ci/release makes fewer requests",
@@ -90,15 +92,6 @@ MARKS = {
     "usage.md sh": [pytest.mark.release],  # trains four times
     "watching.md sh": [pytest.mark.release],  # trains three times
 }
-
-
-def blocks(page):
-    """The language and the text of each block, but for what Sphinx fills in."""
-    return [(language, text.replace("\\\n", "")) for language, text in fenced(page) if not language.startswith("{")]
-
-
-def fenced(page):
-    return re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def is_left_out(line):

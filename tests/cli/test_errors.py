@@ -278,7 +278,7 @@ def test_what_a_closed_output_would_show_goes_nowhere_else(work, tmp_path, argum
 @pytest.mark.timing
 @POSIX
 def test_ctrl_c_outside_of_training_is_130_and_one_line(tmp_path):
-    """Within it, it is in test_resume.py."""
+    """Within it, it is in training/test_resume.py."""
     fifo = tmp_path / "slow.safetensors"
     os.mkfifo(fifo)  # the weights never come
     process = subprocess.Popen(

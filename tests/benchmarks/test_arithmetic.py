@@ -348,7 +348,7 @@ def test_a_notebook_without_training_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_page_has_the_table_that_is_printed():
-    page = (Path(__file__).parents[1] / "docs" / "seed.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "seed.md").read_text("utf-8")
     rows = re.findall(r"^\| `\w+` \| \d+ of [\d,]+ \| \d\.\d\d \| .*\|$", page, re.MULTILINE)
     assert "\n".join([seed.HEADER, *rows]) in page
     assert len(rows) == 10

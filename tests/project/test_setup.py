@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SETUP = Path(__file__).parents[1] / "setup.py"
+SETUP = Path(__file__).parents[2] / "setup.py"
 if not SETUP.exists():
     pytest.skip("needs the source tree", allow_module_level=True)
 pytestmark = pytest.mark.landing

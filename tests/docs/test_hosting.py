@@ -22,7 +22,7 @@ from served import wait_for
 
 import lenet
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "serving"
 LENET = [sys.executable, "-m", "lenet", "serve", "--port", "0", "--model", "digits=mnist"]
 UVICORN = [sys.executable, "-m", "uvicorn", "--port", "0"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from code_blocks import blocks
 from commands import fails, misused, run, succeeds
-from test_blocks import blocks
 
 import lenet
 from lenet import plots
@@ -20,7 +20,7 @@ from lenet.cli.training import Saver
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
 
-PAGE = Path(__file__).parents[1] / "docs" / "watching.md"
+PAGE = Path(__file__).parents[2] / "docs" / "watching.md"
 SCALARS = ["learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 

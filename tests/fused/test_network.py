@@ -375,13 +375,13 @@ def test_every_build_agrees_with_the_float64_layers_on_mnist(build, mnist, exact
 @pytest.mark.parametrize(
     ("files", "lengths"),
     [
-        pytest.param(["test_conv.py", "test_network.py"], "few", marks=pytest.mark.landing),
-        pytest.param(["test_network.py"], "all", marks=pytest.mark.release),
+        pytest.param(["layers/test_conv.py", "fused/test_network.py"], "few", marks=pytest.mark.landing),
+        pytest.param(["fused/test_network.py"], "all", marks=pytest.mark.release),
     ],
     ids=["few lengths", "all lengths"],
 )
 def test_no_kernel_touches_the_page_behind_its_arrays(files, lengths):
-    paths = [str(Path(__file__).with_name(file)) for file in files]
+    paths = [str(Path(__file__).parents[1] / file) for file in files]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not mnist", *paths]
     env = os.environ | {"LENET_TEST_PAGES": lengths}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250, check=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.messages import KINDS, PythonFile, collect, cython_messages, page_messages
 
-REFUSALS = Path(__file__).parents[1] / "docs" / "refusals.md"
+REFUSALS = Path(__file__).parents[2] / "docs" / "refusals.md"
 SENTENCES = ("error", "usage", "warning", "log")  # kinds whose messages are whole sentences
 MAX_WORDS = 30
 BANNED = re.compile(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "security" / "threat-model.md").read_text("utf-8")
 SIZES = {"KiB": 2**10, "MiB": 2**20}
 
@@ -33,7 +33,7 @@ def test_each_input_names_tests_that_exist(name):
     named = [
         (file, test)
         for part in INPUTS[name]["Tests"].split(";")
-        for file, *tests in [re.findall(r"`(\w+)`", part)]
+        for file, *tests in [re.findall(r"`([\w/]+)`", part)]
         for test in tests
     ]
     assert named

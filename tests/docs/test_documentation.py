@@ -15,7 +15,7 @@ import pytest
 
 import lenet
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(lenet.__path__, "lenet.")
@@ -113,7 +113,7 @@ def test_backticks_keep_a_leading_dot_or_tilde():
 
 
 WITHOUT_EXAMPLE = {  # which the doctests of their modules could not run everywhere
-    "serving.serve": "returns when it is told to end: tests/test_serving_shutdown.py",
+    "serving.serve": "returns when it is told to end: tests/serving/test_shutdown.py",
     "interop.to_torch_state_dict": "wants torch: examples/from_pytorch.py",
     "interop.register_skl2onnx": "wants skl2onnx: examples/pipeline_to_onnx.py",
 }

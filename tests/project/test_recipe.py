@@ -7,7 +7,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 pytestmark = pytest.mark.landing  # needs PyYAML
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RECIPE = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text("utf-8"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_blocks import blocks
+from code_blocks import blocks
 
 import lenet
 
 pytest.importorskip("sklearn")
-PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
+PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 X = lenet.data.load_digits().X_test[:100]
 DIGITS = lenet.load_pretrained("mnist").predict(X).tolist()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.release
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RULES = ROOT / ".ci" / "semgrep.yml"
 KEY = "-----BEGIN RSA " + "PRIVATE KEY-----"  # in parts, or else this file would be a finding itself
 

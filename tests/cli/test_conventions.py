@@ -20,7 +20,7 @@ from lenet.cli import completion
 from lenet.cli.progress import progress_for
 from lenet.training import Epoch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def printed_before_exit(capsys, *arguments):
@@ -268,7 +268,7 @@ def test_the_row_of_the_best_epoch_so_far_is_green(monkeypatch, best_epoch, gree
 
 
 def test_the_guide_lists_the_exit_codes_that_tests_check():
-    """0 and 2 are checked by commands.py, 1 and 130 by test_cli_errors.py, 143 by test_resume.py."""
+    """0 and 2 are checked by commands.py, 1 and 130 by test_errors.py, 143 by training/test_resume.py."""
     section = (ROOT / "docs" / "usage.md").read_text("utf-8").split("## Exit codes\n")[1].split("\n## ")[0]
     assert re.findall(r"^\| (\d+) \|", section, re.MULTILINE) == ["0", "1", "2", "130", "143"]
 

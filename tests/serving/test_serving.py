@@ -22,7 +22,7 @@ from lenet.serving.models import Served
 pytest_plugins = ["serving_fixture"]
 
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 BAD = {
     "no JSON": ("{", "The request is not JSON (unexpected end of data"),
     "NaN": (request_of(an_input(datatype="FP32", data=[float("nan")] * 784)), "not JSON"),

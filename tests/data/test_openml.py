@@ -10,12 +10,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from openml_fixture import answers, arff, fill_cache, load_small, point_at, served, small_set
 
 from lenet import data
 from lenet.data import openml
 from lenet.errors import ConfigurationError, DataError, DownloadError, MissingExtraError
-
-from .openml_fixture import answers, arff, fill_cache, load_small, point_at, served, small_set
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pandas")

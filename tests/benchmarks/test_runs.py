@@ -1,4 +1,4 @@
-"""`python -m benchmarks` runs; test_benchmarks.py, in the release tier, has its arithmetic."""
+"""`python -m benchmarks` runs; test_arithmetic.py, in the release tier, has its arithmetic."""
 
 import numpy as np
 import pytest

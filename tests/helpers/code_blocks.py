@@ -1,0 +1,13 @@
+"""The code blocks of Markdown pages."""
+
+import re
+
+
+def blocks(page):
+    """The language and the text of each block, but for what Sphinx fills in."""
+    return [(language, text.replace("\\\n", "")) for language, text in fenced(page) if not language.startswith("{")]
+
+
+def fenced(page):
+    """What follows each opening fence, and the text up to the closing one."""
+    return re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
