@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 import lenet
-from tests import reference
+from tests.helpers import reference
 
 OUT = Path(__file__).parent / "images" / "how_it_reads"
 DIGIT = 9  # of the test images

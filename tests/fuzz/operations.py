@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lenet import LeNet5
 from lenet.errors import InputError, InputTypeError
 from lenet.layers import AvgPool2d, Conv2d, Linear, Sigmoid, col2im, im2col
-from tests import reference
+from tests.helpers import reference
 
 
 class Operation(NamedTuple):

@@ -19,9 +19,11 @@ PYTHON = "3.13"  # of Debian 13
 CC = "aarch64-linux-gnu-gcc"
 MANYLINUX = ["manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64", "manylinux_2_17_aarch64"]
 CORE = (
-    "conv", "network", "distortions", "model", "gradients", "model_input", "model_state", "layers", "losses", "optim",
-    "init", "files", "class_names", "data_box", "layerwise", "paths", "ranks", "splits", "threat_model", "weights",
-    "weights_bounds",
+    "test_model.py", "test_gradients.py", "test_model_input.py", "test_model_state.py", "test_losses.py",
+    "test_init.py", "test_files.py", "test_class_names.py", "layers", "fused/test_network.py",
+    "weights/test_weights.py", "weights/test_bounds.py", "training/test_distortions.py", "training/test_optim.py",
+    "training/test_ranks.py", "training/test_splits.py", "data/test_box.py", "reading/test_paths.py",
+    "security/test_threat_model.py",
 )  # fmt: skip
 SYSTEM = ["python3", "python3-dev", f"libpython{PYTHON}", "ca-certificates"]
 
@@ -72,7 +74,7 @@ def main() -> None:
         tools.run(python, tools.HERE / "check.py", tools.expected(folder), cwd=folder, env=environment)
         # NumPy's products under qemu set the flags of floating-point errors that did not happen.
         options = ["-W", "ignore::RuntimeWarning", "--timeout=1200"]
-        files = sys.argv[1:] or [f"tests/test_{name}.py" for name in CORE]
+        files = sys.argv[1:] or [f"tests/{name}" for name in CORE]
         suite.run(python, "-m", "pytest", *options, *files, folder=folder / "tree", environment=environment)
 
 

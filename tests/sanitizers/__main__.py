@@ -25,8 +25,11 @@ from tests.sanitizers.planted import OUT_OF_BOUNDS, OVERFLOW
 # Tests are several times slower, so each has half an hour. Those that repeat others at the end of a page are left out.
 OPTIONS = ("--timeout=1800", "-p", "no:cacheprovider", "-m", "not release",
            "--deselect=tests/fused/test_network.py::test_no_kernel_touches_the_page_behind_its_arrays")  # fmt: skip
-FILES = ("conv", "network", "distortions", "model", "gradients", "model_input", "model_state", "threads_and_cpu")
-TESTS = ("-n", str(os.cpu_count()), *OPTIONS, *(f"tests/test_{name}.py" for name in FILES))
+FILES = (
+    "layers/test_conv", "fused/test_network", "training/test_distortions", "test_model", "test_gradients",
+    "test_model_input", "test_model_state", "fused/test_threads_and_cpu",
+)  # fmt: skip
+TESTS = ("-n", str(os.cpu_count()), *OPTIONS, *(f"tests/{name}.py" for name in FILES))
 # The stack is left to UndefinedBehaviorSanitizer, which knows how long its arrays are: watched by the other one, they
 # could be no registers, and the kernels would take sixteen times as long instead of four.
 INSTRUMENTED = ["-fno-omit-frame-pointer", "-fno-wrapv", "--param=asan-stack=0", "-fsanitize=address,undefined",

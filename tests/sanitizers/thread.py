@@ -17,7 +17,8 @@ from tests.mutation.building import build, changed, copy_tree, environment
 from tests.sanitizers.planted import RACES
 
 FLAGS = ["-O1", "-g", "-fsanitize=thread"]
-TESTS = [f"tests/test_{name}.py" for name in ("concurrency", "model", "gradients", "training")]
+FILES = ("fused/test_concurrency", "test_model", "test_gradients", "training/test_training")
+TESTS = [f"tests/{name}.py" for name in FILES]
 REPORTED = 66
 
 

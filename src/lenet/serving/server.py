@@ -131,6 +131,7 @@ def _check_main_thread() -> None:
 def check_workers(workers: int, *, allow_control: bool, has_token: bool) -> None:
     """Check the number of workers, and whether clients may control models; the messages also suit `lenet serve`."""
     _checks.whole(workers, "workers")
+    allow_control = _checks.boolean(allow_control, "allow_control")
     if allow_control and workers > 1:
         raise InputError("allow_control requires one worker: a request to load or unload would reach only one of them.")
     if allow_control and not has_token:
