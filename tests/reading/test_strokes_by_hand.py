@@ -68,12 +68,18 @@ LETTERS = [((10 + 40 * k, 10, 34 + 40 * k, 40), 22) for k in range(3)]  # 30 pix
         ((10, 60, 46, 96), 0, 36, True), ((10, 60, 47, 97), 0, 30, False),  # 1.2 times as high as the writing
         ((10, 60, 200, 96), 0, 36, True), ((10, 60, 200, 97), 0, 30, False),
         ((10, 60, 60, 160), 0, 100, True), ((10, 60, 61, 160), 0, 30, False),  # a 1 is at most half as wide as high
+        ((0, 60, 100, 160), 55, 100, True), ((0, 60, 100, 160), 54, 30, False),  # at the border, with 49.4% and 50.3%
     ],
 )  # fmt: skip
 def test_blocks_are_not_writing_and_do_not_determine_its_height(box, hole, height, is_writing):
     found = drawn(*LETTERS, (box, hole))
     assert found.writing_height == height
     assert (3 in found.writing(height)) == is_writing
+
+
+@pytest.mark.parametrize(("width", "is_solid"), [(33, False), (34, True)])
+def test_a_fingertip_is_at_least_a_third_as_wide_as_high(width, is_solid):
+    assert drawn(((0, 60, width, 160), 0))._are_solid.tolist() == [is_solid]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +93,15 @@ def test_marks_are_shorter_than_0_4_heights_and_narrower_than_one(box, area, may
 
 def test_blocks_determine_the_height_if_there_is_nothing_else():
     assert drawn(((10, 60, 50, 90), 0), ((60, 60, 100, 100), 0)).writing_height == 40
+
+
+def test_small_digits_are_read_beside_a_fingertip_at_the_border():
+    digits = load_digits()
+    page = np.pad(255 - np.hstack(digits.X_test[183:187]), ((40, 300), (60, 200)), constant_values=255)
+    cv2.ellipse(page, (0, 260), (60, 80), 0, 0, 360, 90, -1)
+    skin = np.random.default_rng(0).uniform(0, 255, (160, 60)) > 180
+    page[180:340, :60][skin] = 255
+    assert read(page).text.replace(" ", "") == "".join(map(str, digits.y_test[183:187]))
 
 
 def test_digits_beside_a_block_are_read():

@@ -18,7 +18,8 @@ MAX_HEIGHT = 3.0  # heights of the writing: taller strokes are not writing; the 
 _SPECK, _MIN_MARK = 0.22, 0.006  # the length of a speck in heights of the writing; the area of a mark in their squares
 _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
-_SOLID, _MIN_BLOCK = 0.7, 1.2  # the fraction of its box that a block covers; its sides in heights of the writing
+# The fractions of its box that a block and a fingertip cover; the sides of both, in heights of the writing.
+_SOLID, _FINGERTIP, _MIN_BLOCK = 0.7, 0.5, 1.2
 _MAX_BOXES = 3  # page areas: of boxes that are searched one by one
 _MIN_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
@@ -125,7 +126,7 @@ class Strokes:
         if is_solid.any() and not is_solid.all():
             height = self._median_height(members[~is_solid])
             if height >= _MIN_HEIGHT:
-                members = members[~self._are_blocks(height)[members]]
+                members = members[~self.are_blocks(height)[members]]
         return self._median_height(members)
 
     def _median_height(self, members: Ints) -> float:
@@ -135,10 +136,15 @@ class Strokes:
 
     @cached_property
     def _are_solid(self) -> NDArray[np.bool_]:
-        """Whether each stroke fills its box; an upright 1, which is narrow, does not count."""
-        return (self.areas > _SOLID * self.widths * self.heights) & (2 * self.widths > self.heights)
+        """Whether each stroke fills its box; an upright 1, which is narrow, does not count.
 
-    def _are_blocks(self, height: float) -> NDArray[np.bool_]:
+        At the border, a fingertip or its shadow fills less, and may be narrower.
+        """
+        min_filled = np.where(self.at_border, _FINGERTIP, _SOLID)
+        is_narrow = np.where(self.at_border, 3, 2) * self.widths <= self.heights
+        return (self.areas > min_filled * self.widths * self.heights) & ~is_narrow
+
+    def are_blocks(self, height: float) -> NDArray[np.bool_]:
         """Return whether each stroke is a block, such as a logo or a bar, beside writing of this height."""
         return np.asarray(self._are_solid & (np.minimum(self.widths, self.heights) > _MIN_BLOCK * height))
 
@@ -147,7 +153,7 @@ class Strokes:
         rules = (self.widths > MAX_LENGTH * height) & (self.heights < 0.3 * height)
         slivers = self.at_border & (np.minimum(self.widths, self.heights) <= 2)
         specks = (self.lengths < _SPECK * height) | (self.heights < 0.12 * height)
-        others = specks | rules | slivers | self._are_blocks(height) | (self.heights >= MAX_HEIGHT * height)
+        others = specks | rules | slivers | self.are_blocks(height) | (self.heights >= MAX_HEIGHT * height)
         return np.flatnonzero(~others)
 
     def short(self, height: float) -> Ints:
