@@ -75,10 +75,10 @@ def test_a_picture_without_a_sheet_is_returned_itself(monkeypatch):
 # The regions of fields
 
 
-def values_of(monkeypatch, page, places, fields, read, check_below=0.5):
+def values_of(monkeypatch, page, places, fields, read, check_below=0.5, is_cut=False):
     """The values on a page, and the corners of the regions that were read; `read` has the value of each."""
     regions, answers = [], iter(read)
-    monkeypatch.setattr(forms, "_part", lambda level, corners: regions.append(corners.tolist()) or "part")
+    monkeypatch.setattr(forms, "_part", lambda level, corners: regions.append(corners.tolist()) or ("part", is_cut))
     monkeypatch.setattr(forms, "_read_field", lambda *_: next(answers))
     return forms._values(forms._Settings(fields, "model", check_below, None), page, places), regions
 
@@ -149,6 +149,17 @@ def part_by_loops(page, box):
     return kept[y0:y1, x0:x1]
 
 
+def is_cut_by_loops(page, box):
+    """Whether a fifth to four fifths of a stroke that is high enough, but not larger than the region, are in it."""
+    left, top, right, bottom = box
+    for n, (x0, y0, x1, y1) in enumerate(page.strokes.boxes.tolist()):
+        own = page.strokes.labels == n + 1
+        inside = np.count_nonzero(own[top : bottom + 1, left : right + 1]) / np.count_nonzero(own)
+        if x1 - x0 <= right - left and (bottom - top) / 4 < y1 - y0 <= bottom - top and 0.2 < inside < 0.8:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("box", [(10, 8, 40, 30), (1, 1, 20, 40), (30, 20, 59, 44), (15, 0, 45, 45), (20, 12, 26, 36)])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_strokes_of_a_region_are_those_of_loops(box, seed):
@@ -161,9 +172,10 @@ def test_the_strokes_of_a_region_are_those_of_loops(box, seed):
         ink[min(45, y + height // 2), max(0, x - 1)] = 60  # a soft edge
     page = Page(ink, (46, 60))
     corners = np.array([(x, y) for x, y in ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3]))])
-    part = forms._part(page, corners.astype(float))
+    part, is_cut = forms._part(page, corners.astype(float))
     np.testing.assert_array_equal(part.ink, part_by_loops(page, box))
-    small = forms._part(Page(ink, (92, 120), scale=0.5), 2.0 * corners)
+    assert is_cut == is_cut_by_loops(page, box)
+    small, _ = forms._part(Page(ink, (92, 120), scale=0.5), 2.0 * corners)
     np.testing.assert_array_equal(small.ink, part.ink)
     assert (small.picture_shape, small.scale) == ((92, 120), 0.5)
     for found, factor in ((part, 1), (small, 2)):
@@ -178,10 +190,31 @@ def test_a_stroke_as_long_as_the_region_belongs_to_it_as_a_whole(across, down, e
     ink = np.zeros((60, 80), np.uint8)
     ink[12 : 12 + down, 14 : 14 + across] = 255
     corners = np.array([(10, 8), (40, 8), (40, 30), (10, 30)], float)
-    part = forms._part(Page(ink, (60, 80)), corners)
+    part, _ = forms._part(Page(ink, (60, 80)), corners)
     x, y = np.flatnonzero(part.ink.any(axis=0)), np.flatnonzero(part.ink.any(axis=1))
     assert (x[0] + 8, y[0] + 6) == (14, 12)
     assert (x[-1] + 9 if across > down else y[-1] + 7) == end
+
+
+@pytest.mark.parametrize(
+    ("left", "top", "is_cut"),
+    [
+        (6, 10, False), (7, 10, True), (8, 10, True), (9, 10, False), (20, 10, False), (38, 10, True), (40, 10, False),
+        (20, 26, False), (20, 27, True), (20, 29, True), (20, 30, False),
+    ],
+)  # fmt: skip
+def test_a_stroke_is_cut_if_a_fifth_to_four_fifths_of_it_are_in_the_region(left, top, is_cut):
+    """The stroke is 5 wide and 6 high, and the region from 10 to 40 and from 8 to 30, with its borders."""
+    ink = np.zeros((60, 80), np.uint8)
+    ink[top : top + 6, left : left + 5] = 255
+    corners = np.array([(10, 8), (40, 8), (40, 30), (10, 30)], float)
+    assert forms._part(Page(ink, (60, 80)), corners)[1] == is_cut
+
+
+def test_a_field_that_cuts_a_stroke_is_to_be_checked(monkeypatch):
+    page = Page(np.zeros((100, 200), np.uint8), (100, 200))
+    (value,), _ = values_of(monkeypatch, page, [], [Field("a", box=(0, 0, 1, 1))], [("12", 0.4)], is_cut=True)
+    assert value.problems == ("confidence", "edge")
 
 
 # The value of a field

@@ -31,6 +31,8 @@ from lenet.reading.valid import most_probable
 _MARGIN = 2  # pixels around the strokes of a field
 _RIM = 0.01  # of the shorter side of a blank sheet: nearer to its edges, the table would be read as 1
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
+_CUT = 0.2, 0.8  # the fractions of a stroke in a field beyond which it is inside or outside
+_MIN_CUT = 0.25  # heights of the field: the minimum height of a stroke that counts as cut
 _LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
 
 
@@ -150,7 +152,7 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _summed_confidence(values: Sequence[FieldValue]) -> float:
     """Return the sum of the confidences of the values that have the right number of digits and the right checksum."""
-    return sum(value.confidence for value in values if set(value.problems) <= {"confidence"})
+    return sum(value.confidence for value in values if set(value.problems) <= {"confidence", "edge"})
 
 
 def _values(
@@ -170,8 +172,11 @@ def _values(
         else:
             values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
             continue
-        value, confidence = _read_field(settings, field, _part(level, corners), max_segments)
+        part, cuts_stroke = _part(level, corners)
+        value, confidence = _read_field(settings, field, part, max_segments)
         problems = field.problems(value)
+        if cuts_stroke:
+            problems = ("edge", *problems)
         if value and confidence < settings.check_below:
             problems = ("confidence", *problems)
         (left, top), (right, bottom) = np.rint([corners.min(axis=0), corners.max(axis=0)]).astype(int).tolist()
@@ -184,10 +189,11 @@ def _corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([[left, top, 1.0], [right, top, 1.0], [right, bottom, 1.0], [left, bottom, 1.0]])
 
 
-def _part(page: Page, corners: NDArray[np.float64]) -> Page:
-    """Return the strokes whose centres are inside a region, given by its corners in the picture.
+def _part(page: Page, corners: NDArray[np.float64]) -> tuple[Page, bool]:
+    """Return the strokes whose centres are inside a region, and whether much of one of these or others is outside.
 
-    Strokes that are larger than the region, such as lines through several fields, are cut at its border.
+    The region is given by its corners in the picture. Strokes that are larger than the region, such as lines through
+    several fields, are cut at its border.
     """
     strokes = page.strokes
     outline = cv2.transform(corners[np.newaxis], cv2.invertAffineTransform(page.to_picture))[0].round().astype(np.int32)
@@ -196,6 +202,8 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
     width, height = np.ptp(outline, axis=0)
     is_large = (strokes.widths > width) | (strokes.heights > height)
     inside = (region[y, x] > 0) & ~is_large
+    fraction = strokes.areas_in(region > 0) / strokes.areas
+    crosses = (fraction > _CUT[0]) & (fraction < _CUT[1]) & (strokes.heights > _MIN_CUT * height) & ~is_large
     starts = np.vstack([strokes.boxes[inside, :2], outline.min(axis=0)]).min(axis=0) - _MARGIN
     left, top = np.maximum(starts, 0)
     right, bottom = np.vstack([strokes.boxes[inside, 2:], outline.max(axis=0)]).max(axis=0) + _MARGIN
@@ -204,7 +212,8 @@ def _part(page: Page, corners: NDArray[np.float64]) -> Page:
     kept = strokes.pixels_of(inside, window) | (is_cut & (region[window] > 0))
     origin = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
     ink = np.where(kept, page.ink[window], 0)
-    return replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ origin, darkness=None)
+    part = replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ origin, darkness=None)
+    return part, bool(crosses.any())
 
 
 def _read_field(settings: _Settings, field: Field, page: Page, max_segments: int) -> tuple[str, float]:
