@@ -5,7 +5,7 @@ import pytest
 
 import lenet
 from lenet.reading import prepare, read
-from lenet.reading.ink import _extrapolated, _without_grain, is_dark_on_light
+from lenet.reading.ink import _extrapolated, _skewness, _without_grain, is_dark_on_light
 from lenet.reading.strokes import is_connected, mask_of, strokes_of
 
 cv2 = pytest.importorskip("cv2")
@@ -73,3 +73,25 @@ def test_a_number_in_a_dim_photograph_with_noise_is_read(paper, contrast, noise)
     page += np.random.default_rng(1).normal(0, noise, page.shape)
     text = read(page.clip(0, 255).astype(np.uint8)).text
     assert text.replace(" ", "") == "".join(map(str, digits.y_test[183:189]))
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_digits_beside_a_reflection_or_a_round_shadow_are_read(inverted):
+    """The digits cover less than the reflection, which is the only light area of the page."""
+    digits = lenet.data.load_digits()
+    y, x = np.mgrid[:300, :400]
+    page = 110 + 140 * np.exp(-(((x - 270) / 50) ** 2) - ((y - 190) / 50) ** 2)
+    for place, image in enumerate(digits.X_test[183:187]):
+        page[36:64, 40 + 30 * place : 68 + 30 * place] -= image * 0.35
+    page = page.clip(0, 255).astype(np.uint8)
+    text = read(255 - page if inverted else page).text
+    assert text.replace(" ", "") == "".join(map(str, digits.y_test[183:187]))
+
+
+def test_the_skewness_is_negative_if_narrow_strokes_are_dark():
+    """Of values of which a fraction p is 1 and the others are 0, the skewness is (1 - 2 p) / sqrt(p (1 - p))."""
+    page = np.full((400, 400), 100, np.uint8)
+    page[4::20, 4::20] = 60
+    assert _skewness(page, 40) == pytest.approx(-(1 - 2 / 400) / np.sqrt(399 / 400**2), rel=0.05)
+    assert _skewness(255 - page, 40) == pytest.approx(-_skewness(page, 40), rel=1e-4)
+    assert _skewness(np.full((9, 9), 7, np.uint8), 3) == 0

@@ -48,6 +48,7 @@ _ITERATIONS = 40  # of the deconvolution
 _PALE_CORE = 1.15  # the blur over that of an edge, in strokes four times as wide as the blur
 _PALE, _CORE = 0.15, 0.65  # darkness of a stroke's edges relative to its core; the core's quantile of its darkness
 _MIN_CERTAIN = 0.25  # the fraction of ink that is darker than noise
+_DECISIVE = 2.5  # a skewness of this size tells dark from light ink, also beside reflections and shadows
 _NOISE = 5.0  # standard deviations from the paper's level that still count as paper
 _MAX_GRAIN, _GRAIN_BLUR = 4.0, 0.9  # the standard deviation of grain that is not blurred; the blur in pixels
 _SECOND_DIFFERENCE = np.array([1, -2, 1], np.float32)
@@ -119,6 +120,10 @@ def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
     darkest, lightest = levels_of(grey)
     if darkest >= _BRIGHT and lightest - darkest < _MIN_CONTRAST:  # blank paper, whose noise is not light ink
         return True
+    if not cropped:
+        skewness = _skewness(grey, min(grey.shape) // 8)
+        if abs(skewness) > _DECISIVE:
+            return skewness < 0
     midrange = (darkest + lightest) / 2
     is_light = np.greater(grey, midrange).view(np.uint8)
     light, border = np.count_nonzero(is_light) / grey.size, border_of(is_light)
@@ -130,17 +135,23 @@ def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
         middle_light = float(is_light[:, width // 3 : width - width // 3].mean())
         if not _MIXED < middle_light < 1 - _MIXED:
             return middle_light <= _MIXED  # a 1 that was cropped to its ink
-    size = max(3, min(grey.shape) // 4) | 1  # wider than strokes, narrower than most reflections and shadows
-    local = (grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)).ravel()
-    local -= local.mean()
-    squares = local * local
-    cubes, scale = float(squares @ local) / local.size, float(squares.mean()) ** 1.5  # their ratio is the skewness
     is_frame = not cropped or not _MIXED_BORDER <= border.mean() <= 1 - _MIXED_BORDER
     frame = round(_FRAME * min(grey.shape)) if is_frame else 0
     border = np.sort(border_of(grey[frame : height - frame, frame : width - frame]))  # NumPy's median takes longer
     middle = border.size // 2  # the size is even
     typical = (int(border[middle - 1]) + int(border[middle])) / 2
-    return bool(cubes < (typical - midrange) / 128 * scale)
+    # The window is wider than strokes, and narrower than most reflections and shadows.
+    return _skewness(grey, min(grey.shape) // 4) < (typical - midrange) / 128
+
+
+def _skewness(grey: NDArray[np.uint8], side: int) -> float:
+    """Return the skewness of the differences from the means in windows: negative if what is narrower is mostly dark."""
+    size = max(3, side) | 1
+    local = (grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)).ravel()
+    local -= local.mean()
+    squares = local * local
+    scale = float(squares.mean()) ** 1.5
+    return float(squares @ local) / local.size / scale if scale else 0.0
 
 
 def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
