@@ -284,4 +284,4 @@ def test_the_default_of_an_option_is_the_one_that_its_help_names():
                 if named and action.default is not None:
                     assert str(action.default).startswith(named[1]), f"{name} {action.option_strings}"
                     compared += 1
-    assert compared >= 9
+    assert compared >= 10

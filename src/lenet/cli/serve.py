@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._files import read_at_most
-from lenet.cli.options import at_most_one, usage_errors
+from lenet.cli.options import usage_errors
 from lenet.cli.output import say
 from lenet.errors import InputError
 
@@ -27,7 +27,6 @@ _SETTINGS = (
     "model", "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout",
     "deadline", "drain", "log_level",
 )  # fmt: skip
-PORT = 8000
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
 
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 for all interfaces)",
     )  # fmt: skip
     parser.add_argument(
-        "--port", type=int, metavar="N", help=f"port to listen on; 0 chooses a free one (default: {PORT})"
+        "--port", type=int, default=8000, metavar="N", help="port to listen on; 0 chooses a free one (default: 8000)"
     )
     parser.add_argument(
         "--uds", metavar="PATH", help="path of a Unix socket to listen on, instead of --host and --port"
@@ -126,12 +125,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     token, control_token = token_of(os.environ), os.environ.get(CONTROL_TOKEN)
     check_token(token, TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
     check_token(control_token, CONTROL_TOKEN)
-    at_most_one(parser, port=arguments.port, uds=arguments.uds)
-    port = PORT if arguments.port is None else arguments.port
     models = named(arguments.models or arguments.model.split(","), parser)
     with usage_errors(parser, r"^\w+"):
         check_level(arguments.log_level)
-        check_address(arguments.host, port, arguments.uds)
+        check_address(arguments.host, arguments.port, arguments.uds)
         check_workers(arguments.workers, allow_control=arguments.allow_control, has_token=bool(token or control_token))
     log_level = "warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level
 
@@ -140,7 +137,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             say(f"lenet serves {', '.join(models)} at {url} (stop it with Ctrl-C)")
 
     serve(
-        models, host=arguments.host, port=port, uds=arguments.uds, workers=arguments.workers,
+        models, host=arguments.host, port=arguments.port, uds=arguments.uds, workers=arguments.workers,
         limits=limits_of(arguments), token=token, allow_control=arguments.allow_control, control_token=control_token,
         log_level=log_level, on_ready=on_ready,
     )  # fmt: skip
