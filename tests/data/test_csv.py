@@ -72,16 +72,6 @@ def test_a_table_without_labels_has_images_only(write):
         np.testing.assert_array_equal(read_csv(write(table(header, PIXELS.tolist()), "test.csv")).X, X)
 
 
-@pytest.mark.parametrize("names", ["012", "abc"])
-def test_a_first_row_of_decimals_is_not_a_header(write, names):
-    """Even if they are all different, unlike those of most images."""
-    pixels = np.linspace(0.1, 0.9, N * 784).reshape(N, 784)
-    rows = [(names[label], *row) for label, row in zip(LABELS, pixels.tolist(), strict=True)]
-    X, y, _ = read_csv(write(table(None, rows)))
-    np.testing.assert_array_equal(X, np.rint(255 * pixels.reshape(-1, 28, 28)))
-    np.testing.assert_array_equal(y, LABELS)
-
-
 @pytest.mark.parametrize(
     ("header", "place"), [(None, 0), (None, 784), (["numeral", *NUMBERS], 0), ([*NAMES, "pixel784"], 784)]
 )

@@ -211,7 +211,6 @@ def text_of(*rows, delimiter=","):
 
 
 ROW = [str(k % 256) for k in range(784)]
-DECIMALS = [f"{k / 1024}" for k in range(784)]  # all different
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -230,10 +229,6 @@ DECIMALS = [f"{k / 1024}" for k in range(784)]  # all different
         ([[*WIDE[:784], "cat"], [*ROW, "dog"]], True, 785, 784, False),  # 785 different fields
         ([["numeral", *WIDE[:784]], ["3", *ROW]], True, 785, 0, False),
         ([WIDE, ["3", *ROW]], True, 785, 0, False),  # as pandas writes by default
-        ([["7", *DECIMALS], ["3", *DECIMALS]], False, 785, 0, False),
-        ([["seven", *DECIMALS], ["3", *DECIMALS]], False, 785, 0, False),
-        ([[*DECIMALS, "seven"], [*DECIMALS, "3"]], False, 785, 784, False),
-        ([["label", "0", *DECIMALS[:783]], ["3", *ROW]], True, 785, 0, True),  # as pandas numbers equal names
         ([[*ROW[:5], "ink", *ROW[6:]], ROW], False, 784, None, False),
         ([[ROW[0], "ink", *ROW[2:]], ROW], False, 784, None, False),
         ([[*ROW[:-2], "ink", ROW[-1]], ROW], False, 784, None, False),

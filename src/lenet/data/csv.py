@@ -83,8 +83,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     ----------
     path : str or path-like
         A file in UTF-8 with commas, semicolons or tabs, plain or compressed with gzip (``.gz``). Excel's line ``sep=;``
-        before the header is ignored. A first row of numbers is data, unless they are different integers, such as 0 to
-        783, with which pandas names columns.
+        before the header is ignored.
 
         Pixels are integers from 0 (background) to 255 (ink), or decimals in [0, 1], in the order of the columns or of
         the numbers at the ends of their names, as in pixel783.
@@ -216,11 +215,9 @@ def _layout(start: bytes, name: str) -> _Layout:
     has_separator = text[:5].lower().lstrip('"').startswith("sep=")  # Excel's line for the delimiter
     fields, *below = [[field.strip() for field in line] for line in lines][has_separator:] or [[]]
     texts = [is_text(field) for field in fields]
-    # A header has text in most columns, or different fields. The pixels of a row are not all different, except as
-    # decimals, and its only text is a label at either end.
-    decimals = [field for field in fields if field and not is_text(field) and not field.isdecimal()]
-    names_label = any(field.lower() in LABELS for field in fields)
-    are_names = len(set(fields)) == len(fields) and (names_label or not decimals)
+    # A header has names in most columns, or different fields: 784 pixels are not all different, except as decimals.
+    # Text at either end of a line may also be a label.
+    are_names = len(set(fields)) == len(fields) and (any(texts) or all(map(str.isdecimal, fields)))
     has_header = 2 * sum(texts) > len(fields) or are_names
     names, rows = (fields, below) if has_header else ([str(place) for place in range(len(fields))], [fields, *below])
     label, pixels = pixel_columns(names, name, rows)
