@@ -150,14 +150,19 @@ def part_by_loops(page, box):
 
 
 def is_cut_by_loops(page, box):
-    """Whether a fifth to four fifths of a stroke that is high enough, but not larger than the region, are in it."""
+    """Whether a fifth to four fifths of a stroke that may be a digit, but is not larger than the region, are in it."""
     left, top, right, bottom = box
+    tallest, cut = 0.4 * (bottom - top), []
     for n, (x0, y0, x1, y1) in enumerate(page.strokes.boxes.tolist()):
+        if x1 - x0 > right - left or y1 - y0 > bottom - top:
+            continue
+        if left <= (x0 + x1) // 2 <= right and top <= (y0 + y1) // 2 <= bottom:
+            tallest = max(tallest, y1 - y0)
         own = page.strokes.labels == n + 1
         inside = np.count_nonzero(own[top : bottom + 1, left : right + 1]) / np.count_nonzero(own)
-        if x1 - x0 <= right - left and (bottom - top) / 4 < y1 - y0 <= bottom - top and 0.2 < inside < 0.8:
-            return True
-    return False
+        if 0.2 < inside < 0.8 and x1 - x0 > 0.2 * (y1 - y0):
+            cut.append(y1 - y0)
+    return any(height > 0.6 * tallest for height in cut)
 
 
 @pytest.mark.parametrize("box", [(10, 8, 40, 30), (1, 1, 20, 40), (30, 20, 59, 44), (15, 0, 45, 45), (20, 12, 26, 36)])
@@ -207,6 +212,19 @@ def test_a_stroke_is_cut_if_a_fifth_to_four_fifths_of_it_are_in_the_region(left,
     """The stroke is 5 wide and 6 high, and the region from 10 to 40 and from 8 to 30, with its borders."""
     ink = np.zeros((60, 80), np.uint8)
     ink[top : top + 6, left : left + 5] = 255
+    corners = np.array([(10, 8), (40, 8), (40, 30), (10, 30)], float)
+    assert forms._part(Page(ink, (60, 80)), corners)[1] == is_cut
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "of_other", "is_cut"),
+    [(6, 5, 0, True), (5, 5, 0, False), (6, 5, 10, False), (7, 5, 10, True), (15, 4, 0, True), (15, 3, 0, False)],
+)
+def test_low_and_thin_strokes_are_not_cut_digits(height, width, of_other, is_cut):
+    """0.6 of 0.4 of the region's height are 5.28, and 0.6 of the other stroke's height is 6."""
+    ink = np.zeros((60, 80), np.uint8)
+    ink[10 : 10 + height, 9 - width // 2 : 9 - width // 2 + width] = 255
+    ink[10 : 10 + of_other, 20:25] = 255
     corners = np.array([(10, 8), (40, 8), (40, 30), (10, 30)], float)
     assert forms._part(Page(ink, (60, 80)), corners)[1] == is_cut
 

@@ -95,3 +95,10 @@ def test_the_skewness_is_negative_if_narrow_strokes_are_dark():
     assert _skewness(page, 40) == pytest.approx(-(1 - 2 / 400) / np.sqrt(399 / 400**2), rel=0.05)
     assert _skewness(255 - page, 40) == pytest.approx(-_skewness(page, 40), rel=1e-4)
     assert _skewness(np.full((9, 9), 7, np.uint8), 3) == 0
+
+
+def test_small_digits_without_noise_are_not_blurred():
+    """At 8x8 pixels, edges are everywhere."""
+    sklearn = pytest.importorskip("sklearn.datasets").load_digits()
+    images = np.stack([prepare(255 - (image * 15).astype(np.uint8)) for image in sklearn.images[:600]])
+    assert np.mean(lenet.load_pretrained().predict(images) == sklearn.target[:600]) > 0.92

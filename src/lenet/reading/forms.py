@@ -32,7 +32,9 @@ _MARGIN = 2  # pixels around the strokes of a field
 _RIM = 0.01  # of the shorter side of a blank sheet: nearer to its edges, the table would be read as 1
 _LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
 _CUT = 0.2, 0.8  # the fractions of a stroke in a field beyond which it is inside or outside
-_MIN_CUT = 0.25  # heights of the field: the minimum height of a stroke that counts as cut
+_TALL = 0.6  # the height of a cut digit over that of the tallest stroke in the field, which is at least `_LOW`
+_LOW = 0.4  # heights of the field
+_NARROW = 0.2  # width over height: narrower strokes may be separators
 _LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
 
 
@@ -203,7 +205,10 @@ def _part(page: Page, corners: NDArray[np.float64]) -> tuple[Page, bool]:
     is_large = (strokes.widths > width) | (strokes.heights > height)
     inside = (region[y, x] > 0) & ~is_large
     fraction = strokes.areas_in(region > 0) / strokes.areas
-    crosses = (fraction > _CUT[0]) & (fraction < _CUT[1]) & (strokes.heights > _MIN_CUT * height) & ~is_large
+    crosses = (fraction > _CUT[0]) & (fraction < _CUT[1]) & ~is_large
+    tallest = max(_LOW * height, strokes.heights[inside].max(initial=0))
+    crosses &= strokes.heights > _TALL * tallest  # lower ones may be letters
+    crosses &= strokes.widths > _NARROW * strokes.heights
     starts = np.vstack([strokes.boxes[inside, :2], outline.min(axis=0)]).min(axis=0) - _MARGIN
     left, top = np.maximum(starts, 0)
     right, bottom = np.vstack([strokes.boxes[inside, 2:], outline.max(axis=0)]).max(axis=0) + _MARGIN

@@ -53,6 +53,7 @@ _NOISE = 5.0  # standard deviations from the paper's level that still count as p
 _MAX_GRAIN, _GRAIN_BLUR = 4.0, 0.9  # the standard deviation of grain that is not blurred; the blur in pixels
 _SECOND_DIFFERENCE = np.array([1, -2, 1], np.float32)
 _MAX_DIFFERENCE = round(0.6745 * 6 * _MAX_GRAIN)  # the median of such differences along both axes, in normal noise
+_FLAT = 2  # such a difference; most of the smaller ones are flat if there is no noise
 
 
 def find_darkness(
@@ -101,11 +102,13 @@ def _without_grain(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Blur a picture slightly if it has much noise, such as a photograph taken in dim light.
 
     Along both axes, second differences of edges and slopes are small; those of noise with a standard deviation s have
-    one of 6 s (Immerkaer, "Fast noise variance estimation", 1996).
+    one of 6 s (Immerkaer, "Fast noise variance estimation", 1996). Small print has large ones, too, but between its
+    strokes, the paper is flat.
     """
     differences = cv2.sepFilter2D(darkness, cv2.CV_16S, _SECOND_DIFFERENCE, _SECOND_DIFFERENCE)
     smooth = cv2.countNonZero(cv2.inRange(differences, -_MAX_DIFFERENCE, _MAX_DIFFERENCE))
-    if 2 * smooth >= darkness.size:
+    flat = cv2.countNonZero(cv2.inRange(differences, -_FLAT, _FLAT))
+    if 2 * smooth >= darkness.size or 2 * flat > smooth:
         return darkness
     return np.asarray(cv2.GaussianBlur(darkness, (0, 0), _GRAIN_BLUR), np.uint8)
 

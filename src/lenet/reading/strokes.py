@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._lazy import cached_property
+from lenet._mnist_form import square
 from lenet.errors import InputError
 
 MAX_STROKES = 6000  # a page of writing has fewer
@@ -20,6 +21,7 @@ _MAX_LABEL = 2**16 - 1  # of 16 bits
 _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid covers
 # The fractions of its box that a block and a fingertip cover; the sides of both, in heights of the writing.
 _SOLID, _FINGERTIP, _MIN_BLOCK = 0.7, 0.5, 1.2
+_MIN_THICKNESS = 0.6  # of a fingertip, as a fraction of the shorter side of its box; bold digits have 0.47
 _MAX_BOXES = 3  # page areas: of boxes that are searched one by one
 _MIN_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
@@ -140,9 +142,19 @@ class Strokes:
 
         At the border, a fingertip or its shadow fills less, and may be narrower.
         """
-        min_filled = np.where(self.at_border, _FINGERTIP, _SOLID)
-        is_narrow = np.where(self.at_border, 3, 2) * self.widths <= self.heights
-        return (self.areas > min_filled * self.widths * self.heights) & ~is_narrow
+        filled = self.areas / (self.widths * self.heights)
+        is_solid = (filled > _SOLID) & (2 * self.widths > self.heights)
+        may_be_fingertip = self.at_border & (filled > _FINGERTIP) & (3 * self.widths > self.heights) & ~is_solid
+        for n in self.limited(np.flatnonzero(may_be_fingertip)):
+            is_solid[n] = self._is_thick(n)
+        return is_solid
+
+    def _is_thick(self, n: int) -> bool:
+        """Return whether a stroke without its small gaps is much thicker than a bold digit in its box."""
+        side = int(min(self.widths[n], self.heights[n]))
+        gap = side // 8 | 1
+        closed = cv2.morphologyEx(np.pad(self.mask(n), gap), cv2.MORPH_CLOSE, square(gap))
+        return bool(2 * cv2.distanceTransform(closed, cv2.DIST_L2, 5).max() > _MIN_THICKNESS * side)
 
     def are_blocks(self, height: float) -> NDArray[np.bool_]:
         """Return whether each stroke is a block, such as a logo or a bar, beside writing of this height."""

@@ -79,7 +79,8 @@ class Models:
         digits, "_", "-" and ".", starts with a letter or digit, and is not "stats".
     loader : callable, optional
         Returns the model of a path. By default, a path may be that of a .safetensors, .onnx or .pt file or of a run
-        folder, or be the name of a pre-trained model, such as "mnist".
+        folder, or be the name of a pre-trained model, such as "mnist", which takes precedence: write
+        ./mnist for a folder of that name.
     kept : path-like, optional
         A folder to which `keep` has saved models: a model whose file cannot be loaded is loaded from it.
 
