@@ -298,6 +298,28 @@ def test_a_form_that_cannot_be_read_when_turned_is_read_as_it_is(monkeypatch):
         read_form(picture, fields)
 
 
+@pytest.mark.parametrize(
+    ("as_it_is", "upside_down", "turns"),
+    [
+        ([0.9, None, None], [0.3, 0.99, 0.99], 0),  # only the first is found in both
+        ([0.1, None, None], [0.3, 0.99, 0.99], 0),  # and gains less than 1
+        ([0.0, None, 0.1], [0.6, 0.9, 0.6], 2), ([0.0, None, 0.1], [0.5, 0.9, 0.6], 0),
+        ([None, None, None], [0.5, 0.3, 0.3], 2), ([None, None, None], [0.5, 0.3, 0.2], 0),
+    ],
+)  # fmt: skip
+def test_a_cell_found_only_after_a_turn_is_no_reason_for_it(monkeypatch, as_it_is, upside_down, turns):
+    """It may belong to another table, which a wrong number of a grid selects."""
+    answers = [as_it_is, [0.0] * 3, upside_down, [0.0] * 3]
+
+    def values(*_):
+        read = answers.pop(0)
+        return [FieldValue("a", "", 0.0, ("no cell",)) if p is None else FieldValue("a", "1", p, ()) for p in read]
+
+    monkeypatch.setattr(forms, "_values", values)
+    fields = [Field(f"f{n}", cell=(0, n)) for n in range(3)]
+    assert read_form(np.full((60, 90), 255, np.uint8), fields)[0].rotation == 90 * turns
+
+
 def test_only_values_that_obey_their_rules_count_as_legible():
     problems = [(0.5, ()), (0.25, ("confidence",)), (0.875, ("checksum",)), (0.75, ("confidence", "digits"))]
     assert forms._summed_confidence([FieldValue("a", "1", *each) for each in problems]) == 0.75

@@ -108,8 +108,8 @@ def read_form(
     resolve_n_jobs(n_jobs)
     page, cells = without_grids(without_boxes(page_of(straightened(as_grey(image)))), isolate=False)
     page = without_frames(page)
-    best = _values(settings, page, turned(cells, 0))
-    least = _summed_confidence(best) + min(_LEAD, len(fields) / 2)
+    best = as_it_is = _values(settings, page, turned(cells, 0))
+    best_gain = min(_LEAD, len(fields) / 2)
     for turns in (1, 2, 3) if rotate else ():
         if _summed_confidence(best) >= _LEGIBLE * len(fields):
             break
@@ -118,8 +118,9 @@ def read_form(
             values = _values(settings, upright, turned(cells, turns), MAX_SEGMENTS_TURNED)
         except InputError:  # a turned page may look like a texture
             continue
-        if _summed_confidence(values) > max(least, _summed_confidence(best)):
-            best = [replace(value, rotation=90 * turns) for value in values]
+        gain = _gain(as_it_is, values)
+        if gain > best_gain:
+            best, best_gain = [replace(value, rotation=90 * turns) for value in values], gain
     return tuple(best)
 
 
@@ -150,6 +151,17 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rim = round(_RIM * min(width, height))
     within = sheet[rim : height - rim, rim : width - rim]
     return np.asarray(cv2.copyMakeBorder(within, rim, rim, rim, rim, cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _gain(before: Sequence[FieldValue], after: Sequence[FieldValue]) -> float:
+    """Return the confidence that a turn gains, in the fields that are found before and after it, if there are any.
+
+    A cell that is found only after the turn may be one of another table.
+    """
+    pairs = list(zip(before, after, strict=True))
+    found = [pair for pair in pairs if not any("no cell" in value.problems for value in pair)]
+    before, after = zip(*(found or pairs), strict=True)
+    return _summed_confidence(after) - _summed_confidence(before)
 
 
 def _summed_confidence(values: Sequence[FieldValue]) -> float:
