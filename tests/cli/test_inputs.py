@@ -159,6 +159,14 @@ def test_a_name_that_matches_no_picture_is_an_error(scans, capsys, command, name
     assert message in lines(capsys, command, name, status=1)
 
 
+@pytest.mark.parametrize("name", ["empty", "none/*.png"])
+def test_pictures_beside_a_name_that_matches_none_are_read(scans, capsys, name):
+    (scans / "empty").mkdir()
+    assert cli.main(["predict", name, "scans/0.png", "--csv", "out.csv"]) == 1
+    assert capsys.readouterr().err.startswith(f"lenet: error: {name} ")
+    assert [row[0] for row in rows(scans / "out.csv")[1:]] == [name, "scans/0.png"]
+
+
 def standard_input(monkeypatch, content):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 

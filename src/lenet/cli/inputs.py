@@ -24,6 +24,11 @@ PICTURES_HELP = (
 STANDARD_INPUT = "-"
 CHECK = "check"  # the column that tells what a person should check
 _T = TypeVar("_T")
+_NO_PICTURES = (
+    "has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Convert other formats, such as HEIC, to "
+    "one of these."
+)
+_NO_MATCH = "matches no file; expected the path of a picture, or a pattern."
 MAX_BYTES = 200_000_000  # of a picture from standard input
 
 
@@ -37,9 +42,10 @@ def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
 def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
     """Return the names of all pictures, with folders and patterns replaced by the files in them or matching them.
 
-    Unless `quiet`, a note lists the files of folders that are not pictures.
+    Unless `quiet`, a note lists the files of folders that are not pictures. A folder without pictures, and a pattern
+    that matches no file, are `Unreadable`.
     """
-    from lenet.data.image_folder import pictures_in, skipped
+    from lenet.data.image_folder import Unreadable, pictures_in, skipped
 
     found: list[str] = []
     for name in names:
@@ -49,19 +55,12 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
             found.append(name)
         elif os.path.isdir(name):  # noqa: PTH112
             files, others = pictures_in(Path(name))
-            if not files:
-                raise InputError(
-                    f"{name} has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Convert other "
-                    "formats, such as HEIC, to one of these."
-                )
-            if others:
+            if files and others:
                 note(skipped(name, others), quiet=quiet)
-            found += files
+            found += files or [Unreadable(Path(name), _NO_PICTURES)]
         elif glob.has_magic(name) and "://" not in name:
             files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
-            if not files:
-                raise InputError(f"{name} matches no file; expected the path of a picture, or a pattern.")
-            found += files
+            found += files or [Unreadable(Path(name), _NO_MATCH)]
         else:
             found.append(name)  # reading it raises the error
     return found

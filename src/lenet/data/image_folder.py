@@ -206,7 +206,7 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
 
 
 class Unreadable(str):
-    """The path of a folder that cannot be read, with the message of the error."""
+    """The path of a folder or a pattern without readable pictures, with the message of the error."""
 
     def __init__(self, folder: Path, reason: str):
         self.message = f"{folder} {reason}"

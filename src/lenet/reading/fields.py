@@ -89,7 +89,7 @@ class Field:
             if not all(0 <= start < min(1, stop) and stop <= 1.001 for start, stop in extents):  # rounded fractions
                 raise InputError(
                     f"box {what} is {_checks.short_repr(self.box)}; expected left, top, width and height of a box "
-                    "inside the sheet, as fractions from 0 to 1."
+                    "inside the sheet, as fractions from 0 to 1. Divide pixels by the sheet's width or height."
                 )
             object.__setattr__(self, "box", (left, top, width, height))
         else:
