@@ -554,7 +554,7 @@ def test_the_paper_around_a_digit_is_estimated_in_a_small_picture_averaged_if_mu
     monkeypatch, side, noise, averages
 ):
     monkeypatch.setattr(module, "COARSE_SHORTER", side)
-    monkeypatch.setattr(module, "_without_grain", lambda darkness: darkness)
+    monkeypatch.setattr(module, "_without_grain", lambda darkness, _: darkness)
     grey = random_picture(0, (80, 101), 60, 250)
     grey[[0, -1]] = grey[:, [0, -1]] = 200
     grey[0, 7] += noise
