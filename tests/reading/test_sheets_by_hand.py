@@ -180,6 +180,27 @@ def test_a_lit_part_has_a_border_ink_around_it_and_a_shadow(monkeypatch, at_bord
     assert (find_sheets(picture) is not None) == found
 
 
+@pytest.mark.parametrize(("shade", "is_whole"), [(120, True), (78, True), (77, False)])
+@pytest.mark.parametrize("turns", range(4))
+def test_a_sheet_is_found_as_a_whole_if_a_shadow_crosses_it(shade, is_whole, turns):
+    """Paper with up to 0.35 of the level in the light would be part of the table."""
+    picture = np.full((140, 200), 40, np.uint8)
+    picture[20:120, 30:110], picture[20:120, 110:170] = 220, shade
+    picture[40:60:4, 50:90:4] = 30
+    picture[40:60:4, 130:160:4] = shade // 4
+    expected = rectangle(picture.shape, 24, 34, 92, 132 if is_whole else 72)
+    found = find_sheets(np.ascontiguousarray(np.rot90(picture, turns)))
+    np.testing.assert_array_equal(np.rot90(found, -turns), expected)
+
+
+def test_a_sheet_is_no_part_of_a_table_on_a_darker_floor():
+    """Its edges are not those of the table."""
+    picture = np.full((140, 200), 20, np.uint8)
+    picture[10:130, 10:190], picture[40:100, 60:140] = 110, 220
+    picture[60:80:4, 80:120:4] = 30
+    np.testing.assert_array_equal(find_sheets(picture), rectangle(picture.shape, 44, 64, 52, 72))
+
+
 @pytest.mark.parametrize(
     ("shape", "parts", "gap", "joined"),
     [
@@ -194,7 +215,7 @@ def test_a_lit_part_has_a_border_ink_around_it_and_a_shadow(monkeypatch, at_bord
 def test_light_parts_are_joined_across_gaps_of_up_to_a_twelfth(shape, parts, gap, joined):
     picture = np.full(shape, GROUND, np.uint8)
     picture[8:-8, 5 : 5 + parts[0]] = picture[8:-8, 5 + parts[0] + gap : 5 + sum(parts) + gap] = LIGHT
-    outlines = next(iter(module._outlines_of_light(picture)))
+    outlines = next(iter(module._outlines_of((picture == LIGHT).view(np.uint8))))
     sizes = [np.ptp(outline[:, 0], axis=0).tolist() for outline in outlines]
     assert sorted(sizes) == [[width - 1, shape[0] - 17] for width in ([sum(parts) + gap] if joined else sorted(parts))]
 

@@ -32,6 +32,7 @@ _SMALL = 0.12  # of the picture: smaller sheets are labels or buttons if there i
 # a page. The grain of a table looks like ink, too, but paper in a shadow is seldom this dark: 0.35 of the level is a
 # tenth of the light.
 _MAX_INK_OUTSIDE, _MIN_AT_BORDER, _MIN_SHADOW = 0.5, 0.05, 0.35
+_MIN_SHARED = 0.5  # the fraction of the outline of the lit part of a sheet that is that of the sheet
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
 _KERNEL = square(2 * _EDGE + 1)
 
@@ -64,7 +65,7 @@ def find_sheets(coarse: NDArray[np.uint8], may_be_blank: bool = False) -> NDArra
     is_lit_part = (
         has_ink_outside
         and _at_border(np.concatenate(outlines), coarse.shape) >= _MIN_AT_BORDER
-        and _is_shadow(coarse, sheets == 0)
+        and _is_shadow(coarse, sheets == 0, sheets == 1)
     )
     return None if is_label or is_lit_part else np.asarray(inside)
 
@@ -75,9 +76,40 @@ def shows_blank_sheet(coarse: NDArray[np.uint8]) -> bool:
 
 
 def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[NDArray[np.int32]]:
-    """Return the outlines of chosen light regions that have the shape of sheets and stand out from the background."""
+    """Return the outlines of chosen light regions that have the shape of sheets and stand out from the background.
+
+    If the light regions are the lit parts of sheets, the outlines are those of the whole sheets.
+    """
+    smooth = cv2.medianBlur(coarse, 5)
+    _, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    best = _sheets_among(coarse, light, is_chosen)
+    if not best or light.all():
+        return best
+    level, _ = cv2.threshold(smooth[light == 0], 0, 1, cv2.THRESH_OTSU)
+    for regions in _outlines_of((smooth > level).view(np.uint8)):
+        whole = [each for each in regions if _may_be_sheet(each, coarse.shape)]
+        if whole and _are_lit_parts(coarse, best, whole):
+            return whole
+    return best
+
+
+def _are_lit_parts(
+    coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]], whole: Sequence[NDArray[np.int32]]
+) -> bool:
+    """Return whether much of the outlines is that of whole sheets, whose other parts may be paper in a shadow."""
+    edges = cv2.dilate(cv2.drawContours(np.zeros(coarse.shape, np.uint8), whole, -1, 1), _KERNEL)
+    x, y = np.concatenate(outlines)[:, 0].T
+    lit, rest = _filled(outlines, coarse.shape) == 1, _filled(whole, coarse.shape) == 1
+    rest &= ~lit
+    return bool(edges[y, x].mean() >= _MIN_SHARED and rest.any() and _is_shadow(coarse, rest, lit))
+
+
+def _sheets_among(
+    coarse: NDArray[np.uint8], light: NDArray[np.uint8], is_chosen: Callable[..., bool]
+) -> list[NDArray[np.int32]]:
+    """Return the outlines of chosen regions that have the shape of sheets and stand out from the background."""
     best: list[NDArray[np.int32]] = []
-    for regions in _outlines_of_light(coarse):
+    for regions in _outlines_of(light):
         outlines = [each for each in regions if _may_be_sheet(each, coarse.shape)]
         background = _filled(outlines, coarse.shape) == 0
         chosen = []
@@ -122,9 +154,9 @@ def _filled(outlines: Sequence[NDArray[np.int32]], shape: tuple[int, ...]) -> ND
     return np.asarray(cv2.drawContours(np.zeros(shape, np.uint8), outlines, -1, 1, cv2.FILLED), np.uint8)
 
 
-def _is_shadow(coarse: NDArray[np.uint8], background: NDArray[np.bool_]) -> bool:
-    """Return whether the background may be paper in a shadow."""
-    return bool(np.median(coarse[background]) > _MIN_SHADOW * np.median(coarse[~background]))
+def _is_shadow(coarse: NDArray[np.uint8], region: NDArray[np.bool_], lit: NDArray[np.bool_]) -> bool:
+    """Return whether a region may be paper in a shadow, given paper in the light."""
+    return bool(np.median(coarse[region]) > _MIN_SHADOW * np.median(coarse[lit]))
 
 
 def corners_of(sheet: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -166,13 +198,12 @@ def _side(outline: NDArray[np.int32], start: NDArray[np.float64], stop: NDArray[
     return np.array([*normal, -normal @ start])
 
 
-def _outlines_of_light(coarse: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32]]]:
+def _outlines_of(light: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32]]]:
     """Yield the outlines of light regions, each of shape (n, 1, 2).
 
     At first, regions near each other are joined, also with objects; then objects are cut off; then regions stay apart.
     """
-    _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    margin = max(3, min(coarse.shape) // 12) | 1  # odd: OpenCV would shift the region by a pixel
+    margin = max(3, min(light.shape) // 12) | 1  # odd: OpenCV would shift the region by a pixel
     padded = cv2.copyMakeBorder(light, *[margin] * 4, cv2.BORDER_REPLICATE)
     for closing, opening in ((margin, 1), (margin, 2 * margin + 1), (_EDGE + 1, 1)):
         region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(closing))
