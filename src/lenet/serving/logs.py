@@ -110,7 +110,7 @@ def _event_line(level: str, message: str, seconds: float, traceback: str | None 
     entry = {"time": iso_time(seconds), "level": level, "pid": os.getpid(), "message": message}
     if traceback is not None:
         entry["traceback"] = traceback
-    return json.dumps(entry)
+    return json.dumps(entry, separators=(",", ":"))  # as those of requests
 
 
 def check_level(level: object) -> None:
