@@ -200,7 +200,7 @@ def test_a_field_to_check_is_orange(recorded):
     with Image.open(io.BytesIO(content)) as image:
         assert image.size == (2 * 200 + 4 * 36, 2 * 120 + 2 * 36)  # 24 pixels high: enlarged twice
     assert [(text, x, y, colour) for text, x, y, colour, _, _ in recorded[0]] == [
-        ("512 (99%)", 76, 92, BLUE), ("7 (95%)", 76, 152, ORANGE), ("date (0%)", 76, 212, ORANGE)]  # fmt: skip
+        ("512 (99%)", 76, 92, BLUE), ("7 (95%)", 76, 152, ORANGE), ("date: empty", 76, 212, ORANGE)]  # fmt: skip
     assert recorded[1] == [
         ((76, 96, 276, 144), BLUE, 3),
         ((76, 156, 276, 204), ORANGE, 3),

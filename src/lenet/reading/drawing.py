@@ -71,7 +71,8 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
         left, top, right, bottom = canvas.placed(box)
         colour = _UNSURE_COLOUR if value.problems else _SURE_COLOUR
         canvas.draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
-        text = f"{value.value or value.name} ({rounded_down(100 * value.confidence, 0)}%)"
+        percentage = rounded_down(100 * value.confidence, 0)
+        text = f"{value.value} ({percentage}%)" if value.value else f"{value.name}: empty"
         canvas.write_apart((left, top - 4), text, colour, font, "ls")
     return _png(canvas.image)
 
