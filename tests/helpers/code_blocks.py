@@ -9,5 +9,5 @@ def blocks(page):
 
 
 def fenced(page):
-    """What follows each opening fence, and the text up to the closing one."""
+    """The language and the text of each fenced block."""
     return re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)

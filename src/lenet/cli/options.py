@@ -88,12 +88,12 @@ def _option_of(name: str) -> str:
 
 
 @contextlib.contextmanager
-def usage_errors(parser: argparse.ArgumentParser, *names: str) -> Iterator[None]:
-    """Report an InputError as a usage error, with the names of parameters, regular expressions, as options."""
+def usage_errors(parser: argparse.ArgumentParser, *patterns: str) -> Iterator[None]:
+    """Report an InputError as a usage error; parameters that match one of the patterns become options in its text."""
     try:
         yield
     except InputError as error:
-        parser.error(re.sub(rf"\b({'|'.join(names)})\b", lambda name: _option_of(name[0]), str(error)))
+        parser.error(re.sub(rf"\b({'|'.join(patterns)})\b", lambda name: _option_of(name[0]), str(error)))
 
 
 def check_png(parser: argparse.ArgumentParser, option: str, output: str) -> None:

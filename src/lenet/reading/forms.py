@@ -204,7 +204,7 @@ def _corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _part(page: Page, corners: NDArray[np.float64]) -> tuple[Page, bool]:
-    """Return the strokes whose centres are inside a region, and whether much of one of these or others is outside.
+    """Return the strokes whose centres are inside a region, and whether its border may cut a digit.
 
     The region is given by its corners in the picture. Strokes that are larger than the region, such as lines through
     several fields, are cut at its border.

@@ -53,7 +53,7 @@ _NOISE = 5.0  # standard deviations from the paper's level that still count as p
 _MAX_GRAIN, _GRAIN_BLUR = 4.0, 0.9  # the standard deviation of grain that is not blurred; the blur in pixels
 _SECOND_DIFFERENCE = np.array([1, -2, 1], np.float32)
 _MAX_DIFFERENCE = round(0.6745 * 6 * _MAX_GRAIN)  # the median of such differences along both axes, in normal noise
-_FLAT = 2  # such a difference; most of the smaller ones are flat if there is no noise
+_FLAT = 2  # the largest such difference on flat paper
 
 
 def find_darkness(
@@ -103,9 +103,9 @@ def _without_grain(darkness: NDArray[np.uint8], sheets: NDArray[np.bool_] | None
 
     If there are sheets, given by a coarse mask, only they and what is between them count.
 
-    Along both axes, second differences of edges and slopes are small; those of noise with a standard deviation s have
-    one of 6 s (Immerkaer, "Fast noise variance estimation", 1996). Small print has large ones, too, but between its
-    strokes, the paper is flat.
+    The second differences along both axes are small at edges and on slopes; in noise with a standard deviation s, their
+    own is 6 s (Immerkaer, "Fast noise variance estimation", 1996). They are large in small print, too, but there, the
+    paper between the strokes is flat.
     """
     part = darkness if sheets is None else _around(darkness, sheets)
     differences = cv2.sepFilter2D(part, cv2.CV_16S, _SECOND_DIFFERENCE, _SECOND_DIFFERENCE)

@@ -96,7 +96,7 @@ def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[N
 def _are_lit_parts(
     coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]], whole: Sequence[NDArray[np.int32]]
 ) -> bool:
-    """Return whether much of the outlines is that of whole sheets, whose other parts may be paper in a shadow."""
+    """Return whether outlines share edges with those of whole sheets, and the rest of these may be in a shadow."""
     edges = cv2.dilate(cv2.drawContours(np.zeros(coarse.shape, np.uint8), whole, -1, 1), _KERNEL)
     x, y = np.concatenate(outlines)[:, 0].T
     lit, rest = _filled(outlines, coarse.shape) == 1, _filled(whole, coarse.shape) == 1

@@ -150,7 +150,7 @@ class Strokes:
         return is_solid
 
     def _is_thick(self, n: int) -> bool:
-        """Return whether a stroke without its small gaps is much thicker than a bold digit in its box."""
+        """Return whether a stroke, with its small gaps closed, is thicker than a bold digit of its size."""
         side = int(min(self.widths[n], self.heights[n]))
         gap = side // 8 | 1
         closed = cv2.morphologyEx(np.pad(self.mask(n), gap), cv2.MORPH_CLOSE, square(gap))
