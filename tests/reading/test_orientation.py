@@ -1,10 +1,12 @@
-"""The orientation of a page, chosen by the probabilities of given digits."""
+"""The orientation of a page, chosen by the probabilities and the shapes of given digits."""
 
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+import lenet
 from lenet.errors import InputError
 from lenet.reading import orientation
 from lenet.reading.results import Digit, Line, Reading
@@ -59,35 +61,43 @@ def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():
     assert orientation._legibility(reading_of(line_of("7?", 0.9, 0.8), line_of("15", 0.3, 0.6))) == pytest.approx(0.45)
 
 
-def chosen(*readings, strokes=4):
-    """The rotation of a page with these readings after 0, 1, 2 and 3 turns; None stands for too many segments."""
-    asked = []
+@pytest.fixture
+def chosen(monkeypatch):
+    def chosen(*readings, strokes=4, shapes=(0, 0, 0, 0)):
+        """The rotation of a page with these readings and log-odds after 0, 1, 2 and 3 turns, and how many are read.
 
-    def read_page(page, *limit):
-        asked.append((page.turns, *limit))
-        if readings[page.turns] is None:
-            raise InputError("The picture has too many segments.")
-        return readings[page.turns]
+        None stands for too many segments.
+        """
+        asked = []
 
-    page = SimpleNamespace(turns=0, strokes=SimpleNamespace(boxes=range(strokes)))
-    page.turned = lambda turns: SimpleNamespace(turns=turns)
-    found = orientation.read_upright(read_page, page)
-    assert asked in ([(0,)], [(0,), (1, 5000), (2, 5000), (3, 5000)])
-    assert found.lines == readings[found.rotation // 90].lines
-    return found.rotation, len(asked)
+        def read_page(page, *limit):
+            asked.append((page.turns, *limit))
+            if readings[page.turns] is None:
+                raise InputError("The picture has too many segments.")
+            return readings[page.turns], [shapes[page.turns]]
+
+        monkeypatch.setattr(orientation, "upright_log_odds", sum)
+        page = SimpleNamespace(turns=0, strokes=SimpleNamespace(boxes=range(strokes)))
+        page.turned = lambda turns: SimpleNamespace(turns=turns)
+        found = orientation.read_upright(read_page, page)
+        assert asked in ([(0,)], [(0,), (1, 5000), (2, 5000), (3, 5000)])
+        assert found.lines == readings[found.rotation // 90].lines
+        return found.rotation, len(asked)
+
+    return chosen
 
 
 NOTHING = reading_of()
 NEGATIVE = even_line("34", 0.1)
 LONE = line_of("0", 1.0)
-CLEAR = reading_of(even_line("347", 1.0))
+CLEAR = reading_of(even_line("3473", 1.0))
 
 
 @pytest.mark.parametrize(
     ("readings", "expected"),
     [
         ((reading_of(even_line("77", 0.98)),), (0, 1)),  # legible
-        ((reading_of(even_line("77", 0.979)), NOTHING, reading_of(even_line("3473", 1.0)), NOTHING), (180, 4)),
+        ((reading_of(even_line("77", 0.979)), NOTHING, CLEAR, NOTHING), (180, 4)),
         ((reading_of(LONE, even_line("77", 1.0), LONE),), (0, 1)),
         ((reading_of(LONE), NOTHING, CLEAR, NOTHING), (180, 4)),  # legible, but not a row
         ((reading_of(LONE, LONE, LONE), NOTHING, CLEAR, NOTHING), (0, 4)),  # a column of as many digits
@@ -99,27 +109,25 @@ CLEAR = reading_of(even_line("347", 1.0))
         ((NOTHING, None, None, None), (0, 4)),
         ((NOTHING, CLEAR, NOTHING, CLEAR), (90, 4)),  # equals: the first
         ((reading_of(even_line("66", 0.9)), NOTHING, reading_of(even_line("99", 0.9)), NOTHING), (0, 4)),
-        ((NOTHING, CLEAR, reading_of(even_line("3473", 1.0)), CLEAR), (180, 4)),
+        ((NOTHING, CLEAR, reading_of(even_line("34734", 1.0)), CLEAR), (180, 4)),
         ((NOTHING, reading_of(line_of("3473", 1.0, 1.0, 1.0, 0.4)), NOTHING, NOTHING), (90, 4)),  # 0.85
         ((NOTHING, reading_of(line_of("3473", 1.0, 1.0, 1.0, 0.399)), NOTHING, NOTHING), (0, 4)),  # illegible
         ((NOTHING, reading_of(line_of("347347347?", *[1.0] * 3, *[0.7] * 7)), NOTHING, CLEAR), (270, 4)),
-        ((NOTHING, reading_of(line_of("34734??", *[1.0] * 7)), NOTHING, NOTHING), (0, 4)),  # 5 of 7 are digits
-        ((NOTHING, reading_of(line_of("347347??", *[1.0] * 8)), NOTHING, NOTHING), (90, 4)),  # clear nevertheless
-        ((NOTHING, reading_of(line_of("3" * 14 + "?" * 8, *[1.0] * 22)), NOTHING, NOTHING), (0, 4)),  # 0.78 a character
-        ((NOTHING, reading_of(line_of("3" * 15 + "?" * 8, *[1.0] * 23)), NOTHING, NOTHING), (90, 4)),  # 0.87
+        ((NOTHING, reading_of(line_of("34734??", *[1.0] * 7)), NOTHING, NOTHING), (0, 4)),  # 5 * 2.933 - 6 = 8.667
+        ((NOTHING, reading_of(line_of("347347??", *[1.0] * 8)), NOTHING, NOTHING), (90, 4)),  # 11.600
     ],
 )
-def test_a_page_is_turned_to_its_most_legible_orientation(readings, expected):
+def test_a_page_is_turned_to_its_most_legible_orientation(chosen, readings, expected):
     assert chosen(*readings) == expected
 
 
 @pytest.mark.parametrize(("strokes", "expected"), [(1000, (90, 4)), (1001, (0, 1))])
-def test_a_page_of_more_than_1000_strokes_is_read_once(strokes, expected):
+def test_a_page_of_more_than_1000_strokes_is_read_once(chosen, strokes, expected):
     assert chosen(NOTHING, CLEAR, NOTHING, NOTHING, strokes=strokes) == expected
 
 
 @pytest.mark.parametrize(("strokes", "expected"), [(3, (0, 1)), (4, (90, 4))])
-def test_a_legible_column_is_turned_only_if_strokes_are_left(strokes, expected):
+def test_a_legible_column_is_turned_only_if_strokes_are_left(chosen, strokes, expected):
     """Of a number on its side, few digits may be legible; a list of digits has no other strokes."""
     row = reading_of(even_line("347347", 1.0))
     assert chosen(reading_of(LONE, LONE, LONE), row, NOTHING, NOTHING, strokes=strokes) == expected
@@ -131,53 +139,79 @@ WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 * 2.933 - 3 = 14.600; legib
 @pytest.mark.parametrize(
     ("upright", "turned", "expected"),
     [
-        (NEGATIVE, [even_line("34", 0.978)], (0, 0, 0)),  # above(0.978, 0.978) = 3.496
-        (NEGATIVE, [even_line("34", 0.979)], (90, 0, 270)),  # 3.562
-        (NEGATIVE, [even_line("347", 0.978)], (90, 0, 270)),  # 5.245
-        (NEGATIVE, [even_line("347", 0.979)], (90, 180, 270)),  # 5.343
-        (NEGATIVE, [even_line("34", 1.0)], (90, 180, 270)),  # 5.867
-        (NEGATIVE, [line_of("3", 1.0)] * 3, (0, 0, 0)),  # 3 * 0.3 * 2.933 = 2.640
-        (NEGATIVE, [line_of("3", 1.0)] * 4, (90, 0, 270)),  # 3.520
-        (line_of("????12", *[1.0] * 6), [even_line("347", 0.979)], (0, 0, 0)),  # 5.343, and 2 * 2.933 - 4 = 1.867
-        (line_of("????12", *[1.0] * 6), [even_line("347", 0.980)], (90, 0, 270)),  # 5.444
-        (line_of("0", 0.98), [even_line("347", 0.978)], (0, 0, 0)),  # 5.245, and 1.815, as the 0 is legible
-        (line_of("0", 0.98), [even_line("347", 0.979)], (90, 0, 270)),  # 5.343
-        (line_of("0", 0.979), [even_line("347", 0.970)], (90, 0, 270)),  # 4.551, and 0.3 * 1.781
-        (even_line("3473473473", 0.951), [WITH_NON_DIGIT], (90, 0, 270)),  # 11.087
-        (even_line("3473473473", 0.952), [WITH_NON_DIGIT], (0, 0, 0)),  # 11.268
+        (NEGATIVE, [even_line("34", 0.994)], (0, 0, 0)),  # above(0.994, 0.994) = 4.914
+        (NEGATIVE, [even_line("34", 0.995)], (90, 0, 270)),  # 5.045
+        (NEGATIVE, [even_line("347", 0.991)], (90, 0, 270)),  # 6.848
+        (NEGATIVE, [even_line("347", 0.992)], (90, 180, 270)),  # 7.013
+        (NEGATIVE, [line_of("3", 1.0)] * 5, (0, 0, 0)),  # 5 * 0.3 * 2.933 = 4.400
+        (NEGATIVE, [line_of("3", 1.0)] * 6, (90, 0, 270)),  # 5.280
+        (line_of("????12", *[1.0] * 6), [even_line("347", 0.991)], (0, 0, 0)),  # 6.848, and 2 * 2.933 - 4 = 1.867
+        (line_of("????12", *[1.0] * 6), [even_line("347", 0.992)], (90, 0, 270)),
+        (line_of("0", 0.98), [even_line("347", 0.990)], (0, 0, 0)),  # 6.691, and 1.815, as the 0 is legible
+        (line_of("0", 0.98), [even_line("347", 0.991)], (90, 0, 270)),
+        (line_of("0", 0.979), [even_line("347", 0.980)], (0, 0, 0)),  # 5.444, and 0.3 * 1.781
+        (line_of("0", 0.979), [even_line("347", 0.981)], (90, 0, 270)),  # 5.549
+        (even_line("3473473473", 0.942), [WITH_NON_DIGIT], (90, 0, 270)),  # 9.572
+        (even_line("3473473473", 0.943), [WITH_NON_DIGIT], (0, 0, 0)),  # 9.730
     ],
 )
-def test_a_turn_requires_more_evidence_and_a_half_turn_even_more(upright, turned, expected):
-    others = [line_of("7", 0.85)] if len(upright.digits) > 2 else []  # without evidence, so that it is no single row
-    assert rotations(reading_of(upright, *others), reading_of(*turned)) == expected
-
-
-def rotations(upright, turned):
-    """The rotations that are chosen if a reading is found after 1, 2 or 3 quarter turns only."""
-    return tuple(chosen(upright, *(turned if turns == k else NOTHING for k in (1, 2, 3)))[0] for turns in (1, 2, 3))
+def test_a_turn_requires_more_evidence_and_a_half_turn_even_more(chosen, upright, turned, expected):
+    found = [chosen(reading_of(upright), *(reading_of(*turned) if turns == k else NOTHING for k in (1, 2, 3)))
+             for turns in (1, 2, 3)]  # fmt: skip
+    assert tuple(rotation for rotation, _ in found) == expected
 
 
 @pytest.mark.parametrize(
-    ("upright", "turned", "expected"),
+    ("shapes", "expected"),
     [
-        ("3?", "34", (90, 180, 270)),
-        ("3??", "34734", (0, 180, 0)),  # 5 * 2.933 = 14.667
-        ("3??", "347347", (90, 180, 270)),  # 17.600
+        ((0, 0, 9, 0), (0, 1)),  # legible, and not of another shape
+        ((-0.1, 0, 6, 0), (180, 4)),  # 4 * 2.933 - 2 * above(0.98) + 6 = 14.102
+        ((-0.1, 0, 0, 0), (180, 4)),  # 8.202
+        ((-0.1, 0, -1.3, 0), (0, 4)),  # 6.902
+        ((-99, 0, -99, 0), (180, 4)),  # 8.102
+        ((-9, 0, -19, 0), (0, 4)),  # -6 at least
     ],
 )
-def test_a_single_row_becomes_a_column_only_with_much_evidence(upright, turned, expected):
-    assert rotations(reading_of(even_line(upright, 0.1)), reading_of(even_line(turned, 1.0))) == expected
+def test_a_page_is_turned_to_where_shapes_are_upright(chosen, shapes, expected):
+    assert chosen(reading_of(even_line("77", 0.98)), NOTHING, CLEAR, NOTHING, shapes=shapes) == expected
 
 
 @pytest.mark.parametrize(
-    ("turned", "expected"),
+    ("text", "shape", "expected"),
     [
-        (line_of("1111", *[1.0] * 4), (0, 180, 0)),  # dashes
-        (line_of("1134", 1.0, 1.0, 0.85, 0.85), (0, 180, 0)),
-        (line_of("1134", 1.0, 1.0, 0.92, 0.92), (0, 180, 0)),  # 2 * above(0.92, 0.92) = 2.614
-        (line_of("1134", 1.0, 1.0, 0.94, 0.94), (90, 180, 270)),  # 3.705
-        (line_of("134", 0.85, 0.979, 0.979), (90, 0, 270)),  # 3.562, and nothing of the 1
+        ("7", 9, (0, 4)),  # 0.3 * 2.933 + 6 = 6.880
+        ("77", 1.1, (0, 4)),  # 2 * 2.933 + 1.1 = 6.967
+        ("77", 1.2, (180, 4)),
+        ("34734??", 9, (0, 4)),  # illegible: 8.667, less than 10 without the shapes
     ],
 )
-def test_after_a_quarter_turn_1s_count_at_most_as_much_as_other_characters(turned, expected):
-    assert rotations(reading_of(NEGATIVE), reading_of(turned)) == expected
+def test_shapes_count_at_most_6_and_not_on_an_illegible_page(chosen, text, shape, expected):
+    assert chosen(NOTHING, NOTHING, reading_of(even_line(text, 1.0)), NOTHING, shapes=(0, 0, shape, 0)) == expected
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Rows of ten different test digits of MNIST."""
+    data = lenet.data.load_digits()
+    ten = [data.X_test[data.y_test == label][:20] for label in range(10)]
+    return np.stack(ten, axis=1)
+
+
+@pytest.mark.parametrize(("turns", "least"), [(0, 20), (1, 20), (2, 19), (3, 20)])
+def test_the_shapes_of_ten_digits_tell_whether_they_are_upright(rows, turns, least):
+    odds = np.array([orientation.upright_log_odds([np.rot90(row, turns, (1, 2))]) for row in rows])
+    assert len(odds) == 20
+    assert ((odds > 0) == (turns == 0)).sum() >= least
+
+
+def test_digits_alone_on_their_line_count_less(rows):
+    one = orientation.upright_log_odds([rows[0, 7:8]])
+    assert orientation.upright_log_odds([rows[0, [7, 7]]]) == pytest.approx(2 * one / 0.3, rel=1e-4)
+    assert orientation.upright_log_odds([rows[0, 7:8], rows[0, [7, 7]]]) == pytest.approx(one + 2 * one / 0.3, rel=1e-4)
+    assert orientation.upright_log_odds([]) == 0
+
+
+@pytest.mark.parametrize(("count", "seen"), [(32, 32), (33, 17), (64, 32), (65, 22)])
+def test_at_most_32_digits_at_equal_distances_are_looked_at(rows, count, seen):
+    two = orientation.upright_log_odds([rows[0, [4, 4]]])
+    assert orientation.upright_log_odds([rows[0, [4] * count]]) == pytest.approx(seen * two / 2, rel=1e-4)

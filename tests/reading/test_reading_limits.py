@@ -215,15 +215,16 @@ def read_line(
     low = np.array(low, np.int64).reshape(-1, 4)
     line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), short_strokes=low)
     pieces = SimpleNamespace(strokes=boxes, line=line)
-    segments = SimpleNamespace(pieces=pieces, boxes=boxes, starts=starts, stops=stops, features=features)
+    images = np.zeros((count, 28, 28), np.uint8)
+    segments = SimpleNamespace(pieces=pieces, boxes=boxes, starts=starts, stops=stops, features=features, images=images)
     seen = []
     if probabilities is None:
         probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (count, 1))
     path = SimpleNamespace(arcs=list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
     settings = reader._Settings(SimpleNamespace(classes=tuple("abcdefghij")), only_digits, marks, None)
-    line = reader._read_line(settings, segments, graph)
-    return line, seen[0]
+    found = reader._read_line(settings, segments, graph)
+    return found and found[0], seen[0]
 
 
 def test_digits_of_a_line_have_their_places_and_probabilities(monkeypatch):

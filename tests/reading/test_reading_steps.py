@@ -40,10 +40,10 @@ def test_options_reach_the_reading_of_a_page(monkeypatch, model, options, passed
 
     def read_page(*arguments):
         calls.append(arguments)
-        return Reading((line_at((1, 2, 3, 4)),))
+        return Reading((line_at((1, 2, 3, 4)),)), []
 
     monkeypatch.setattr(reader, "_read_page", read_page)
-    monkeypatch.setattr(reader, "read_upright", lambda read_page, page: pages.append(page) or read_page(page, 7))
+    monkeypatch.setattr(reader, "read_upright", lambda read_page, page: pages.append(page) or read_page(page, 7)[0])
     found = read(BLANK, model, **options, **({} if rotate is None else {"rotate": rotate}))
     assert found == Reading((line_at((1, 2, 3, 4)),))
     [(settings, page, *limits)] = calls
@@ -135,9 +135,11 @@ def test_lines_without_digits_are_left_out(monkeypatch, model):
     monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: [(a, arguments), (b, 5), (c, 6)])
     lines = {"a": line_at((0, 0, 1, 1), "a"), "b": None, "c": line_at((0, 0, 1, 1), "c")}
     seen = []
-    monkeypatch.setattr(reader, "_read_line", lambda *arguments: seen.append(arguments) or lines[arguments[1]])
+    monkeypatch.setattr(
+        reader, "_read_line", lambda *given: seen.append(given) or (lines[given[1]] and (lines[given[1]], given[1]))
+    )
     settings = reader._Settings(model, True, False, 3)
-    assert reader._read_page(settings, "page") == Reading((lines["a"], lines["c"]))
+    assert reader._read_page(settings, "page") == (Reading((lines["a"], lines["c"])), ["a", "c"])
     (_, _, given, *_), second, _ = seen
     assert given == (model, "page", 3, 20_000)
     assert second == (settings, "b", 5)
@@ -152,9 +154,9 @@ def test_an_uncertain_stroke_across_a_corner_is_left_out_beside_other_lines(
     parts = [(each, None) for each in (*map(SegmentsOf, others), corner)]
     monkeypatch.setattr(reader, "cut_and_classify", lambda *_: parts)
     lines = {"a": line_at((0, 0, 1, 1), "a"), "c": replace(line_at((0, 0, 1, 1), "c"), confidence=confidence)}
-    monkeypatch.setattr(reader, "_read_line", lambda _, segments, *__: lines[segments])
+    monkeypatch.setattr(reader, "_read_line", lambda _, segments, *__: (lines[segments], segments))
     settings = reader._Settings(model, False, False, 1)
-    assert reader._read_page(settings, "page") == Reading(tuple(lines[each] for each in left))
+    assert reader._read_page(settings, "page") == (Reading(tuple(lines[each] for each in left)), list(left))
 
 
 @pytest.mark.parametrize(

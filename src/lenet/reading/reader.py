@@ -1,7 +1,7 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -19,7 +19,7 @@ from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.marks import digits_and_marks, may_be_marks, starts_low
-from lenet.reading.orientation import evidence_of, read_upright
+from lenet.reading.orientation import ReadPage, evidence_of, read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import Path, best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
@@ -134,12 +134,12 @@ def _shows_more(whole: Reading, photographs: Reading) -> bool:
     return evidence_of(whole) > least
 
 
-def _read_picture(read_page: Callable[..., Reading], page: Page, rotate: bool) -> Reading:
+def _read_picture(read_page: ReadPage, page: Page, rotate: bool) -> Reading:
     """Read a page, and the cells of its grids."""
     page.reject_texture()
     page, cells = without_grids(without_boxes(page))
     page = without_frames(page)
-    reading = read_upright(read_page, page) if rotate else read_page(page)
+    reading = read_upright(read_page, page) if rotate else read_page(page)[0]
     lines = tuple(separated(line, cells) for line in reading.lines)
     return replace(reading, lines=lines, cells=filled(turned(cells, reading.rotation // 90), lines))
 
@@ -195,16 +195,20 @@ def cut_and_classify(
     return [(each, graph_of(each, coefficients)) for each in segments]
 
 
-def _read_page(settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS) -> Reading:
+def _read_page(
+    settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS
+) -> tuple[Reading, list[NDArray[np.uint8]]]:
+    """Return the reading of a page, and the images of the digits of each line; none if the classes are not digits."""
     parts = cut_and_classify(settings.model, page, settings.n_jobs, max_segments)
     found = [(_read_line(settings, segments, graph), segments.pieces.line) for segments, graph in parts]
-    lines = [(line, ink) for line, ink in found if line is not None]
-    certain = [line for line, ink in lines if line.confidence >= _CORNER or not ink.crosses_corner]
-    return Reading(tuple(certain or [line for line, _ in lines]))
+    lines = [(*line, ink) for line, ink in found if line is not None]
+    certain = [each for each in lines if each[0].confidence >= _CORNER or not each[2].crosses_corner] or lines
+    images = [digits for _, digits, _ in certain if "".join(settings.model.classes).isdecimal()]
+    return Reading(tuple(line for line, _, _ in certain)), images
 
 
-def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> Line | None:
-    """Return the digits of a line, or None if there are none."""
+def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> tuple[Line, NDArray[np.uint8]] | None:
+    """Return the digits of a line and their images, or None if there are none."""
     line, may_be_mark = segments.pieces.line, may_be_marks(segments)
     may_be_sign = np.isin(segments.features.signs, ("+", "x", "/"))
     path = best_path(graph, ~(may_be_mark | may_be_sign) if settings.only_digits else None)
@@ -232,7 +236,7 @@ def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> Line | 
     rows = zip(places, labels, path.probabilities[shown], strict=True)
     digits = tuple(_digit(*row, settings.model.classes) for row in rows)
     confidence = confidence_of(labels, graph) if in_word.any() else path.confidence
-    return Line(digits, confidence, _text(digits, gaps, found))
+    return Line(digits, confidence, _text(digits, gaps, found)), segments.images[arcs[is_digit & ~in_word]]
 
 
 def _without_words(
