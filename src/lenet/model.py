@@ -115,17 +115,15 @@ class LeNet5:
         for name, layer in self._layers():  # now the layers and the fused network share their parameters
             layer.parameters = {key: self._parameters[f"{name}.{key}"] for key in layer.parameters}
         self._layerwise = LayerwiseKernels([*self._layers()], self._parameters, self._loss, self.padding)
-        self._kernels: Any = self._fastest_kernels()
-        fused = self._kernels is not self._layerwise  # NumPy rounds a matrix product differently for each batch size
-        self._predictor = Predictor(self._parameters, self._kernels, self.num_classes, batch_independent=fused)
+        # The results of the fused kernels do not depend on the batch size; NumPy rounds a matrix product differently.
+        self._is_fused = self.network is None and dtype == np.float32
+        self._kernels: Any = kernels_for(self._parameters) if self._is_fused else self._layerwise
+        self._predictor = Predictor(self._parameters, self._kernels, self.num_classes, batch_independent=self._is_fused)
         self._learners: deque[Learner] = deque(maxlen=MAX_IDLE_LEARNERS)  # see loss_and_gradients
         self._training: object = None  # the token of the latest call to lenet.train, by which a call detects another
 
     _architecture = staticmethod(architecture)
     _loss = staticmethod(cross_entropy)
-
-    def _fastest_kernels(self) -> Any:
-        return kernels_for(self._parameters) if self.dtype == np.float32 else self._layerwise
 
     @property
     def parameters(self) -> FlatDict:

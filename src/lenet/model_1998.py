@@ -1,7 +1,7 @@
 """LeNet-5 as described in the 1998 paper."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -91,6 +91,3 @@ class LeNet1998(LeNet5):
     def __init__(self, seed: int | None = None, dtype: DTypeLike = np.float32, num_classes: int = 10):
         super().__init__(seed, dtype, num_classes)
         self.mean, self.std = MEAN, STD
-
-    def _fastest_kernels(self) -> Any:
-        return self._layerwise

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-import numpy as np
-
 from lenet import _checks
 from lenet._lazy import cached_property
 from lenet.class_names import KEY
@@ -42,11 +40,6 @@ class Served:
         digest = hashlib.sha256(json.dumps(settings).encode())
         digest.update(self.model.parameters.flat.tobytes())
         return digest.hexdigest()[:12]
-
-    @cached_property
-    def is_fused(self) -> bool:
-        """Whether the model has the fast kernels, whose results do not depend on the size of a batch."""
-        return self.model.network is None and self.model.dtype == np.float32
 
     @cached_property
     def rule_at(self) -> Callable[[float | None], RejectionRule]:

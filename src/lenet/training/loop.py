@@ -161,7 +161,7 @@ def _ends(callback: Callback, state: State) -> bool:
 def _rounding(optimizer: SGD) -> bytes:
     """Return a sample of NumPy's matrix products if training uses them; its last bits depend on BLAS and the CPU."""
     model = optimizer.model
-    if model._kernels is not model._layerwise and not isinstance(optimizer, FOOF):
+    if model._is_fused and not isinstance(optimizer, FOOF):
         return b""
     a = np.random.default_rng(0).random((120, 401), model.dtype)
     return bytes((a @ np.outer(a[0], a[1])).data)

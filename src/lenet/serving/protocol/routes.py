@@ -109,7 +109,7 @@ class InferenceProtocol:
         json_length = self._json_length(context)
         statistics, started = self._metrics.statistics[served.name, served.version], perf_counter_ns()
         try:
-            if served.is_fused and self._is_for_event_loop(context.size, json_length):
+            if served.model._is_fused and self._is_for_event_loop(context.size, json_length):
                 inference, images = read_request(context.body(), json_length, self._limits)
                 read = perf_counter_ns()
                 probabilities = await self._batches.predict_proba(served.model, images)
