@@ -190,7 +190,7 @@ def check_early(
     """Raise the errors that training would raise, before the run folder is created."""
     from lenet._fused.threads import resolve_n_jobs
     from lenet.loading import network_class
-    from lenet.training.loop import optimizer_of
+    from lenet.training.recipes import optimizer_of
     from lenet.training.splits import split
     from lenet.training.training_set import check_classes
 

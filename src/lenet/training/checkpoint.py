@@ -6,8 +6,7 @@ from typing import Any
 
 from lenet.errors import InputError, WeightsError
 from lenet.model import LeNet5
-from lenet.training.loop import optimizer_of
-from lenet.training.recipes import Recipe
+from lenet.training.recipes import Recipe, optimizer_of
 from lenet.training.state import Epoch, State
 from lenet.weights.container import read_tensors, to_bytes
 

@@ -23,11 +23,10 @@ from lenet.model import LeNet5
 from lenet.model_1998 import MEAN, STD, LeNet1998
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.communication import Communicator, SingleProcess
-from lenet.training.curvature import DiagonalLevenbergMarquardt
 from lenet.training.foof import FOOF
 from lenet.training.optim import SCHEDULES, SGD
 from lenet.training.plateau import Plateau
-from lenet.training.recipes import IMAGE, PAPER, Recipe, recipe_named
+from lenet.training.recipes import IMAGE, PAPER, Recipe, optimizer_of, recipe_named
 from lenet.training.splits import standardisation
 from lenet.training.state import Epoch, State
 from lenet.training.training_set import TrainingSet
@@ -142,14 +141,6 @@ def train(
     loop = _Loop(model, data, optimizer, recipe, seed, n_jobs, SingleProcess() if comm is None else comm, teacher)
     loop.take_model(loop.starting_state(state))
     return loop.run(on_step, on_epoch)
-
-
-def optimizer_of(recipe: Recipe, model: LeNet5) -> SGD:
-    """Return the optimizer of a recipe for a model; raise InputError if it does not suit the model."""
-    if recipe.optimizer == "levenberg_marquardt":
-        return DiagonalLevenbergMarquardt(model, recipe.lr)
-    kind = FOOF if recipe.optimizer == "foof" else SGD
-    return kind(model, recipe.lr, recipe.momentum, recipe.weight_decay)
 
 
 def _ends(callback: Callback, state: State) -> bool:

@@ -9,10 +9,13 @@ import numpy as np
 
 from lenet import _checks
 from lenet.errors import InputError, InputTypeError
-from lenet.training.optim import SCHEDULES
+from lenet.model import LeNet5
+from lenet.training.curvature import DiagonalLevenbergMarquardt
+from lenet.training.foof import FOOF
+from lenet.training.optim import SCHEDULES, SGD
 
 IMAGE, PAPER = "image", "paper"  # besides True and False
-OPTIMIZERS = ("sgd", "foof", "levenberg_marquardt")
+OPTIMIZERS: dict[str, type[SGD]] = {"sgd": SGD, "foof": FOOF, "levenberg_marquardt": DiagonalLevenbergMarquardt}
 MAX_COUNT = 10**9  # epochs, images per step; larger values are mistakes and overflow
 
 
@@ -243,3 +246,11 @@ def recipe_named(recipe: Recipe | str) -> Recipe:
     if not isinstance(recipe, str) or recipe not in RECIPES:
         raise InputError(f"recipe is {_checks.short_repr(recipe)}; expected one of {', '.join(RECIPES)}.")
     return RECIPES[recipe]
+
+
+def optimizer_of(recipe: Recipe, model: LeNet5) -> SGD:
+    """Return the optimizer of a recipe for a model; raise InputError if it does not suit the model."""
+    kind = OPTIMIZERS[recipe.optimizer]
+    if kind is DiagonalLevenbergMarquardt:  # it has neither momentum nor weight decay
+        return kind(model, recipe.lr)
+    return kind(model, recipe.lr, recipe.momentum, recipe.weight_decay)
