@@ -16,6 +16,7 @@ from commands import fails, misused, run, succeeds
 import lenet
 from lenet import plots
 from lenet.cli.training import Saver
+from lenet.training.history import history_csv
 
 for needed in ("sklearn", "matplotlib"):
     pytest.importorskip(needed)
@@ -174,7 +175,7 @@ def refusals(folder):
         Path(name).mkdir()
         Path(name, "args.json").write_text(json.dumps(args))
     epoch = lenet.training.Epoch(1, 0.1, 1.0, 0.5, None, None, 1.0, 1.0)
-    Path("done/results.csv").write_text(lenet.training.runs._results_csv([epoch]))
+    Path("done/results.csv").write_text(history_csv([epoch]))
     Path("none").mkdir()
     Path("photo.png").write_bytes(b"\x89PNG\r\n\x1a\nmine")
 

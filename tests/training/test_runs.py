@@ -15,8 +15,9 @@ import lenet
 from lenet.data import Dataset
 from lenet.errors import InputError, SaveError, WeightsError
 from lenet.training import Epoch, checkpoint, runs, train
+from lenet.training.history import history_csv
 from lenet.training.recipes import RECIPES, Recipe
-from lenet.training.runs import Run, _results_csv
+from lenet.training.runs import Run
 from lenet.weights import read_tensors, to_bytes
 
 ARGS = {
@@ -207,7 +208,7 @@ def test_a_folder_of_something_else_is_not_a_run(tmp_path, content, said):
 def test_the_history_round_trips(tmp_path):
     rows = [Epoch(1, 0.5, 2.25, 0.125, None, None, 1e5, 0.5), Epoch(2, 0.25, 1 / 3, 0.5, 1e-9, 1.0, 2.0, 0.75)]
     run = Run.create(tmp_path, ARGS)
-    run.write("results.csv", _results_csv(rows))
+    run.write("results.csv", history_csv(rows))
     assert run.history() == rows
     assert type(run.history()[0].epoch) is int
 
@@ -217,7 +218,7 @@ def test_a_run_without_an_epoch_has_no_history(tmp_path):
         Run.create(tmp_path, ARGS).history()
 
 
-GOOD = _results_csv([Epoch(1, 0.5, 2.25, 0.125, None, None, 1e5, 0.5)])
+GOOD = history_csv([Epoch(1, 0.5, 2.25, 0.125, None, None, 1e5, 0.5)])
 
 
 @pytest.mark.parametrize(
@@ -327,9 +328,9 @@ def test_a_run_whose_checkpoint_is_lost_does_not_start_again(tmp_path):
     """The checkpoint of epoch 1 is written after its results, so it may be missing after a crash, but not later."""
     run = Run.create(tmp_path, ARGS)
     history = [Epoch(number, 0.1, 1.0, 0.5, None, None, 1.0, 1.0) for number in (1, 2)]
-    run.write("results.csv", _results_csv(history[:1]))
+    run.write("results.csv", history_csv(history[:1]))
     assert run.load_checkpoint(lenet.LeNet5()) is None
-    run.write("results.csv", _results_csv(history))
+    run.write("results.csv", history_csv(history))
     with pytest.raises(InputError, match=r"safetensors is missing, .* the 2 epochs .* new run with --from .*train-1"):
         run.load_checkpoint(lenet.LeNet5())
 
@@ -463,12 +464,12 @@ def test_no_checkpoint_is_ahead_of_the_weights(tmp_path, stopped, monkeypatch):
 
 def test_csv_has_a_line_per_epoch_and_missing_values_are_empty():
     history = [Epoch(1, 0.1, 2.25, 0.5, None, None, 1000.0, 3.5), Epoch(2, 0.05, 1 / 3, 0.75, 1.5, 0.625, 1e6, 7.0)]
-    assert _results_csv(history) == (
+    assert history_csv(history) == (
         "epoch,learning_rate,loss,accuracy,val_loss,val_accuracy,images_per_second,seconds\n"
         "1,0.1,2.25,0.5,,,1000.0,3.5\n"
         "2,0.05,0.3333333333333333,0.75,1.5,0.625,1000000.0,7.0\n"
     )
-    assert _results_csv([]).count("\n") == 1
+    assert history_csv([]).count("\n") == 1
 
 
 def some_data():

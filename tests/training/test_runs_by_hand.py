@@ -12,8 +12,9 @@ import lenet
 from lenet._files import check_writable
 from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.training import runs
+from lenet.training.history import history_csv
 from lenet.training.recipes import Recipe
-from lenet.training.runs import Run, _results_csv
+from lenet.training.runs import Run
 from lenet.training.state import Epoch
 
 RECIPE = {"name": "mine", "epochs": 2, "batch_size": 8, "lr": 0.1}
@@ -231,12 +232,12 @@ def test_results_have_at_most_16_mebibytes(run):
 
 def test_the_rows_of_the_results_are_numbered(run):
     rows = [replace(ROW, epoch=number) for number in (1, 2, 3)]
-    run.write("results.csv", _results_csv(rows))
+    run.write("results.csv", history_csv(rows))
     assert run.history() == rows
-    run.write("results.csv", _results_csv([rows[0], rows[2]]))
+    run.write("results.csv", history_csv([rows[0], rows[2]]))
     with pytest.raises(InputError, match="its row 2 is not that of epoch 2"):
         run.history()
-    run.write("results.csv", _results_csv([]))
+    run.write("results.csv", history_csv([]))
     with pytest.raises(InputError, match="it has no epochs"):
         run.history()
 

@@ -6,14 +6,11 @@ crash at any moment.
 
 import contextlib
 import copy
-import csv
-import io
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +20,14 @@ from lenet.errors import InputError, InputTypeError, SaveError
 from lenet.loading import BEST, load, network_class
 from lenet.model import LeNet5
 from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
+from lenet.training.history import history_csv, read_history
 from lenet.training.recipes import Recipe
-from lenet.training.state import Epoch, State, check_numbers
+from lenet.training.state import Epoch, State
 from lenet.weights.files import MAX_CLASSES, NETWORKS
 
 ARGS = {"lenet": str, "data": str, "data_sha256": str, "num_classes": int, "seed": int, "recipe": object}
 START = "start.safetensors"
 MAX_ARGS_BYTES = 2**20
-MAX_RESULTS_BYTES = 2**24
 RESULTS_DEPEND_ON = ("data_sha256", "num_classes", "seed", "recipe")
 
 
@@ -165,13 +162,7 @@ class Run:
         InputError
             If the file is missing, because no epoch has ended yet, or damaged.
         """
-        path = self.folder / "results.csv"
-        try:
-            return _read_results(path)
-        except FileNotFoundError:
-            raise InputError(f"{path} is missing; expected a run with at least one epoch. Train it first.") from None
-        except (OSError, TypeError, ValueError, csv.Error) as error:
-            raise InputError(f"{path} cannot be read ({error}). Restore it, or train again.") from None
+        return read_history(self.folder / "results.csv")
 
     def initial_model(self) -> LeNet5:
         """Return a new model with the weights that training starts from.
@@ -257,7 +248,7 @@ class Run:
         SaveError
             If a file cannot be written.
         """
-        self.write("results.csv", _results_csv(state.history))
+        self.write("results.csv", history_csv(state.history))
         model = copy.deepcopy(model)
         for name, parameters, epoch in (
             ("last.safetensors", state.parameters, len(state.history)),
@@ -355,15 +346,6 @@ def shown_name(data: str | os.PathLike[str]) -> str:
     return Path(data).name.encode("utf-8", "backslashreplace").decode()  # the name of a file may not be Unicode
 
 
-def _results_csv(history: list[Epoch]) -> str:
-    """Return the history as CSV, with a header and one line per epoch; missing values are empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(Epoch)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in history)
-    return text.getvalue()
-
-
 def _checked_args(args: Any) -> dict[str, Any]:
     """Validate the arguments of a run; raise ValueError."""
     if not isinstance(args, dict):
@@ -383,23 +365,6 @@ def _checked_args(args: Any) -> dict[str, Any]:
             f"and 2 to {MAX_CLASSES:,} classes"
         )
     return args
-
-
-def _read_results(path: Path) -> list[Epoch]:
-    """Read what `_results_csv` returned; raise TypeError, ValueError, csv.Error or OSError."""
-    content = read_at_most(path, MAX_RESULTS_BYTES)
-    if content is None:
-        raise ValueError(f"it is larger than {MAX_RESULTS_BYTES:,} bytes")
-    rows: list[Epoch] = []
-    for texts in csv.DictReader(content.decode().splitlines()):
-        values: dict[str, Any] = {name: float(text) if text else None for name, text in texts.items()}
-        rows.append(Epoch(**values | {"epoch": len(rows) + 1}))
-        check_numbers(rows[-1])
-        if values.get("epoch") != len(rows):
-            raise ValueError(f"its row {len(rows)} is not that of epoch {len(rows)}")
-    if not rows:
-        raise ValueError("it has no epochs")
-    return rows
 
 
 def _args_content(args: dict[str, Any]) -> bytes:
