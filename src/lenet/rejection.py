@@ -129,7 +129,7 @@ class RejectionRule:
         InputError, InputTypeError
             As for `digit_score`.
         """
-        return self._answers(_checks.probabilities(probabilities))
+        return self._answers(_checked(probabilities))
 
     def _as_dicts(self, p: NDArray[Any], classes: Sequence[str]) -> list[dict[str, Any]]:
         """Return the answer for each image as a dict for JSON; its label and class are None if it is rejected."""
@@ -185,11 +185,10 @@ def digit_score(probabilities: ArrayLike) -> NDArray[np.float64]:
     >>> digit_score(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
     [1.0, 0.0]
     """
-    return _digit_score(_checks.probabilities(probabilities))
+    return _digit_score(_checked(probabilities))
 
 
 def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    _check_classes(probabilities)
     logs = np.log(np.maximum(probabilities, TINY, dtype=np.float64))  # the logits, less a constant for each image
     # The methods of arrays take longer than the network does for one image.
     lead = np.maximum.reduce(logs, axis=1) - np.add.reduce(logs, axis=1) / logs.shape[1]
@@ -215,19 +214,20 @@ def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
     >>> margin(np.array([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]])).round(2).tolist()  # log 3.5 and log 1
     [1.25, 0.0]
     """
-    return _margin(_checks.probabilities(probabilities))
+    return _margin(_checked(probabilities))
 
 
 def _margin(probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    _check_classes(probabilities)
     highest = np.sort(probabilities, axis=1)[:, -2:].astype(np.float64)
     second, best = np.log(np.maximum(highest, TINY)).T
     return np.asarray(best - second)
 
 
-def _check_classes(probabilities: NDArray[Any]) -> None:
-    if probabilities.shape[1] < 2:
-        raise InputError(f"probabilities has shape {probabilities.shape}; expected at least two classes.")
+def _checked(probabilities: ArrayLike) -> NDArray[Any]:
+    values = _checks.probabilities(probabilities)
+    if values.shape[1] < 2:
+        raise InputError(f"probabilities has shape {values.shape}; expected at least two classes.")
+    return values
 
 
 def learned_thresholds(metadata: Mapping[str, str]) -> dict[float, float]:
