@@ -39,13 +39,11 @@ class TrainingSet:
 
         Raises the errors of `lenet.train` for these arguments.
         """
-        images = _checks.images(X)
+        images, targets = model._batch(X, y)
+        labels = _checks.labels_of(targets)
         if images.dtype != np.uint8:
             images = np.ascontiguousarray(images, model.dtype)
-        targets = _checks.targets(y, len(images), model.num_classes, model.dtype)
-        labels = _checks.labels_of(targets)
-        _checks.not_empty(images)
-        if images.dtype == np.uint8 and images.max() == 1:
+        elif images.max() == 1:
             raise InputError("X has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
         weights = _checks.weights(sample_weight, len(images))
         parts = split(labels, recipe.validation, seed)
