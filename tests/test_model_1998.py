@@ -8,7 +8,7 @@ import pytest
 
 import lenet
 from lenet.errors import InputError, InputTypeError, WeightsError
-from lenet.layers.conv2d import TABLE_I
+from lenet.layers.sparse_conv2d import TABLE_I
 from lenet.training import RECIPES, train
 from lenet.training.curvature import DiagonalLevenbergMarquardt, curvature
 from lenet.weights.files import ModelFile

@@ -10,8 +10,8 @@ from lenet.errors import InputError
 from lenet.init import fan_in_uniform
 from lenet.layers import RBF, Conv2d, Flatten, Layer, Linear, ScaledTanh, SparseConv2d, Subsample2d
 from lenet.layers.base import Array
-from lenet.layers.conv2d import TABLE_I
 from lenet.layers.rbf import DIGIT_CODES
+from lenet.layers.sparse_conv2d import TABLE_I
 from lenet.losses import competitive_distance
 from lenet.model import LeNet5, Stage
 

@@ -22,8 +22,8 @@ from lenet.layers import (
     col2im,
     im2col,
 )  # fmt: skip
-from lenet.layers.conv2d import TABLE_I
 from lenet.layers.rbf import DIGIT_CODES
+from lenet.layers.sparse_conv2d import TABLE_I
 
 LONG_IS_DOUBLE = pytest.mark.skipif(np.dtype("longdouble") != float, reason="long doubles have more bits than doubles")
 
