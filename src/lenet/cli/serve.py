@@ -9,7 +9,7 @@ changes, and all models on SIGHUP. On SIGTERM or Ctrl-C, it finishes the request
 import argparse
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,29 +162,22 @@ def limits_of(arguments: argparse.Namespace) -> "Limits":
     )
 
 
-def _positive(text: str) -> float:
-    if not 0 < float(text) <= _MAX_LIMIT:
-        raise argparse.ArgumentTypeError(
-            f"{text} is out of range; expected a number above 0 and at most {_MAX_LIMIT:g}."
-        )
-    return float(text)
+def _converter(kind: type[float], is_allowed: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    """Return a function that converts the text of an option to a number, and rejects numbers that are not allowed."""
+
+    def convert(text: str) -> float:
+        number = kind(text)
+        if not is_allowed(number):
+            raise argparse.ArgumentTypeError(f"{text} is out of range; expected {expected}.")
+        return number
+
+    convert.__name__ = "integer" if kind is int else "number"  # for argparse's message if text is not a number
+    return convert
 
 
-def _from_0(text: str) -> float:
-    if not 0 <= float(text) <= _MAX_LIMIT:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; expected a number from 0 to {_MAX_LIMIT:g}.")
-    return float(text)
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; expected at least 1.")
-    return int(text)
-
-
-# For argparse's message if text is not a number.
-_positive.__name__ = _from_0.__name__ = "number"
-_count.__name__ = "integer"
+_positive = _converter(float, lambda x: 0 < x <= _MAX_LIMIT, f"a number above 0 and at most {_MAX_LIMIT:g}")
+_from_0 = _converter(float, lambda x: 0 <= x <= _MAX_LIMIT, f"a number from 0 to {_MAX_LIMIT:g}")
+_count = _converter(int, lambda x: x >= 1, "at least 1")
 
 
 def token_of(environment: Mapping[str, str]) -> str | None:
