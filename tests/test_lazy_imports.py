@@ -106,7 +106,7 @@ def test_packages_are_named_as_they_are_installed(monkeypatch, module, name):
 
 
 def test_an_optional_package_is_imported_by_the_first_use_of_its_names(package):
-    lazy = _extras._Lazy("packed.one", "train")
+    lazy = _extras.Lazy("packed.one", "train")
     for name in ("__wrapped__", "__file__"):  # inspection asks for them
         assert not hasattr(lazy, name)
     assert "packed.one" not in sys.modules

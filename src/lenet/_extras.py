@@ -30,7 +30,7 @@ def require(module: str, extra: str) -> ModuleType:
         ) from None
 
 
-class _Lazy:
+class Lazy:
     """A package from an extra, imported on first use."""
 
     def __init__(self, module: str, extra: str):
@@ -44,4 +44,4 @@ class _Lazy:
         return value
 
 
-cv2: Any = _Lazy("cv2", "vision")
+cv2: Any = Lazy("cv2", "vision")

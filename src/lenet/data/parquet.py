@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._extras import require
+from lenet._extras import Lazy, require
 from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
 from lenet.data.image_folder import in_order, labelled_pictures
 from lenet.data.pictures import Picture, Progress, checked_options
 from lenet.data.table import LABELS, PIXELS, images_of_rows, label_column, numbered, pixel_columns
 from lenet.errors import DataError
+
+arrow, types = Lazy("pyarrow", "parquet"), Lazy("pyarrow.types", "parquet")
 
 SUFFIXES = (".parquet", ".pq")
 _MAX_BYTES = 4_000_000_000  # of all encoded pictures in a file
@@ -150,7 +152,6 @@ def _files(path: Path) -> list[tuple[str, Path]]:
 
 def _rows(path: Path) -> Iterator[tuple[str, bytes | None]]:
     """Yield the label and the encoded picture of each row."""
-    types = require("pyarrow", "parquet").types
     with _opened(path) as file:
         label, picture = _columns(file.schema_arrow, path)
         total = 0
@@ -183,9 +184,8 @@ def _rows_of_pixels(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
 
 def _labels_of(column: Any, path: Path) -> list[str]:
     """Return labels as text; a missing one, null or NaN, is empty."""
-    arrow = require("pyarrow", "parquet")
     try:
-        values = (column if arrow.types.is_primitive(column.type) else column.cast("string")).to_pylist()
+        values = (column if types.is_primitive(column.type) else column.cast("string")).to_pylist()
     except arrow.ArrowException:
         raise DataError(f"{path} has labels of type {column.type}; expected numbers, or names in UTF-8.") from None
     return ["" if value is None or value != value else str(value) for value in values]
@@ -194,7 +194,6 @@ def _labels_of(column: Any, path: Path) -> list[str]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a file; convert pyarrow's errors to DataError."""
-    arrow = require("pyarrow", "parquet")
     try:
         with require("pyarrow.parquet", "parquet").ParquetFile(path, page_checksum_verification=True) as file:
             yield file
@@ -228,12 +227,10 @@ def _picture_columns(schema: Any) -> list[str]:
 
 def is_picture(kind: Any) -> bool:
     """Return whether a type is a struct with the bytes of a picture, as Hugging Face's `datasets` writes it."""
-    types = require("pyarrow", "parquet").types
     return bool(types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type))
 
 
 def _is_bytes(kind: Any) -> bool:
-    types = require("pyarrow", "parquet").types
     return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
 

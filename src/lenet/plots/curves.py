@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lenet._checks import number, short_repr
-from lenet._extras import require
+from lenet._extras import Lazy
 from lenet.errors import InputError, InputTypeError
 from lenet.plots.style import BLUE, DISTINCT, GREY, INK, PALE, VERMILLION, drawable, new_figure, png, restyle
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+
+ticker = Lazy("matplotlib.ticker", "train")
 
 History = Sequence[Mapping[str, float | None]]
 Floats = npt.NDArray[np.float64]
@@ -185,7 +187,6 @@ def _finish(ax: "Axes", epochs: Floats, title: str) -> None:
     ax.set_axisbelow(True)
     ax.set_title(title, color=INK)
     ax.set_xlabel("epoch", color=INK)
-    ticker = require("matplotlib.ticker", "train")
     ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if np.ptp(epochs) == 0:  # otherwise the axis would show fractions of an epoch
         ax.set_xlim(epochs[0] - 1, epochs[0] + 1)
@@ -199,7 +200,6 @@ def _logarithmic_if_wide(ax: "Axes", linear_below: float = 0) -> None:
     lowest = max(values.min(initial=np.inf), linear_below)
     if not len(values) or lowest <= 0 or values.max() < 20 * lowest:
         return
-    ticker = require("matplotlib.ticker", "train")
     subs = (1, 2, 5) if values.max() < 1000 * lowest else (1,)
     if linear_below:
         ax.set_yscale("symlog", linthresh=linear_below)

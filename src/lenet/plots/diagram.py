@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lenet._extras import require
+from lenet._extras import Lazy, require
 from lenet.loading import network_class
 from lenet.plots.style import BLUE, GREEN, GREY, INK, PALE, VERMILLION, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+patches = Lazy("matplotlib.patches", "train")
 
 # All positions are in pixels of the image, from its lower left corner.
 _WIDTH, _HEIGHT, _DPI = 1600, 640, 100
@@ -111,7 +113,6 @@ def _architecture_figure(num_classes: int, network: str | None = None) -> "Figur
     )
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH), ylim=(0, _HEIGHT))
     ax.set_axis_off()
-    patches = require("matplotlib.patches", "train")
     round_corners = patches.BoxStyle("round", pad=0, rounding_size=24)
     ax.add_patch(patches.FancyBboxPatch((2, 2), _WIDTH - 4, _HEIGHT - 4, round_corners, fc="white", ec=PALE))
     stages = _stages(num_classes, network)
@@ -169,7 +170,6 @@ def _draw_stage(ax: "Axes", stage: _Stage, x: float) -> None:
 
 
 def _draw_planes(ax: "Axes", stage: _Stage, x: float) -> None:
-    patches = require("matplotlib.patches", "train")
     left, top, side = _front(stage, x)
     for k in range(stage.planes - 1, -1, -1):
         corner = left - k * stage.step, top - side + k * stage.step
@@ -186,26 +186,23 @@ def _draw_digit(ax: "Axes", x: float, y: float, side: float) -> None:
     ]  # fmt: skip
     codes = [path.MOVETO] + 6 * [path.CURVE4] + [path.LINETO]
     stroke = path([(x + side * u, y + side * v) for u, v in points], codes)
-    patch = require("matplotlib.patches", "train").PathPatch
-    ax.add_patch(patch(stroke, fill=False, ec=INK, lw=7, capstyle="round", joinstyle="round"))
+    ax.add_patch(patches.PathPatch(stroke, fill=False, ec=INK, lw=7, capstyle="round", joinstyle="round"))
 
 
 def _draw_column(ax: "Axes", stage: _Stage, x: float) -> None:
-    rectangle = require("matplotlib.patches", "train").Rectangle
     width, height = _extent(stage)
     cell = height / stage.planes
     top = _MIDDLE + height / 2
-    ax.add_patch(rectangle((x, top - height), width, height, fc=_tint(stage.colour), ec=stage.colour, lw=1.2))
+    ax.add_patch(patches.Rectangle((x, top - height), width, height, fc=_tint(stage.colour), ec=stage.colour, lw=1.2))
     if cell < 12:  # too thin to draw separately
         return
     for k in range(stage.planes):
-        ax.add_patch(rectangle((x, top - (k + 1) * cell), width, cell, fc="none", ec=stage.colour, lw=1.2))
+        ax.add_patch(patches.Rectangle((x, top - (k + 1) * cell), width, cell, fc="none", ec=stage.colour, lw=1.2))
         _write(ax, x + width / 2, top - (k + 0.5) * cell, f"{k}", va="center", fontsize=0.5 * cell)
 
 
 def _draw_connection(ax: "Axes", source: _Stage, source_x: float, stage: _Stage, x: float) -> None:
     """Draw the receptive field of one unit of `stage`: a patch of the front plane, or a whole column."""
-    rectangle = require("matplotlib.patches", "train").Rectangle
     if source.side == 1:
         width, height = _extent(source)
         right, upper, lower = source_x + width, _MIDDLE + height / 2, _MIDDLE - height / 2
@@ -214,7 +211,7 @@ def _draw_connection(ax: "Axes", source: _Stage, source_x: float, stage: _Stage,
         patch = stage.field * _UNIT
         right, upper = left + 0.55 * (side - patch) + patch, top - 0.6 * (side - patch)
         lower = upper - patch
-        ax.add_patch(rectangle((right - patch, lower), patch, patch, fc="none", ec=INK, lw=1.2))
+        ax.add_patch(patches.Rectangle((right - patch, lower), patch, patch, fc="none", ec=INK, lw=1.2))
     unit_x, unit_y = _unit(stage, x)
     for y in (upper, lower):
         ax.plot([right, unit_x], [y, unit_y], color=INK, linewidth=0.8)

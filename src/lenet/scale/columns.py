@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
-from lenet._extras import require
+from lenet._extras import Lazy
 from lenet.data.parquet import is_picture
 from lenet.data.pictures import Picture, grey_of
 from lenet.data.table import PIXELS, pixel_columns
 from lenet.errors import DataError, InputError
 from lenet.reading.single_digit import prepare
+
+arrow, compute, types = (Lazy(name, "dask") for name in ("pyarrow", "pyarrow.compute", "pyarrow.types"))
 
 COLUMN = "image"  # unless another is named
 AT_ONCE = 4096  # rows unpacked at a time: a row group may have millions
@@ -75,7 +77,6 @@ def images_of_frame(source: str, frame: Any) -> Iterator[NDArray[Any]]:
     """Yield the images of a pandas data frame that has only image columns."""
     if not len(frame):  # its columns have no types
         return
-    arrow = require("pyarrow", "dask")
     try:
         batch = arrow.RecordBatch.from_pandas(frame, preserve_index=False)
     except (arrow.ArrowException, ValueError, TypeError) as error:
@@ -87,18 +88,15 @@ def images_of_frame(source: str, frame: Any) -> Iterator[NDArray[Any]]:
 
 
 def _is_bytes(kind: Any) -> bool:
-    types = require("pyarrow.types", "dask")
     return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
 
 
 def _is_list(kind: Any) -> bool:
-    types = require("pyarrow.types", "dask")
     listed = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     return bool(listed and _is_number(kind.value_type))
 
 
 def _is_number(kind: Any) -> bool:
-    types = require("pyarrow.types", "dask")
     return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
@@ -116,7 +114,6 @@ def _of_pictures(column: Any, where: str, start: int) -> NDArray[np.uint8]:
 
 def _of_images(column: Any, where: str, start: int) -> NDArray[Any]:
     """Return the images in rows of 784 bytes, or lists of 784 numbers."""
-    arrow, compute = require("pyarrow", "dask"), require("pyarrow.compute", "dask")
     of_bytes = _is_bytes(column.type)
     lengths = (compute.binary_length if of_bytes else compute.list_value_length)(column)
     lengths = lengths.fill_null(-1).to_numpy()

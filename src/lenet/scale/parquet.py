@@ -6,10 +6,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lenet._extras import require
+from lenet._extras import Lazy, require
 from lenet.errors import DataError
 from lenet.scale import columns
 from lenet.scale.files import File
+
+arrow = Lazy("pyarrow", "dask")
 
 
 def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
@@ -19,7 +21,7 @@ def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
         rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     places = columns.image_columns(schema.names, file.name, column)
     fields = [schema.field(place) for place in places]
-    columns.check_types(require("pyarrow", "dask").schema(fields), file.name)
+    columns.check_types(arrow.schema(fields), file.name)
     names = [field.name for field in fields]
     if len(set(names)) < len(names):
         raise DataError(f"{file.name} has columns with equal names; expected different names. Rename them.")
@@ -29,7 +31,7 @@ def row_groups(file: File, column: str | None) -> tuple[list[int], list[str]]:
 def images(file: File, group: int, names: list[str], start: int) -> Iterator[NDArray[Any]]:
     """Yield the images of a row group, after `start` rows of the file."""
     with _opened(file) as parquet:
-        schema = require("pyarrow", "dask").schema([parquet.schema_arrow.field(name) for name in names])
+        schema = arrow.schema([parquet.schema_arrow.field(name) for name in names])
         rows = columns.rows_at_once(schema)
         for batch in parquet.iter_batches(rows, row_groups=[group], columns=names):
             yield columns.images_of(batch.select(names), file.name, start)
@@ -39,7 +41,6 @@ def images(file: File, group: int, names: list[str], start: int) -> Iterator[NDA
 @contextlib.contextmanager
 def _opened(file: File) -> Iterator[Any]:
     """Open a Parquet file, and raise DataError if it is damaged."""
-    arrow = require("pyarrow", "dask")
     is_remote = file.system is not None  # if so, reading ahead saves requests
     try:
         with file.open() as opened, require("pyarrow.parquet", "dask").ParquetFile(
