@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lenet.errors import InputError, InputTypeError
-from lenet.training.recipes import RECIPES, Recipe, check_field, recipe_named
+from lenet.training.recipes import CHECKS, RECIPES, Recipe, recipe_named
 
 DEFAULTS = {
     "momentum": 0, "weight_decay": 0, "schedule": "constant", "standardise": True, "distort": False, "vary": False,
@@ -79,13 +79,13 @@ RANGES = {
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field in RANGES for value in RANGES[field][0]])
 def test_a_setting_within_its_range_is_accepted(field, value):
-    check_field(field, value, "--option")
+    CHECKS[field](value, "--option")
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field in RANGES for value in RANGES[field][1]])
 def test_a_setting_out_of_range_is_an_error_that_names_it(field, value):
     with pytest.raises((InputError, InputTypeError), match=r"^--option is "):
-        check_field(field, value, "--option")
+        CHECKS[field](value, "--option")
     if value is not None:
         with pytest.raises((InputError, InputTypeError), match=f"^{field} is "):
             Recipe(**{"name": "mine", "epochs": 3, "batch_size": 32, "lr": 0.1, "validation": 0.1, field: value})
@@ -102,7 +102,7 @@ def test_a_setting_out_of_range_is_an_error_that_names_it(field, value):
 )
 def test_the_error_lists_the_choices(field, value, message):
     with pytest.raises(InputError) as caught:
-        check_field(field, value, "x")
+        CHECKS[field](value, "x")
     assert str(caught.value) == message
 
 

@@ -28,7 +28,7 @@ from lenet.loading import load, load_named
 from lenet.losses import log_softmax
 from lenet.model import LeNet5
 from lenet.training.loop import train
-from lenet.training.recipes import Recipe, check_field
+from lenet.training.recipes import CHECKS, Recipe
 from lenet.training.state import State
 
 # scikit-learn's names for the fields of a recipe.
@@ -413,7 +413,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         for name, field in _RECIPE_FIELDS.items():
             value = getattr(self, name)
             if name not in ("max_iter", "batch_size") or not isinstance(value, str):
-                check_field(field, value, name)
+                CHECKS[field](value, name)
             elif value != "auto":
                 raise InputError(f"{name} is {_checks.short_repr(value)}; expected 'auto' or an integer of at least 1.")
         for name in ("warm_start", "early_stopping", "distortions"):

@@ -33,7 +33,7 @@ def _check_standardise(value: object, name: str) -> None:
 
 
 _check_count = partial(_checks.whole, at_most=MAX_COUNT)
-_CHECKS: dict[str, Callable[[Any, str], object]] = {
+CHECKS: dict[str, Callable[[Any, str], object]] = {  # by field; each takes a value, and its name for errors
     "epochs": _check_count,
     "batch_size": _check_count,
     "patience": _check_count,
@@ -50,17 +50,6 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "standardise": _check_standardise,
     "optimizer": _one_of(OPTIMIZERS),
 }
-
-
-def check_field(field: str, value: object, name: str) -> None:
-    """Validate a value for a field of a recipe, which errors call `name`.
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If the value is out of range or of the wrong type.
-    """
-    _CHECKS[field](value, name)
 
 
 @dataclass(frozen=True)
@@ -144,7 +133,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise InputTypeError(f"name is {_checks.short_repr(self.name)}; expected a string.")
-        for name, check in _CHECKS.items():
+        for name, check in CHECKS.items():
             if name != "patience" or self.patience is not None:
                 check(getattr(self, name), name)
         if self.patience is not None and not self.validation:
