@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
-from lenet.estimator.epochs import Epochs, trained_images
+from lenet.estimator.epochs import Epochs
 from lenet.estimator.files import FINE_TUNING, KEY, Record, name_classes, pop_record
 from lenet.estimator.framing import Framing, framing_of, shape_of
 from lenet.estimator.inputs import Samples, as_labels, as_table, encode, validated
@@ -29,6 +29,7 @@ from lenet.losses import log_softmax
 from lenet.model import LeNet5
 from lenet.training.loop import train
 from lenet.training.recipes import CHECKS, Recipe
+from lenet.training.splits import num_trained
 from lenet.training.state import State
 
 # scikit-learn's names for the fields of a recipe.
@@ -429,7 +430,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
 
     def _recipe(self, labels: NDArray[np.int64]) -> Recipe:
         validation = self.validation_fraction if self.early_stopping else 0.0
-        images = max(1, trained_images(labels, validation))
+        images = max(1, num_trained(labels, validation))
         if isinstance(self.batch_size, str):
             largest = max(1, min(max(64, 4 * len(self.classes_)), images // 4))
             # The size whose last batch of an epoch lacks the fewest images.

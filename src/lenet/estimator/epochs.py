@@ -4,12 +4,10 @@ import copy
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lenet.estimator.inputs import Samples
 from lenet.training.plateau import Plateau
 from lenet.training.recipes import Recipe
+from lenet.training.splits import num_trained
 from lenet.training.state import State
 
 if TYPE_CHECKING:
@@ -18,17 +16,12 @@ if TYPE_CHECKING:
 _MIN_PATIENCE = 600  # steps
 
 
-def trained_images(labels: NDArray[np.int64], validation: float) -> int:
-    """Return the number of images that `split` does not hold out."""
-    return len(labels) - sum(round(validation * int(n)) for n in np.bincount(labels))
-
-
 class Epochs:
     """Record each epoch of `fit`, call the callbacks, and decide when to stop."""
 
     def __init__(self, classifier: "LeNetClassifier", recipe: Recipe, samples: Samples, given: tuple[Any, Any, Any]):
         self.classifier, self.epochs = classifier, recipe.epochs
-        self.steps = math.ceil(trained_images(samples.labels, recipe.validation) / recipe.batch_size)
+        self.steps = math.ceil(num_trained(samples.labels, recipe.validation) / recipe.batch_size)
         self.plateau, self.on_plateau = Plateau(samples.labels, samples.weights), True
         self.best_score, self.waited = -math.inf, 0
         X, y, sample_weight = given  # the arguments of `fit`, for the callbacks

@@ -79,6 +79,11 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
     return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
 
 
+def num_trained(y: NDArray[np.int64], validation: float) -> int:
+    """Return the number of images that `split` does not hold out."""
+    return len(y) - sum(round(validation * int(n)) for n in np.bincount(y))
+
+
 def standardisation(X: NDArray[Any], members: NDArray[np.int64] | None = None) -> tuple[float, float]:
     """Return the mean and the standard deviation of pixels, scaled to [0, 1].
 
