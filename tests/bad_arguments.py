@@ -82,6 +82,7 @@ N_JOBS = {"type": ["1", [], {}, True, 1.0, np.zeros(3)], "value": [0, -2], "not 
 SEED = wholes(-1)
 MODEL = {"type": ["mnist", 3, object(), {}, LeNet5]}
 A_MODEL = {"type": [None, *MODEL["type"]]}
+GIVEN_MODEL = {"type": [None, *MODEL["type"][1:]], "value": ["missing"]}
 SWITCH = {"type": ["no", 1, [], np.zeros(2)]}
 CALLBACK = {"type": ["x", 3, []]}
 RNG = {"type": [None, 3, "x", np.random]}
@@ -414,7 +415,7 @@ def cases(folder: Path) -> dict[str, Case]:
         "reading.prepare": Case(reading.prepare, {"image": A_PICTURE}, {
             "image": READ, "dark_on_light": {"type": ["no", 1, []]}}),
         "reading.read": Case(reading.read, {"image": A_PICTURE}, {
-            "image": READ, "model": MODEL, "only_digits": SWITCH, "rotate": SWITCH, "marks": SWITCH,
+            "image": READ, "model": GIVEN_MODEL, "only_digits": SWITCH, "rotate": SWITCH, "marks": SWITCH,
             "n_jobs": N_JOBS}),
         "reading.load_fields": Case(reading.load_fields, {"file": folder / "fields.json"}, {
             "file": PATH | {"value": ["", ".", "missing", "picture.png"]}}),
@@ -423,9 +424,9 @@ def cases(folder: Path) -> dict[str, Case]:
             "cell": {"type": ["x", 3], "shape": [(1,), (1, 2, 3)], "value": [(0, -1), None]}, "grid": wholes(-1),
             "digits": wholes(0, 65), "checksum": {"type": [3, []], "value": ["", "crc"]}}),
         "reading.read_form": Case(reading.read_form, {"image": A_PICTURE, "fields": [FIELD]}, {
-            "image": READ, "fields": {"type": [None, 3, "x", {}, [3]], "value": [[], [FIELD, FIELD]]}, "model": MODEL,
-            "check_below": {"type": ["x", None, []], "value": [-1, 2, math.nan]}, "rotate": SWITCH,
-            "n_jobs": N_JOBS}),
+            "image": READ, "fields": {"type": [None, 3, "x", {}, [3]], "value": [[], [FIELD, FIELD]]},
+            "model": GIVEN_MODEL, "check_below": {"type": ["x", None, []], "value": [-1, 2, math.nan]},
+            "rotate": SWITCH, "n_jobs": N_JOBS}),
         "interop.to_onnx": Case(interop.to_onnx, {"model": model}, {"model": A_MODEL, "pixels": TEXT}),
         "interop.from_onnx": Case(interop.from_onnx, {"source": folder / "model.onnx"}, {"source": PATH}),
         "interop.to_torch_state_dict": Case(interop.to_torch_state_dict, {"model": model}, {
@@ -436,7 +437,7 @@ def cases(folder: Path) -> dict[str, Case]:
             "model": A_MODEL, "name": NAME | {"value": ["", "1", "a b", "math"]}}),
         "scale.score": Case(lenet.scale.score, {"images": BYTES, "out": "scores.npy", "client": NO_CLIENT}, {
             "out": {**NEW_PATH, "value": ["", "missing/too.npy", "a.txt"]},
-            "model": {"type": [None, 3, []], "value": ["missing"]},
+            "model": GIVEN_MODEL,
             "retries": wholes(-1), "client": {"type": [3, "x"]}, "probabilities": SWITCH,
             "column": {"type": [3, []]}, "progress": SWITCH,
             "images": {"type": [None, 3, BYTES.astype(int)], "shape": [BYTES[0, 0], BYTES[:0]],

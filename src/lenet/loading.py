@@ -1,5 +1,6 @@
 """Load saved and pre-trained models."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lenet.model_1998 import LeNet1998
 from lenet.weights.bounds import check_bounds
 from lenet.weights.files import PRETRAINED, READERS, ModelFile
 
+ModelLike = LeNet5 | str | os.PathLike[str]
 BEST = "best.safetensors"  # in the folder of a run
 
 
@@ -105,6 +107,17 @@ def load_named(name: str | os.PathLike[str]) -> LeNet5:
             f"{', '.join(PRETRAINED)}."
         )
     return load(name)
+
+
+_shared_pretrained = functools.cache(load_pretrained)  # loading takes longer than reading a digit
+
+
+def given_model(model: ModelLike) -> LeNet5:
+    """Return a model, or load one as `load_named`; callers must not change it."""
+    if isinstance(model, str | os.PathLike):
+        return _shared_pretrained(model) if model in PRETRAINED else load_named(model)
+    _checks.model(model)
+    return model
 
 
 def network_class(network: str | None) -> type[LeNet5]:

@@ -10,6 +10,7 @@ from versions import FONTS_OF_OPENCV_5
 
 import lenet
 from lenet import reading
+from lenet.errors import InputError
 
 Image = pytest.importorskip("PIL.Image")
 ImageDraw, ImageFont = pytest.importorskip("PIL.ImageDraw"), pytest.importorskip("PIL.ImageFont")
@@ -241,6 +242,21 @@ def test_a_line_is_made_of_the_names_of_the_classes():
     assert line.text == "".join("ABCDEFGHIJ"[label] for label in digits.y_test[183:187])
     assert [digit.label for digit in line.digits] == digits.y_test[183:187].tolist()
     assert [digit["class"] for digit in reading.Reading((line,)).as_dict()["lines"][0]["digits"]] == list(line.text)
+
+
+def test_a_model_may_be_given_by_name_or_path(tmp_path):
+    row, path = row_of(lenet.data.load_digits().X_test[183:187], [10] * 4), tmp_path / "letters.safetensors"
+    model = lenet.load_pretrained("mnist")
+    model.classes = list("ABCDEFGHIJ")
+    model.save(path)
+    field = reading.Field("all", box=(0, 0, 1, 1))
+    assert reading.read(row, "mnist") == reading.read(row)
+    assert reading.read_form(row, [field], "mnist") == reading.read_form(row, [field])
+    for given in (path, str(path)):
+        assert reading.read(row, given) == reading.read(row, model)
+        assert reading.read_form(row, [field], given) == reading.read_form(row, [field], model)
+    with pytest.raises(InputError, match=r"^mnits does not exist; expected a model file, a run folder or mnist\.$"):
+        reading.read(row, "mnits")
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

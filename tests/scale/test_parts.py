@@ -276,17 +276,6 @@ def test_parts_that_turn_out_empty_are_an_error(client, monkeypatch):
         score(X, "out.npy", client=client)
 
 
-def test_a_model_is_an_object_a_name_or_a_file(client, tmp_path):
-    model = lenet.LeNet5(seed=1)
-    model.save("mine.safetensors")
-    assert scoring._model(model) is model
-    for given in ("mine.safetensors", tmp_path / "mine.safetensors"):
-        np.testing.assert_array_equal(scoring._model(given).parameters.flat, model.parameters.flat)
-    np.testing.assert_array_equal(scoring._model("mnist").parameters.flat, MODEL.parameters.flat)
-    with pytest.raises(InputTypeError, match=r"^model is of type int; expected a LeNet5, the name of one, or a path"):
-        scoring._model(3)
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

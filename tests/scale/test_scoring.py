@@ -216,7 +216,7 @@ def test_an_unwritable_folder(client, out, why):
     ("options", "error", "why"),
     [
         ({"model": "mnits"}, InputError, "mnits does not exist; expected a model file"),
-        ({"model": 3}, InputTypeError, "model is of type int"),
+        ({"model": 3}, InputTypeError, "model is 3; expected a LeNet5"),
         ({"client": "tcp://127.0.0.1:1"}, InputTypeError, "expected a synchronous distributed.Client"),
         ({"retries": -1}, InputError, "retries is -1"),
         ({"client": None, "workers": 0}, InputError, "^workers is 0; expected at least 1"),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lenet import LeNet5, LeNet1998, load
-from lenet.errors import InputError, WeightsError
-from lenet.loading import network_class
+from lenet import LeNet5, LeNet1998, load, load_pretrained
+from lenet.errors import InputError, InputTypeError, WeightsError
+from lenet.loading import given_model, network_class
 from lenet.weights import files
 from lenet.weights.container import read_tensors, to_bytes
 from lenet.weights.files import ModelFile
@@ -167,6 +167,19 @@ def test_pretrained_models_are_known_by_name():
     for name in ("MNIST", "", None, 3, ["mnist"]):
         with pytest.raises(InputError, match=r"is not a pre-trained model; expected mnist\. Load a file"):
             ModelFile.read_pretrained(name)
+
+
+def test_a_model_is_given_as_an_object_a_name_or_a_path(tmp_path):
+    model, path = LeNet5(seed=1), tmp_path / "mine.safetensors"
+    model.save(path)
+    assert given_model(model) is model
+    for given in (path, str(path)):
+        np.testing.assert_array_equal(given_model(given).parameters.flat, model.parameters.flat)
+    np.testing.assert_array_equal(given_model("mnist").parameters.flat, load_pretrained().parameters.flat)
+    assert given_model("mnist") is given_model("mnist")
+    for other in (None, 3, LeNet5):
+        with pytest.raises(InputTypeError, match=r"^model is .*; expected a LeNet5, for example"):
+            given_model(other)
 
 
 def test_the_class_of_a_network_is_known_by_its_name_in_files():

@@ -10,6 +10,7 @@ from lenet import _checks
 from lenet._extras import cv2
 from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
+from lenet.loading import ModelLike, given_model
 from lenet.model import LeNet5
 from lenet.reading.boxes import without_boxes
 from lenet.reading.coarse import coarsened
@@ -20,7 +21,7 @@ from lenet.reading.grids import without_grids
 from lenet.reading.marks import may_be_marks
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
-from lenet.reading.reader import characters_of, checked_model, cut_and_classify
+from lenet.reading.reader import characters_of, cut_and_classify
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
 from lenet.reading.segments import MAX_SEGMENTS, MAX_SEGMENTS_TURNED
@@ -51,7 +52,7 @@ class _Settings:
 def read_form(
     image: PictureLike,
     fields: Sequence[Field],
-    model: LeNet5 | None = None,
+    model: ModelLike = "mnist",
     *,
     check_below: float = 0.9,
     rotate: bool = True,
@@ -69,7 +70,7 @@ def read_form(
         As for `prepare`.
     fields : sequence of Field
         At most 1,000, with different names.
-    model : LeNet5, optional
+    model : LeNet5, str or path-like, default "mnist"
         As for `read`.
     check_below : float, default 0.9
         A value with a lower confidence gets the problem "confidence".
@@ -85,7 +86,7 @@ def read_form(
 
     Raises
     ------
-    DataError, InputError, InputTypeError, MissingExtraError, OSError
+    DataError, InputError, InputTypeError, MissingExtraError, OSError, WeightsError
         As for `read`; if an argument is out of range or of another type; if a field has a checksum and the model has
         classes other than the ten digits.
 
@@ -100,7 +101,7 @@ def read_form(
     >>> "".join(each.value for each in read_form(page, fields)) == "".join(map(str, digits.y_test[183:187]))
     True
     """
-    model = checked_model(model)
+    model = given_model(model)
     fields = checked_fields(fields)
     check_checksums(fields, model)
     settings = _Settings(fields, model, _checks.fraction(check_below, "check_below"), n_jobs)

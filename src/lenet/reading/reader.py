@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lenet import _checks
 from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
-from lenet.loading import load_pretrained
+from lenet.loading import ModelLike, given_model
 from lenet.model import LeNet5
 from lenet.reading.boxes import without_boxes
 from lenet.reading.frames import without_frames
@@ -49,7 +49,7 @@ class _Settings:
 
 def read(
     image: PictureLike,
-    model: LeNet5 | None = None,
+    model: ModelLike = "mnist",
     *,
     only_digits: bool = False,
     rotate: bool = True,
@@ -66,9 +66,9 @@ def read(
     ----------
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
         As for `prepare`.
-    model : LeNet5, optional
-        By default, ``lenet.load_pretrained()``. The names of its classes must be single characters, such as digits or
-        letters.
+    model : LeNet5, str or path-like, default "mnist"
+        A model, the name of a pre-trained one, or a path as for `lenet.load`. The names of its classes must be single
+        characters, such as digits or letters.
     only_digits : bool, default False
         Whether the lines contain only digits, as on a form. If so, every character except `marks` is read as a digit.
         Probabilities and confidences do not change.
@@ -87,11 +87,11 @@ def read(
 
     Raises
     ------
-    DataError, OSError
-        If a file is not a readable picture.
+    DataError, WeightsError, OSError
+        If a file is not a readable picture or model.
     InputError, InputTypeError
         If an array is not a picture, as for `prepare`; if the picture shows noise or a texture; if n_jobs is invalid;
-        if the model has a class whose name is not a single character.
+        if there is no such model, or it has a class whose name is not a single character.
     MissingExtraError
         If OpenCV or Pillow is not installed.
 
@@ -105,7 +105,7 @@ def read(
     >>> read(page).text == "".join(map(str, digits.y_test[183:187]))
     True
     """
-    model = checked_model(model)
+    model = given_model(model)
     only_digits, rotate = _checks.boolean(only_digits, "only_digits"), _checks.boolean(rotate, "rotate")
     marks = _checks.boolean(marks, "marks")
     resolve_n_jobs(n_jobs)
@@ -142,20 +142,6 @@ def _read_picture(read_page: ReadPage, page: Page, rotate: bool) -> Reading:
     reading = read_upright(read_page, page) if rotate else read_page(page)[0]
     lines = tuple(separated(line, cells) for line in reading.lines)
     return replace(reading, lines=lines, cells=filled(turned(cells, reading.rotation // 90), lines))
-
-
-def checked_model(model: LeNet5 | None) -> LeNet5:
-    """Return a model after checking it; by default, the pre-trained one."""
-    if model is None:
-        return _pretrained()
-    _checks.model(model)
-    return model
-
-
-@functools.cache
-def _pretrained() -> LeNet5:
-    """Return the pre-trained model, which no caller can change; loading it takes longer than reading a digit."""
-    return load_pretrained()
 
 
 def characters_of(model: LeNet5) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from lenet._bar import Bar
 from lenet._extras import require
 from lenet._fused.threads import n_jobs_per_process, resolve_n_jobs
 from lenet.errors import DataError, InputError, InputTypeError, LenetError, WorkerError
+from lenet.loading import ModelLike, given_model
 from lenet.model import LeNet5
 from lenet.scale.outputs import check_free, score_dtype, written
 from lenet.scale.sources import Part, checked, parts_of
@@ -30,7 +31,7 @@ def score(
     images: Any,
     out: str | os.PathLike[str],
     *,
-    model: LeNet5 | str | os.PathLike[str] = "mnist",
+    model: ModelLike = "mnist",
     client: Any = None,
     workers: int | None = None,
     column: str | None = None,
@@ -57,7 +58,7 @@ def score(
         A new file or folder: ``.parquet``, ``.zarr`` or ``.npy``. Its columns, arrays or fields are "digit" (uint8, or
         int32 for more than 256 classes) and "probability" (of the model's dtype, in [0, 1]).
     model : LeNet5, str or path-like, default "mnist"
-        A model, the name of a pre-trained one, or a file that `lenet.LeNet5.save` wrote.
+        A model, the name of a pre-trained one, or a path as for `lenet.load`.
     client : distributed.Client, optional
         The cluster to use. By default, single-threaded processes are started on this machine. They import the calling
         program, which must therefore start under ``if __name__ == "__main__":``.
@@ -109,7 +110,7 @@ def score(
     if workers is not None:
         resolve_n_jobs(workers, "workers")
     probabilities, progress = _checks.boolean(probabilities, "probabilities"), _checks.boolean(progress, "progress")
-    network = _model(model)
+    network = given_model(model)
     parts = parts_of(images, column)
     rows = score_dtype(network.num_classes, network.dtype, probabilities)
     known = [part.rows for part in parts if part.rows is not None]
@@ -127,16 +128,6 @@ def score(
         if not done:
             raise InputError("There are no images; expected at least one.")
     return done
-
-
-def _model(model: LeNet5 | str | os.PathLike[str]) -> LeNet5:
-    from lenet.loading import load_named
-
-    if isinstance(model, LeNet5):
-        return model
-    if not isinstance(model, str | os.PathLike):
-        raise InputTypeError(f"model is of type {type(model).__name__}; expected a LeNet5, the name of one, or a path.")
-    return load_named(model)
 
 
 @contextlib.contextmanager

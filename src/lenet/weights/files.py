@@ -84,23 +84,23 @@ class ModelFile:
         Parameters
         ----------
         path : path-like
-            A safetensors file.
+            A name that ends in .safetensors.
 
         Raises
         ------
         InputTypeError
             If the metadata is not a mapping of str to str.
         InputError
-            If the suffix is that of another format, a weight is not finite, there are more than 100,000 classes, the
+            If the name does not end in .safetensors, a weight is not finite, there are more than 100,000 classes, the
             metadata takes more than 1 MiB, the file would have more than 64 MiB, or the metadata has a name that the
             file reserves.
         SaveError
             If the file cannot be written.
         """
-        if Path(path).suffix.lower() in READERS:
+        if Path(path).suffix.lower() != ".safetensors":
             raise InputError(
-                f"{path} has the suffix of another format; expected .safetensors. To convert a model, run `lenet "
-                "export` or use lenet.interop."
+                f"{path} does not end in .safetensors. Rename it; for other formats, run `lenet export` or use "
+                "lenet.interop."
             )
         metadata = _checks.text_by_name(self.metadata, "metadata")
         if taken := sorted(metadata.keys() & OWN_METADATA):
