@@ -541,6 +541,7 @@ class LeNet5:
         Parameters
         ----------
         path : path-like
+            A name that ends in ``.safetensors``.
         half : bool, default False
             Whether to round the weights to float16. A float32 model then takes half the space; `lenet.load` returns a
             float32 model. A layer of at least 1,000 weights takes a quarter if they are integers from -127 to 127 times
@@ -552,8 +553,7 @@ class LeNet5:
             If the metadata is not a mapping of str to str.
         InputError
             If the weights are not finite in the file's dtype (float16 reaches 65,504), or the file would exceed a limit
-            of `lenet.load`, which also rejects weights so large that sums may overflow. If the suffix is that of
-            another format, such as .onnx or .pt.
+            of `lenet.load`, which also rejects weights so large that sums may overflow. If `path` has another suffix.
         SaveError
             If the file cannot be written.
 

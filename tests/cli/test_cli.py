@@ -495,8 +495,8 @@ def test_a_model_that_cannot_tell_non_digits_says_so(capsys, tmp_path):
     model = lenet.load_pretrained("mnist")
     model.metadata |= {"margins": '{"0.01": 0.1}'}
     model.metadata.pop("min_digit_score")
-    model.save(tmp_path / "m")
-    given = ["predict", str(tmp_path / "a.png"), "--model", str(tmp_path / "m")]
+    model.save(tmp_path / "m.safetensors")
+    given = ["predict", str(tmp_path / "a.png"), "--model", str(tmp_path / "m.safetensors")]
     assert cli.main([*given, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["is_digit"], answer["label"]) == (None, answer["likeliest"])
@@ -504,7 +504,9 @@ def test_a_model_that_cannot_tell_non_digits_says_so(capsys, tmp_path):
     assert (tmp_path / "out.csv").read_text().splitlines()[1].endswith(",,")
     assert cli.main([*given, "--reject-at", "0.01"]) == 0
     error = capsys.readouterr().err
-    assert error.startswith(f"lenet: note: {tmp_path / 'm'} cannot reject pictures that resemble none of its")
+    assert error.startswith(
+        f"lenet: note: {tmp_path / 'm.safetensors'} cannot reject pictures that resemble none of its"
+    )
 
 
 def test_predict_reports_unsure_answers(capsys, tmp_path):

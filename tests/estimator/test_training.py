@@ -219,12 +219,12 @@ def test_a_pretrained_classifier_reads_bytes_and_continues_with_a_seed(runs):
 
 
 def test_a_loaded_model_continues_and_a_loaded_classifier_keeps_its_parameters(runs, tmp_path):
-    lenet.LeNet5(seed=0).save(tmp_path / "model")
-    loaded = LeNetClassifier.load(tmp_path / "model")
+    lenet.LeNet5(seed=0).save(tmp_path / "model.safetensors")
+    loaded = LeNetClassifier.load(tmp_path / "model.safetensors")
     assert loaded.get_params() == DEFAULTS | {"warm_start": True, "learning_rate_init": 0.002}
     fitted = quick().fit(X, Y)
-    fitted.save(tmp_path / "classifier")
-    loaded = LeNetClassifier.load(tmp_path / "classifier")
+    fitted.save(tmp_path / "classifier.safetensors")
+    loaded = LeNetClassifier.load(tmp_path / "classifier.safetensors")
     assert loaded.get_params() == fitted.get_params()
     assert "classifier" not in loaded.model_.metadata
     assert "classifier" not in fitted.model_.metadata

@@ -232,12 +232,13 @@ def test_files_that_become_something_else_replace_no_model(tmp_path):
     (tmp_path / "folder").mkdir()
     targets = {"zero": "/dev/zero", "null": "/dev/null", "a-folder": "folder", "nowhere": "gone", "itself": "itself"}
     for name in targets:
-        lenet.LeNet5(seed=0).save(tmp_path / name)
-    with serving(*(f"--model={tmp_path / name}" for name in targets), "--log-level", "warning") as server:
+        lenet.LeNet5(seed=0).save(tmp_path / f"{name}.safetensors")
+    models = (f"--model={tmp_path / name}.safetensors" for name in targets)
+    with serving(*models, "--log-level", "warning") as server:
         before = {name: server.ask("GET", f"/v2/models/{name}")[2] for name in targets}
         for name, target in targets.items():
             (tmp_path / "link").symlink_to(target)
-            (tmp_path / "link").replace(tmp_path / name)
+            (tmp_path / "link").replace(tmp_path / f"{name}.safetensors")
         server.process.send_signal(signal.SIGHUP)
         messages = [f"Model {name} was not reloaded" for name in targets]
         wait_for(lambda: all(any(text in each["message"] for each in server.log()) for text in messages))

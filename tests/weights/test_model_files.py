@@ -1,5 +1,7 @@
 """Model files of a few small tensors: what is written and read, and the limits of both."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def metadata(**changes):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "model"
+    return tmp_path / "model.safetensors"
 
 
 def read(path, tensors, stored_metadata):
@@ -199,8 +201,8 @@ def test_files_of_other_programs_are_named_with_their_reader(tmp_path, suffix, r
         WeightsError, match=rf"is damaged .* If another program wrote the file, pass it to lenet\.interop\.{reader}\.$"
     ):
         load(path)
-    LeNet5(seed=0).save(tmp_path / "model")
-    (tmp_path / "model").replace(path)
+    LeNet5(seed=0).save(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").replace(path)
     assert load(path).num_classes == 10
 
 
@@ -212,17 +214,23 @@ def test_the_minimum_digit_score_of_an_earlier_version_is_converted(path):
     assert float(known["min_digit_score"]) == pytest.approx(1 - 9 ** (-1 / 6), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.PT", "model.pth"])
-def test_a_suffix_of_another_format_is_an_error_before_anything_is_written(tmp_path, name):
+@pytest.mark.parametrize("name", ["model.onnx", "model.PT", "c.pkl", "model", ".safetensors"])
+def test_another_suffix_is_an_error_before_anything_is_written(tmp_path, name):
     path = tmp_path / name
     path.write_text("mine")
-    with pytest.raises(InputError, match=r"the suffix of another format; expected \.safetensors\..*lenet.interop"):
+    with pytest.raises(InputError, match=r"^path is .*; expected a name that ends in \.safetensors\. `lenet export`"):
         LeNet5(seed=0).save(path)
     assert path.read_text() == "mine"
+
+
+def test_the_suffix_may_be_in_capitals(tmp_path):
+    LeNet5(seed=0).save(tmp_path / "MODEL.SAFETENSORS")
+    assert load(tmp_path / "MODEL.SAFETENSORS").num_classes == 10
 
 
 def test_the_name_of_a_pretrained_model_is_no_path(cwd):
     with pytest.raises(InputError, match=r'^mnist does not exist.*Call lenet\.load_pretrained\("mnist"\)\.$'):
         load("mnist")
-    LeNet5(seed=0).save("mnist")
+    LeNet5(seed=0).save("m.safetensors")
+    Path("m.safetensors").rename("mnist")
     assert load("mnist").metadata == {}

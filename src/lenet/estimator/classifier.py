@@ -259,14 +259,15 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Parameters
         ----------
         path : path-like
+            A name that ends in ``.safetensors``.
 
         Raises
         ------
         NotFittedError
             If the classifier is not fitted.
         InputError
-            If the labels are neither booleans, numbers nor strings, a parameter is an object, such as a RandomState, or
-            the weights are not finite.
+            If the labels are neither booleans, numbers nor strings, a parameter is an object, such as a RandomState,
+            the weights are not finite, or `path` has another suffix.
         SaveError
             If the file cannot be written.
 

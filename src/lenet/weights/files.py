@@ -99,8 +99,7 @@ class ModelFile:
         """
         if Path(path).suffix.lower() != ".safetensors":
             raise InputError(
-                f"{path} does not end in .safetensors. Rename it; for other formats, run `lenet export` or use "
-                "lenet.interop."
+                f"path is {path}; expected a name that ends in .safetensors. `lenet export` writes other formats."
             )
         metadata = _checks.text_by_name(self.metadata, "metadata")
         if taken := sorted(metadata.keys() & OWN_METADATA):
