@@ -51,6 +51,14 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         sync_folder(folder)
 
 
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file, and no pipe that would block until another program writes to it."""
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder gets the usual error
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
+    return Path(path).open("rb", 2**16)
+
+
 def read_at_most(path: str | os.PathLike[str], max_bytes: int) -> bytes | None:
     """Return the content of a file, or None if it is longer than `max_bytes`.
 

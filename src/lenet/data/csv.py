@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import zlib
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._extras import require
-from lenet._files import decompressed
+from lenet._files import decompressed, open_regular
 from lenet.data.dataset import Dataset, named, stratified_split
 from lenet.data.table import LABELS, PIXELS, Table, images_of_rows, is_text, numbered, pixel_columns
 from lenet.errors import DataError
@@ -57,6 +56,7 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> rows = ["label," + ",".join(f"pixel{k}" for k in range(784))]
     >>> rows += [f"{n % 2}," + ",".join([str(n)] * 784) for n in range(14)]
     >>> path = Path(tempfile.mkdtemp(), "train.csv")
@@ -114,6 +114,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp(), "test.csv")
     >>> _ = path.write_text(",".join(["0"] * 784))
     >>> X, y, classes = read_csv(path)
@@ -125,7 +126,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
 
 def _read_path(path: str | os.PathLike[str]) -> tuple[Table, str]:
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             return read_table(file, str(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}). Pass the path of a CSV file.") from error

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet._files import decompressed, read_stream
+from lenet._files import decompressed, open_regular, read_stream
 from lenet.data.dataset import MAX_BYTES, MAX_IMAGES, Dataset, check_polarity, checked
 from lenet.errors import DataError
 
@@ -51,7 +51,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _read_either(file, path)
     except OSError as error:
         reason = error.strerror or error

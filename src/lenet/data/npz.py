@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lenet import _checks
 from lenet._checks import SIDE
+from lenet._files import open_regular
 from lenet.data.box import fit_into_box
 from lenet.data.dataset import MAX_BYTES, Dataset, check_polarity, checked, stratified_split
 from lenet.errors import DataError
@@ -117,7 +118,7 @@ def load_npy_folder(folder: str | os.PathLike[str], *, hold_out: bool = True) ->
     arrays = []
     for path in (files[name] for name in names):
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 arrays.append(_read_npy(file, path.stat().st_size, str(path)))
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror or error}). Save it with numpy.save.") from error
@@ -160,7 +161,7 @@ def _as_dataset(arrays: list[NDArray[Any]], source: str, hold_out: bool) -> Data
 
 def _read_arrays(path: Path) -> list[NDArray[Any]]:
     try:
-        with path.open("rb") as file, _opened(file, path) as archive:
+        with open_regular(path) as file, _opened(file, path) as archive:
             infos = archive.infolist()
             known = [info for info in infos if _name(info).lower() in (*_FOUR, *_TWO)]
             members = _by_name([*map(_name, known)], known, str(path))

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet import _checks
 from lenet._extras import require
+from lenet._files import open_regular
 from lenet.errors import DataError, InputError, InputTypeError
 from lenet.reading.pixels import grey_of_array, is_on_its_side, pixels_of
 
@@ -106,8 +107,8 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             "the content of a file as bytes."
         )
     try:
-        # Pillow does not close files that it cannot read, such as pipes.
-        with Path(name).open("rb", 2**16) if is_path else nullcontext(file) as opened:
+        # Pillow does not close files that it cannot read.
+        with open_regular(name) if is_path else nullcontext(file) as opened:
             return _decoded(opened, name, mode, largest, min_pixels)
     except DataError:
         raise

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from lenet._extras import require
+from lenet._files import open_regular
 from lenet.errors import DataError, InputError, LenetError, MissingExtraError
 
 
@@ -31,7 +32,7 @@ class File:
     def open(self, cache: str = "none") -> BinaryIO:
         """Open the file for reading; `cache` is the `cache_type` of fsspec."""
         if self.system is None:
-            return Path(self.path).open("rb")
+            return open_regular(self.path)
         return cast("BinaryIO", self.system.open(self.path, "rb", cache_type=cache))
 
 

@@ -64,6 +64,7 @@ def remote_rows(
 
 
 def _mapped(file: File) -> NDArray[Any]:
+    file.open().close()  # rejects pipes
     try:
         return np.lib.format.open_memmap(file.path, mode="r")
     except (ValueError, EOFError, TypeError) as error:  # also for object arrays
