@@ -137,7 +137,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_quiet_training_run_prints_only_the_report(capsys, folder):
+def test_a_quiet_training_run_prints_only_warnings_and_the_report(capsys, folder):
     pytest.importorskip("matplotlib")
     arguments = ["train", "pictures", "--epochs", 2]
     code, loud, notes = run(capsys, *arguments)
@@ -145,9 +145,12 @@ def test_a_quiet_training_run_prints_only_the_report(capsys, folder):
     assert "images for training" in loud
     assert "1/2" in loud
     assert "damaged.png" in notes
-    quiet = succeeds(capsys, *arguments, "-q")
+    code, quiet, warnings = run(capsys, *arguments, "-q")
+    assert code == 0
     assert quiet == loud[loud.index("\nTest set") :].replace("train-1", "train-2")
-    as_json = succeeds(capsys, *arguments, "-q", "--json").splitlines()
+    assert warnings == "".join(line for line in notes.splitlines(True) if line.startswith("lenet: warning: "))
+    assert "damaged.png" in warnings
+    as_json = run(capsys, *arguments, "-q", "--json")[1].splitlines()
     assert [json.loads(line)["event"] for line in as_json] == ["test"]
 
 
@@ -162,11 +165,14 @@ def test_a_run_is_resumed_without_notes(capsys, folder):
     succeeds(capsys, "train", "--resume", "runs/train-1", "-q")
 
 
-def test_a_quiet_evaluation_prints_only_the_report(capsys, folder):
+def test_a_quiet_evaluation_prints_only_warnings_and_the_report(capsys, folder):
     code, loud, notes = run(capsys, "evaluate", "pictures")
     assert code == 0
     assert "damaged.png" in notes
-    assert succeeds(capsys, "evaluate", "pictures", "-q") == loud
+    code, quiet, warnings = run(capsys, "evaluate", "pictures", "-q")
+    assert (code, quiet) == (0, loud)
+    assert warnings == "".join(line for line in notes.splitlines(True) if line.startswith("lenet: warning: "))
+    assert "damaged.png" in warnings
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])

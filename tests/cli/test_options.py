@@ -284,8 +284,8 @@ def test_notes_and_the_log_of_loaders(capsys, quiet):
         logger.info("an %s", "info")
         logger.warning("a warning")
     assert (logger.level, logger.handlers) == before
-    expected = "" if quiet else "lenet: note: a\\nb\nlenet: note: an info\nlenet: warning: a warning\n"
-    assert capsys.readouterr().err == expected
+    notes = "" if quiet else "lenet: note: a\\nb\nlenet: note: an info\n"
+    assert capsys.readouterr().err == f"{notes}lenet: warning: a warning\n"
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -98,7 +98,7 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     raw = arguments.raw or "raw" in model.metadata
     data = load_data(source, raw=raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet)
     if is_training_set:
-        warn_if_changed(model, name, data, quiet=arguments.quiet)
+        warn_if_changed(model, name, data)
         text = f"The model was trained on data named {name}: only its test set, {len(data.X_test):,} images, is used."
         note(text, quiet=arguments.quiet)
     elif not len(data.X_train):

@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 from lenet._bar import Bar
 from lenet._files import atomic_write, begins_with, check_replaceable, read_stream
 from lenet.cli.options import at_most_one, check_png
-from lenet.cli.output import error_text, note, printable
+from lenet.cli.output import error_text, note, printable, warn
 from lenet.errors import DataError, InputError, SaveError
 
 PICTURES_HELP = (
@@ -39,11 +39,11 @@ def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
     )
 
 
-def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
+def expanded(names: Sequence[str]) -> list[str]:
     """Return the names of all pictures, with folders and patterns replaced by the files in them or matching them.
 
-    Unless `quiet`, a note lists the files of folders that are not pictures. A folder without pictures, and a pattern
-    that matches no file, are `Unreadable`.
+    A warning lists the files of folders that are not pictures. A folder without pictures, and a pattern that matches no
+    file, are `Unreadable`.
     """
     from lenet.data.image_folder import Unreadable, pictures_in, skipped
 
@@ -56,7 +56,7 @@ def expanded(names: Sequence[str], *, quiet: bool = False) -> list[str]:
         elif os.path.isdir(name):  # noqa: PTH112
             files, others = pictures_in(Path(name))
             if files and others:
-                note(skipped(name, others), quiet=quiet)
+                warn(skipped(name, others))
             found += files or [Unreadable(Path(name), _NO_PICTURES)]
         elif glob.has_magic(name) and "://" not in name:
             files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207

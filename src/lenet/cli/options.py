@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet._bar import Bar
 from lenet._files import PNG_MARK, check_replaceable
-from lenet.cli.output import note, printable
+from lenet.cli.output import note, printable, warn
 from lenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """Add --quiet."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="print only results and errors")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only results, warnings and errors")
 
 
 def at_most_one(parser: argparse.ArgumentParser, **given: object) -> None:
@@ -130,7 +130,7 @@ def load_model(name: str, *, quiet: bool = True) -> "LeNet5":
 def load_data(
     source: str, *, raw: bool | None = None, strict: bool | None = None, hold_out: bool = True, quiet: bool = False
 ) -> "Dataset":
-    """Load a data set. Unless quiet, show a progress bar if that takes long, and print what the loader logs."""
+    """Load a data set, and print what the loader logs. Unless quiet, show a progress bar if that takes long."""
     from lenet.data import load
 
     with contextlib.ExitStack() as stack:
@@ -145,12 +145,12 @@ def load_data(
         return load(source, raw=bool(raw), strict=bool(strict), progress=progress, hold_out=hold_out)
 
 
-def warn_if_changed(model: "LeNet5", name: str, data: "Dataset", *, quiet: bool) -> None:
+def warn_if_changed(model: "LeNet5", name: str, data: "Dataset") -> None:
     """Print a warning if a model was last trained on data of this name with another test set."""
     known = model.metadata.get("test_sha256") if model.metadata.get("data") == name else None
     if known not in (None, data.sha256(test_only=True)):
         text = f"The test set of {name} has changed since the model was trained, so it may contain training images."
-        note(f"{text} Train from other weights; if this is another data set, rename it.", quiet=quiet, kind="warning")
+        warn(f"{text} Train from other weights; if this is another data set, rename it.")
 
 
 def note_other_size(model: "LeNet5", images: "NDArray[np.uint8]", *, converted: bool, quiet: bool) -> None:
@@ -185,13 +185,13 @@ class _Printable(logging.Formatter):
 
 @contextlib.contextmanager
 def printed_log(*, quiet: bool) -> Iterator[None]:
-    """Print the log messages of the loaders to standard error, or none of them."""
+    """Print the log messages of the loaders to standard error; if quiet, only warnings."""
     logger = logging.getLogger("lenet.data")
-    handler: logging.Handler = logging.NullHandler() if quiet else logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable())
     level = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:

@@ -19,10 +19,15 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def note(text: str, *, quiet: bool, kind: str = "note") -> None:
+def note(text: str, *, quiet: bool = False) -> None:
     """Print a note to standard error, unless quiet."""
     if not quiet:
-        print(printable(f"lenet: {kind}: {text}"), file=sys.stderr)
+        print(printable(f"lenet: note: {text}"), file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error, even if quiet."""
+    print(printable(f"lenet: warning: {text}"), file=sys.stderr)
 
 
 @contextlib.contextmanager

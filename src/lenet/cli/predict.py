@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.data.csv import SUFFIXES
     from lenet.rejection import RejectionRule
 
-    names = expanded(arguments.images, quiet=arguments.quiet)
+    names = expanded(arguments.images)
     check_csv(parser, arguments, *(",".join(each) + "\n" for each in (OF_PICTURES, OF_ROWS)))
     tables = [name for name in names if name.lower().endswith(SUFFIXES)]
     if tables and (len(names) > 1 or arguments.show is not None):

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             parser.error(f"{option} is {value:g}; expected a confidence from 0 to 1.")
     if arguments.check_below is not None and arguments.fields is None:
         parser.error("--check-below requires --fields.")
-    names = expanded(arguments.images, quiet=arguments.quiet)
+    names = expanded(arguments.images)
     model = load_model(arguments.model, quiet=arguments.quiet)
     characters_of(model)  # raises its error once rather than for each picture
     check_drawing(parser, arguments.show, names)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lenet import __version__
 from lenet._files import check_writable
 from lenet.cli.options import DATA_NAMES, load_data, load_model, usage_errors, warn_if_changed
-from lenet.cli.output import note
+from lenet.cli.output import note, warn
 from lenet.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     check_early(data, classes, recipe, start, arguments)
     args = args_of(data, classes, recipe, arguments)
     if old is not None and arguments.data not in DATA_NAMES and bool(arguments.raw) == ("raw" in old.metadata):
-        warn_if_changed(old, shown_name(str(args["data"])), data, quiet=arguments.quiet)
+        warn_if_changed(old, shown_name(str(args["data"])), data)
     return Run.create(arguments.runs or "runs", args, start), data
 
 
@@ -124,13 +124,13 @@ def inspect_data(data: "Dataset", classes: tuple[str, ...], arguments: argparse.
         from_1 = data.classes is None and min(data.y_train.min(), data.y_test.min()) == 1
         advice = " If the classes are not digits, subtract 1 from all labels." if from_1 else ""
         text = f"The model cannot learn classes without training images: {names(unseen)}.{advice}"
-        note(text, quiet=arguments.quiet, kind="warning")
+        warn(text)
     if len(untested := np.setdiff1d(data.y_train, data.y_test)):
         note(f"The report does not cover classes without test images: {names(untested)}.", quiet=arguments.quiet)
     training = {hash(image.tobytes()) for image in data.X_train}
     if copies := sum(hash(image.tobytes()) in training for image in data.X_test):
         text = f"The training set contains {copies:,} of the {len(data.X_test):,} test images, so the accuracy may be"
-        note(f"{text} overestimated. Remove them from the training set.", quiet=arguments.quiet, kind="warning")
+        warn(f"{text} overestimated. Remove them from the training set.")
 
 
 def fine_tuning_recipe(old: "LeNet5", classes: tuple[str, ...], data: "Dataset", arguments: argparse.Namespace) -> str:

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 resume = f"Resume with: {resume_command(folder)}"
                 raise SaveError(f"{error} {advice} {resume}") from error
             except (KeyboardInterrupt, OSError):  # if `head` has closed standard output, for example
-                note(f"Resume with: {resume_command(folder)}", quiet=False)
+                note(f"Resume with: {resume_command(folder)}")
                 raise
 
     if arguments.mpi:

@@ -45,7 +45,8 @@ def load_image_folder(
     Parameters
     ----------
     folder : str or path-like
-        Classes may have subfolders. Hidden files are ignored. Files without the suffix of a picture are logged.
+        Classes may have subfolders. Hidden files are ignored. Files without the suffix of a picture are skipped, and a
+        warning is logged.
     raw : bool, default False
         Whether the pictures already have 28x28 pixels, so that only their colours are converted.
     strict : bool, default False
@@ -201,7 +202,7 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
             "(convert HEIC to JPEG), or remove the folder. If it has IDX, .npy or Parquet files, pass it instead."
         )
     if others:
-        logger.info("%s", skipped(folder, others))
+        logger.warning("%s", skipped(folder, others))
     return found
 
 
