@@ -48,14 +48,6 @@ def test_jpeg_is_read_within_its_loss(tmp_path):
     np.testing.assert_allclose(found.astype(int), smooth, atol=4)
 
 
-def test_the_first_frame_of_an_animation_is_read(tmp_path):
-    first, second = Image.new("L", (5, 4), 30), Image.new("L", (5, 4), 200)
-    path = written(tmp_path, first, "a.gif", save_all=True, append_images=[second])
-    with Image.open(path) as animation:
-        assert animation.n_frames == 2
-    np.testing.assert_array_equal(read_picture(path), np.full((4, 5), 30))
-
-
 # The pictures of each EXIF orientation, by the place of row 0 and column 0 as the standard names them.
 UPRIGHT = {
     1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.swapaxes(0, 1),
@@ -279,11 +271,19 @@ def test_the_commands_do_not_show_pillows_warnings(tmp_path):
     assert seen == []
 
 
-def test_a_tiff_of_several_pages_is_refused(tmp_path):
-    path = tmp_path / "a.tif"
-    Image.fromarray(GREY).save(path, save_all=True, append_images=[Image.fromarray(GREY)])
-    with pytest.raises(DataError, match=r"a\.tif has several pages; expected one\. Save each page as a file\.$"):
+@pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp"])
+def test_a_file_of_several_pages_or_frames_is_refused(tmp_path, suffix):
+    first, second = Image.new("L", (5, 4), 30), Image.new("L", (5, 4), 200)
+    path = written(tmp_path, first, f"a.{suffix}", save_all=True, append_images=[second])
+    with pytest.raises(DataError, match=r"a\.\w+ has several pages or frames; expected one\. Save each as a file\.$"):
         read_picture(path)
+    assert read_picture(written(tmp_path, first, f"b.{suffix}", save_all=True)).shape == (4, 5)
+
+
+def test_the_previews_in_a_photograph_are_ignored(tmp_path):
+    first, second = Image.new("L", (5, 4), 30), Image.new("L", (5, 4), 200)
+    path = written(tmp_path, first, "a.mpo", save_all=True, append_images=[second])
+    np.testing.assert_array_equal(read_picture(path), np.full((4, 5), 30))
 
 
 @pytest.mark.parametrize("order", ["I;16", "I;16B"])

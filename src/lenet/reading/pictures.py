@@ -49,8 +49,7 @@ def read_picture(
 ) -> NDArray[np.uint8]:
     """Decode a picture file to grey levels.
 
-    The rotation in the Exif data is applied. If the file is an animation, its first frame is decoded. Transparent
-    pixels become white, or black if the ink is light.
+    The rotation in the Exif data is applied. Transparent pixels become white, or black if the ink is light.
 
     Parameters
     ----------
@@ -71,8 +70,8 @@ def read_picture(
     DataError
         If the file is not a picture in one of these formats, is damaged or not seekable, has more than `largest`
         pixels (WebP: 16 million; PNM as text or with a maximum other than 255 and 65,535: 1 million), has a side more
-        than 100 times as long as the other, is a TIFF of several pages, or is a JPEG of more than 100
-        scans; if a URL is given.
+        than 100 times as long as the other, has several pages or frames, or is a JPEG of more than 100 scans; if a URL
+        is given.
     InputError, InputTypeError
         If an argument has another type, `largest` is not at least 1, a file is closed, or a path has more than 4,096
         characters, or characters that no path can have.
@@ -188,8 +187,8 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
                 f"{name} has {width}x{height} pixels; expected at most {costly / 1e6:g} million in this format. "
                 "Save it as PNG."
             )
-        if picture.format == "TIFF" and picture.is_animated:
-            raise DataError(f"{name} has several pages; expected one. Save each page as a file.")
+        if picture.format != "MPO" and getattr(picture, "is_animated", False):  # phones add previews to MPO files
+            raise DataError(f"{name} has several pages or frames; expected one. Save each as a file.")
         if max(width, height) > MAX_ASPECT * min(width, height):
             raise DataError(
                 f"{name} has {width}x{height} pixels; expected sides with a ratio of at most {MAX_ASPECT}. Crop it."
