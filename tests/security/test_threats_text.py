@@ -1,11 +1,13 @@
 """Untrusted text that is printed or parsed: names, metadata, the environment, the command line."""
 
+import csv
 import io
 import json
 import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,6 +48,21 @@ def name(request):
 def test_printable_text_is_unchanged_and_everything_else_is_escaped():
     assert printable("naïve 数字 ~/a b.png") == "naïve 数字 ~/a b.png"
     assert printable("\x1b[1m\n\u202e\udcff\x7f") == r"\x1b[1m\n\u202e\udcff\x7f"
+
+
+@posix
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_names_that_are_formulas_stay_paths_in_a_table(cwd, capsys, monkeypatch, command):
+    names = ["=1+1.png", "+1.png", "@1.png", "\t=1.png", "\r=1.png", "./-1.png", "a=1.png"]
+    for name in names:
+        image_module.fromarray(DIGIT).save(name)
+    Path("=2.png").write_text("no picture")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(Path("+1.png").read_bytes())))
+    run(capsys, command, *names, "=2.png", "-", "--csv", "out.csv")
+    with Path("out.csv").open(newline="") as file:
+        found = [row[0] for row in csv.reader(file)][1:]
+    assert found == [*(f"./{name}" for name in names[:5]), "./-1.png", "a=1.png", "./=2.png", "-"]
+    assert all(Path(name).is_file() for name in found[:-1])
 
 
 @posix

@@ -6,10 +6,11 @@ import csv
 import glob
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from lenet._bar import Bar
 from lenet._files import atomic_write, begins_with, check_replaceable, read_stream
@@ -159,11 +160,11 @@ def check_drawing(parser: argparse.ArgumentParser, output: str | None, names: Se
 
 
 class Table:
-    """The rows of --csv. Its columns include "image" and CHECK, which says why a picture could not be read."""
+    """The rows of --csv. Its first column is "image"; CHECK says why a picture could not be read."""
 
     def __init__(self, header: Sequence[str]) -> None:
         self.header = header
-        self.rows: list[Sequence[object]] = []
+        self.rows: list[Sequence[Any]] = []
         self.num_unread = 0  # pictures
 
     def add_unread(self, name: str, reason: str) -> None:
@@ -171,6 +172,11 @@ class Table:
         known = {"image": name, CHECK: f"not read: {reason}"}
         self.rows.append([known.get(column, "") for column in self.header])
         self.num_unread += 1
+
+    def write(self, output: str) -> None:
+        """Write the table; ./ before a name that resembles a formula keeps spreadsheets from computing it."""
+        rows = ((re.sub(r"\A(?=[=+@\t\r\n]|-.)", "./", name), *row) for name, *row in self.rows)
+        write_csv(output, self.header, rows)
 
 
 @contextlib.contextmanager
@@ -186,13 +192,13 @@ def written_table(arguments: argparse.Namespace, header: Sequence[str]) -> Itera
         if arguments.csv is not None and len(table.rows) == table.num_unread:
             note(f"No picture could be read, so {arguments.csv} was not written.", quiet=arguments.quiet)
         elif arguments.csv is not None:
-            write_csv(arguments.csv, header, table.rows)
+            table.write(arguments.csv)
     except BaseException:
         if arguments.csv is not None and len(table.rows) > table.num_unread:
             output = partial_name(arguments.csv)
             with contextlib.suppress(SaveError):  # the error or Ctrl-C is more important
-                write_csv(output, header, table.rows)
-                note(f"{output} has the rows of the pictures read so far.", quiet=False)
+                table.write(output)
+                note(f"{output} has the rows of the pictures read so far.")
         raise
 
 
