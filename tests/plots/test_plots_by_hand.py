@@ -80,7 +80,7 @@ def test_corners_of_the_architecture_are_transparent_and_other_figures_are_white
     assert PNG_MARK in content[:200]
 
 
-@pytest.mark.parametrize(("classes", "height", "cell"), [(2, 40, 20), (15, 210, 14), (18, 210, None), (200, 310, None)])
+@pytest.mark.parametrize(("classes", "height", "cell"), [(2, 40, 20), (15, 300, 20), (16, 210, None), (200, 310, None)])
 def test_columns_of_other_numbers_of_classes(classes, height, cell):
     ax = diagram._architecture_figure(classes).axes[0]
     boxes = [patch for patch in ax.patches if patch.get_window_extent().width and hasattr(patch, "get_xy")]

@@ -20,6 +20,7 @@ _MARGIN = 42
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _LINE = 25  # distance between baselines
 _OPERATIONS_Y, _COUNTS_Y = 168, 56
+_CELL, _MAX_CELLS = 20, 15  # the units of a longer column are not drawn separately
 
 
 class _Stage(NamedTuple):
@@ -136,8 +137,7 @@ def _architecture_figure(num_classes: int, network: str | None = None) -> "Figur
 def _extent(stage: _Stage) -> tuple[float, float]:
     """Return the width and height of a stage in pixels."""
     if stage.side == 1:
-        # 2.5 pixels per unit; the few units of an output get cells large enough for their digit.
-        return 24, min(20 * stage.planes, 2.5 * max(stage.planes, 84), 310)
+        return 24, _CELL * stage.planes if stage.planes <= _MAX_CELLS else min(2.5 * max(stage.planes, 84), 310)
     spread = stage.side * _UNIT + stage.step * (stage.planes - 1)
     return spread, spread
 
@@ -191,14 +191,11 @@ def _draw_digit(ax: "Axes", x: float, y: float, side: float) -> None:
 
 def _draw_column(ax: "Axes", stage: _Stage, x: float) -> None:
     width, height = _extent(stage)
-    cell = height / stage.planes
     top = _MIDDLE + height / 2
     ax.add_patch(patches.Rectangle((x, top - height), width, height, fc=_tint(stage.colour), ec=stage.colour, lw=1.2))
-    if cell < 12:  # too thin to draw separately
-        return
-    for k in range(stage.planes):
-        ax.add_patch(patches.Rectangle((x, top - (k + 1) * cell), width, cell, fc="none", ec=stage.colour, lw=1.2))
-        _write(ax, x + width / 2, top - (k + 0.5) * cell, f"{k}", va="center", fontsize=0.5 * cell)
+    for k in range(stage.planes) if stage.planes <= _MAX_CELLS else ():
+        ax.add_patch(patches.Rectangle((x, top - (k + 1) * _CELL), width, _CELL, fc="none", ec=stage.colour, lw=1.2))
+        _write(ax, x + width / 2, top - (k + 0.5) * _CELL, f"{k}", va="center", fontsize=10)
 
 
 def _draw_connection(ax: "Axes", source: _Stage, source_x: float, stage: _Stage, x: float) -> None:
