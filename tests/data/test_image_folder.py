@@ -111,14 +111,18 @@ def test_raw_pictures_only_change_their_colours(tmp_path):
 
 
 def test_files_that_are_not_pictures_are_counted_and_logged(tmp_path, caplog):
-    """Those that are hidden, or that the file managers of macOS and Windows add, are not."""
+    """Those that are hidden, or that the file managers of macOS and Windows add, are not.
+
+    Pictures beside the folders of the classes are logged, too.
+    """
     write(tmp_path)
-    names = "circle/c.HEIC", "circle/a.HEIC", "line/b.txt", "line/d.pdf"
-    for name in (*names, "line/.DS_Store", "circle/Thumbs.db", "line/desktop.ini"):
+    names = "stray.PNG", "circle/c.HEIC", "circle/a.HEIC", "line/b.txt", "line/d.pdf"
+    for name in (*names, "README.txt", "._stray.png", "line/.DS_Store", "circle/Thumbs.db", "line/desktop.ini"):
         (tmp_path / name).touch()
     with caplog.at_level(logging.INFO, "lenet.data"):
         assert len(load_image_folder(tmp_path).X_train) == 8
-    said = f"skipped files of {tmp_path} that are not pictures: a.HEIC, c.HEIC, b.txt and 1 more (convert HEIC to JPEG)"
+    names = "stray.PNG, a.HEIC, c.HEIC and 2 more (convert HEIC to JPEG)"
+    said = f"skipped files of {tmp_path} that are not pictures of a class: {names}"
     assert [each.getMessage() for each in caplog.records if "skipped" in each.getMessage()] == [said]
 
 

@@ -45,7 +45,7 @@ def load_image_folder(
     Parameters
     ----------
     folder : str or path-like
-        Classes may have subfolders. Hidden files are ignored. Files without the suffix of a picture are skipped, and a
+        Classes may have subfolders. Hidden files are ignored. Other files, and pictures of no class, are skipped, and a
         warning is logged.
     raw : bool, default False
         Whether the pictures already have 28x28 pixels, so that only their colours are converted.
@@ -189,7 +189,9 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
             f"{folder} has a folder {part!r}; expected one folder per class. Pass the one with the classes."
         )
     found: dict[str, list[str]] = {}
-    others: list[str] = []
+    others = [
+        path.name for path in in_order(folder.glob("[!.]*")) if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
     for path in classes:
         pictures, more = pictures_in(path)
         found.setdefault(normalize("NFC", path.name), []).extend(pictures)
@@ -202,7 +204,7 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
             "(convert HEIC to JPEG), or remove the folder. If it has IDX, .npy or Parquet files, pass it instead."
         )
     if others:
-        logger.warning("%s", skipped(folder, others))
+        logger.warning("%s", skipped(folder, others, " of a class"))
     return found
 
 
@@ -227,12 +229,12 @@ def pictures_in(folder: Path) -> tuple[list[str], list[str]]:
     return found, others
 
 
-def skipped(folder: str | Path, others: Sequence[str]) -> str:
-    """Return a note on the files of a folder that are not pictures."""
+def skipped(folder: str | Path, others: Sequence[str], kind: str = "") -> str:
+    """Return a warning about the files of a folder that are not pictures of a kind."""
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     names = ", ".join(Path(path).name for path in others[:3])
     advice = " (convert HEIC to JPEG)" if any(path.lower().endswith((".heic", ".heif")) for path in others) else ""
-    return f"skipped files of {folder} that are not pictures: {names}{more}{advice}"
+    return f"skipped files of {folder} that are not pictures{kind}: {names}{more}{advice}"
 
 
 def _files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:
