@@ -211,11 +211,6 @@ def test_fields_are_printed_and_written(monkeypatch, capsys, tmp_path):
     for names, status in [(["broken"], 1), (["broken", "interrupted"], 130)]:  # without a row of values
         assert cli.main(["read", *names, "--fields", str(fields), "--csv", str(out), "-q"]) == status
         assert out.read_text() == table
-    monkeypatch.setattr(read_command, "read_each", None)
-    capsys.readouterr()
-    fields.write_text('[{"name": "image", "box": [0, 0, 1, 1], "digits": 2}]')
-    said = misused(capsys, "read", "x", "--fields", str(fields))
-    assert "The columns of the table would be image, check, image, image_confidence; expected different names." in said
 
 
 def test_a_reading_as_json_and_in_words(capsys):

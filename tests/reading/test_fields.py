@@ -83,7 +83,9 @@ def test_there_are_1_to_1000_fields():
         fields.checked_fields([*numbered(2), "f3"])
     with pytest.raises(InputTypeError, match="expected a list of Field"):
         fields.checked_fields(iter(numbered(2)))
-    with pytest.raises(InputError, match=r"^Several fields have the name f1"):
+    with pytest.raises(
+        InputError, match=r"^Field 3 has the name f1, but there is already a column f1; expected a name other"
+    ):
         fields.checked_fields([*numbered(2), Field("f1", cell=(3, 3))])
 
 

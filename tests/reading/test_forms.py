@@ -145,13 +145,15 @@ A = '"name": "a", '
         (" \n", "fields.json is empty; expected a JSON list of fields."),
         ("[", "fields.json is not JSON (Expecting value in line 1, column 2); expected a JSON list of fields."),
         ("\xff", "decode"),
-        ("[3]", "A field is 3; expected an object with a name."),
+        ("[3]", "entry 1: A field is 3; expected an object with a name."),
+        ("[{}]", "entry 1: A field is {}; expected an object with a name."),
         ("[" * 100_000, "has too many nested lists"),
         ('[{"box": [0, 0, 1, 1]}]', "expected an object with a name"),
         ('[{"name": "=1", "cell": [0, 0]}]', "A field has the name '=1'; expected a letter"),
         ('[{"name": 3, "cell": [0, 0]}]', "A field has the name 3; expected a letter"),
-        ("[{" + A + '"where": 1}]', "A field has the key 'where'; expected box, cell"),
-        ("[{" + A + '"name": "b"}]', "has the keys ['name', 'name']; expected each once"),
+        ("[{" + A + '"where": 1}]', "entry 1: The field 'a' has the key 'where'; expected box, cell"),
+        ("[{" + A + '"name": "b"}]', "entry 1: The field 'b' has the keys ['name', 'name']; expected each once."),
+        ("[{" + A + '"cell": {"row": 0, "column": 0}}]', "cell of the field a is {'column': 0, 'row': 0}; expected a"),
         ("[{" + A + '"digits": 3}]', "The field a has neither a box nor a cell; expected one of them."),
         (
             "[{" + A + '"cell": [0, 0], "box": [0, 0, 1, 1]}]',
@@ -161,11 +163,24 @@ A = '"name": "a", '
         ("[{" + A + '"box": [0, 0, 1, "1"]}]', "box of the field a is '1'; expected a number."),
         ("[{" + A + '"box": [0, 0, 1, NaN]}]', "expected left, top, width and height"),
         ("[{" + A + '"box": [0.5, 0, 0.6, 1]}]', "expected left, top, width and height"),
-        ("[{" + A + '"cell": [0, -1]}]', "cell of the field a is -1; expected at least 0."),
+        (
+            '[{"name": "b", "cell": [0, 0]}, {' + A + '"cell": [0]}]',
+            "entry 2: cell of the field a is [0]; expected a list",
+        ),
+        ("[{" + A + '"cell": [0, -1]}]', "entry 1: cell of the field a is -1; expected at least 0."),
         ("[{" + A + '"cell": [0, 0], "digits": 65}]', "digits of the field a is too large; expected at most 64."),
         ("[{" + A + '"cell": [0, 0], "digits": true}]', "digits of the field a is True; expected an integer."),
         ("[{" + A + '"cell": [0, 0], "checksum": []}]', "checksum of the field a is []; expected luhn, ean, mod11."),
-        ('[{"name": "a", "cell": [0, 0]}, {"name": "a", "cell": [0, 1]}]', "Several fields have the name a"),
+        ('[{"name": "a", "cell": [0, 0]}, {"name": "a", "cell": [0, 1]}]', "Field 2 has the name a, but there is"),
+        (
+            '[{"name": "b", "cell": [0, 0]}, {"name": "check", "cell": [0, 0]}]',
+            "Field 2 has the name check, but there is",
+        ),
+        ('[{"name": "image", "cell": [0, 0]}]', "already a column image; expected a name other than image, check and"),
+        (
+            '[{"name": "a_confidence", "cell": [0, 0]}, {"name": "a", "cell": [0, 0]}]',
+            "Field 2 has the name a, but there is already a column a_confidence",
+        ),
     ],
 )
 def test_a_file_without_valid_fields_is_rejected(tmp_path, text, message):
@@ -234,9 +249,10 @@ def test_wrong_arguments_are_rejected(forms, capsys):
     assert "--check-below is 2; expected a confidence" in misused(capsys, *command, "--check-below", "2")
     assert "--check-below requires --fields." in misused(capsys, *command[:2], "--check-below", "0.5")
     assert "missing.json" in fails(capsys, "read", "forms/b.png", "--fields", "missing.json")
-    clash = '[{"name": "a", "cell": [0, 0]}, {"name": "a_confidence", "cell": [0, 0]}]'
-    (forms / "fields.json").write_text(clash)
-    assert "Rename the fields." in misused(capsys, *command)
+    (forms / "fields.json").write_text('[{"name": "check", "cell": [0, 0]}]')
+    assert "fields.json: Field 1 has the name check, but there is" in fails(
+        capsys, *command[:1], "none.png", *command[2:]
+    )
 
 
 def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_read(forms, capsys):

@@ -160,21 +160,15 @@ def fields_of(
 ) -> "tuple[tuple[Field, ...], list[str]]":
     """Return the fields and the header of their table after checking the arguments."""
     from lenet.reading import load_fields
+    from lenet.reading.fields import columns_of
     from lenet.reading.forms import check_checksums
 
     others = {name: getattr(arguments, name) or None for name in ("only_digits", "marks", "least")}
     at_most_one(parser, fields=arguments.fields, **others)
     fields = load_fields(arguments.fields)
     check_checksums(fields, model)  # raises its error once rather than for each form
-    header = ["image", CHECK]
-    for field in fields:
-        header += [field.name, f"{field.name}_confidence"]
-    if len(set(header)) < len(header):
-        parser.error(
-            f"The columns of the table would be {', '.join(header)}; expected different names. Rename the fields."
-        )
     check_csv(parser, arguments, "image,check,")
-    return fields, header
+    return fields, columns_of(fields)
 
 
 def show_fields(name: str, values: "Sequence[FieldValue]", as_json: bool) -> None:

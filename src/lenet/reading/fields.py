@@ -3,8 +3,7 @@
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -39,7 +38,8 @@ class Field:
     Parameters
     ----------
     name : str
-        A letter and up to 63 letters, digits, spaces, hyphens and underscores.
+        A letter and up to 63 letters, digits, spaces, hyphens and underscores. "image" and "check" are columns of the
+        table, so a form has no fields of these names.
     box : tuple of four float, optional
         Left, top, width and height, as fractions of the width and the height of the sheet of paper.
     cell : tuple of two int, optional
@@ -191,7 +191,7 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     Raises
     ------
     DataError
-        If the file is larger than 1 MB, is not such a list, or has an invalid field, an unknown key or two fields of
+        If the file is larger than 1 MB, is not such a list, or has an invalid field, an unknown key or two columns of
         one name.
     OSError
         If the file cannot be read.
@@ -213,7 +213,7 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     try:
         entries = json.loads(content, object_pairs_hook=_object)
         if isinstance(entries, list):
-            return checked_fields([_field(entry) for entry in entries])
+            return checked_fields([_field(entry, number) for number, entry in enumerate(entries, 1)])
     except (InputError, InputTypeError) as error:
         raise DataError(f"{file}: {error}") from None
     except RecursionError:
@@ -232,10 +232,22 @@ def checked_fields(values: Any) -> tuple[Field, ...]:
         raise InputTypeError(f"fields is {_checks.short_repr(values)}; expected a list of Field, as from load_fields.")
     if not 1 <= len(values) <= MAX_FIELDS:
         raise InputError(f"There are {len(values):,} fields; expected 1 to {MAX_FIELDS:,}.")
-    [(name, count)] = Counter(each.name for each in values).most_common(1)
-    if count > 1:
-        raise InputError(f"Several fields have the name {name}; expected a different name for each field.")
+    columns_of(values)
     return tuple(values)
+
+
+def columns_of(fields: Sequence[Field]) -> list[str]:
+    """Return the columns of a table of forms, or raise InputError if two would have the same name."""
+    columns = dict.fromkeys(("image", "check"))
+    for number, field in enumerate(fields, 1):
+        for column in (field.name, f"{field.name}_confidence"):
+            if column in columns:
+                raise InputError(
+                    f"Field {number} has the name {field.name}, but there is already a column {column}; expected a "
+                    "name other than image, check and those of other fields, with or without _confidence. Rename it."
+                )
+            columns[column] = None
+    return list(columns)
 
 
 def _values(value: object, count: int, name: str) -> list[Any] | tuple[Any, ...]:
@@ -244,17 +256,28 @@ def _values(value: object, count: int, name: str) -> list[Any] | tuple[Any, ...]
     return value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    """Return a JSON object as a dict; reject duplicate keys."""
-    if len(dict(pairs)) < len(pairs):
-        raise InputError(f"An object has the keys {_checks.short_repr([key for key, _ in pairs])}; expected each once.")
-    return dict(pairs)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | tuple[tuple[str, Any], ...]:
+    """Return a JSON object as a dict, or as its pairs if a key is repeated."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else tuple(pairs)
 
 
-def _field(entry: Any) -> Field:
-    known = {each.name for each in fields(Field)}
-    if not isinstance(entry, dict) or "name" not in entry:
-        raise InputTypeError(f"A field is {_checks.short_repr(entry)}; expected an object with a name.")
-    for key in entry.keys() - known:
-        raise InputError(f"A field has the key {_checks.short_repr(key)}; expected {', '.join(sorted(known))}.")
-    return Field(**entry)
+def _field(entry: Any, number: int) -> Field:
+    """Return the field that an entry of a file describes, or raise InputError with the number of the entry."""
+    known, place = {each.name for each in fields(Field)}, f"entry {number}"
+    try:
+        if isinstance(entry, tuple):
+            name, keys = dict(entry).get("name"), [key for key, _ in entry]
+            raise InputError(
+                f"The field {_checks.short_repr(name)} has the keys {_checks.short_repr(keys)}; expected each once."
+            )
+        if not isinstance(entry, dict) or "name" not in entry:
+            raise InputTypeError(f"A field is {_checks.short_repr(entry)}; expected an object with a name.")
+        for key in entry.keys() - known:
+            raise InputError(
+                f"The field {_checks.short_repr(entry['name'])} has the key {_checks.short_repr(key)}; expected "
+                f"{', '.join(sorted(known))}."
+            )
+        return Field(**entry)
+    except (InputError, InputTypeError) as error:
+        raise InputError(f"{place}: {error}") from None
