@@ -424,9 +424,10 @@ def cases(folder: Path) -> dict[str, Case]:
             "cell": {"type": ["x", 3], "shape": [(1,), (1, 2, 3)], "value": [(0, -1), None]}, "grid": wholes(-1),
             "digits": wholes(0, 65), "checksum": {"type": [3, []], "value": ["", "crc"]}}),
         "reading.read_form": Case(reading.read_form, {"image": A_PICTURE, "fields": [FIELD]}, {
-            "image": READ, "fields": {"type": [None, 3, "x", {}, [3]], "value": [[], [FIELD, FIELD]]},
-            "model": GIVEN_MODEL, "check_below": {"type": ["x", None, []], "value": [-1, 2, math.nan]},
-            "rotate": SWITCH, "n_jobs": N_JOBS}),
+            "image": READ, "model": GIVEN_MODEL,
+            "fields": {"type": [None, 3, {}, [3]], "value": [[], [FIELD, FIELD], "", "missing"]},
+            "check_below": {"type": ["x", None, []], "value": [-1, 2, math.nan]}, "rotate": SWITCH,
+            "n_jobs": N_JOBS}),
         "interop.to_onnx": Case(interop.to_onnx, {"model": model}, {"model": A_MODEL, "pixels": TEXT}),
         "interop.from_onnx": Case(interop.from_onnx, {"source": folder / "model.onnx"}, {"source": PATH}),
         "interop.to_torch_state_dict": Case(interop.to_torch_state_dict, {"model": model}, {

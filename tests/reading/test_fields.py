@@ -79,9 +79,9 @@ def test_there_are_1_to_1000_fields():
         fields.checked_fields(numbered(1001))
     with pytest.raises(InputError, match=r"^There are 0 fields"):
         fields.checked_fields([])
-    with pytest.raises(InputTypeError, match="expected a list of Field"):
+    with pytest.raises(InputTypeError, match="expected a path or a list of Field"):
         fields.checked_fields([*numbered(2), "f3"])
-    with pytest.raises(InputTypeError, match="expected a list of Field"):
+    with pytest.raises(InputTypeError, match="expected a path or a list of Field"):
         fields.checked_fields(iter(numbered(2)))
     with pytest.raises(
         InputError, match=r"^Field 3 has the name f1, but there is already a column f1; expected a name other"

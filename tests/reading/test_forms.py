@@ -100,6 +100,17 @@ def test_the_boxes_of_a_turned_form_are_in_the_picture(first, turns):
         assert turned.box == pytest.approx((x.min(), y.min(), x.max() + 1, y.max() + 1), abs=4)
 
 
+@pytest.mark.parametrize("as_path", [str, Path])
+def test_fields_are_loaded_from_a_path(as_path, tmp_path):
+    path = tmp_path / "fields.json"
+    path.write_text('[{"name": "a", "box": [0, 0, 0.5, 1]}, {"name": "b", "cell": [0, 0]}]')
+    found = read_form(np.full((60, 90), 255, np.uint8), as_path(path))
+    assert [(each.name, each.problems) for each in found] == [("a", ("empty",)), ("b", ("no cell",))]
+    path.write_text("[]")
+    with pytest.raises(DataError, match=r"fields\.json: There are 0 fields"):
+        read_form(np.full((60, 90), 255, np.uint8), as_path(path))
+
+
 def test_each_kind_of_problem_is_reported(first):
     picture, values = first
     card, book, *_ = FIELDS

@@ -227,9 +227,11 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
 
 
 def checked_fields(values: Any) -> tuple[Field, ...]:
-    """Return fields as a tuple after checking their types, names and number."""
+    """Return fields as a tuple after checking their types, names and number; load them if a path is given."""
+    if isinstance(values, str | os.PathLike):
+        return load_fields(values)
     if not isinstance(values, list | tuple) or not all(isinstance(each, Field) for each in values):
-        raise InputTypeError(f"fields is {_checks.short_repr(values)}; expected a list of Field, as from load_fields.")
+        raise InputTypeError(f"fields is {_checks.short_repr(values)}; expected a path or a list of Field.")
     if not 1 <= len(values) <= MAX_FIELDS:
         raise InputError(f"There are {len(values):,} fields; expected 1 to {MAX_FIELDS:,}.")
     columns_of(values)

@@ -1,5 +1,6 @@
 """Read the fields of a form."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -51,7 +52,7 @@ class _Settings:
 
 def read_form(
     image: PictureLike,
-    fields: Sequence[Field],
+    fields: Sequence[Field] | str | os.PathLike[str],
     model: ModelLike = "mnist",
     *,
     check_below: float = 0.9,
@@ -68,8 +69,8 @@ def read_form(
     ----------
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
         As for `prepare`.
-    fields : sequence of Field
-        At most 1,000, with different names.
+    fields : sequence of Field or path-like
+        At most 1,000, with different names, or a JSON file of them, as for `load_fields`.
     model : LeNet5, str or path-like, default "mnist"
         As for `read`.
     check_below : float, default 0.9
