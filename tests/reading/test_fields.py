@@ -19,6 +19,8 @@ def test_a_field_has_the_place_that_it_was_given():
     )
     assert all(isinstance(each, float) for each in field.box)
     assert Field("q", cell=[2, 3], grid=4).cell == (2, 3)
+    assert Field("q", cell=(2, 3), grid=[3, 4]).grid == (3, 4)
+    assert Field("q", [0, 0, 1, 1], [2, 3], [3, 4]) == Field("q", (0, 0, 1, 1), (2, 3), (3, 4))
     assert Field("q", cell=(2, 3)) == Field("q", None, (2, 3), 0)
 
 

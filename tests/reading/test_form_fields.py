@@ -114,6 +114,41 @@ def test_a_cell_is_found_by_its_grid_row_and_column(monkeypatch):
     assert regions[0] == [[10, 20], [30, 20], [30, 50], [10, 50]]
 
 
+def grid(number, rows, columns, left, top):
+    """The cells of a grid, 10 wide and 20 high."""
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    return [
+        Cell(number, row, column, (left + 10 * column, top + 20 * row, left + 10 * column + 9, top + 20 * row + 19))
+        for row, column in places
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "number"),
+    [([], 0), ([grid(0, 2, 3, 0, 0)], 1), ([grid(0, 3, 3, 0, 0), grid(1, 2, 2, 50, 0)], 2)],
+)
+def test_a_grid_is_found_by_its_rows_and_columns(monkeypatch, others, number):
+    """However many others are found before it."""
+    page = Page(np.zeros((100, 200), np.uint8), (100, 200))
+    cells = [cell for other in others for cell in other] + grid(number, 3, 2, 100, 10)
+    fields = [Field("a", cell=(2, 1), grid=[3, 2]), Field("b", cell=(0, 0), grid=(9, 9))]
+    found, _ = values_of(monkeypatch, page, cells, fields, [("1", 0.9)])
+    assert found == [FieldValue("a", "1", 0.9, (), (110, 50, 119, 69)), FieldValue("b", "", 0.0, ("no cell",))]
+
+
+@pytest.mark.parametrize(
+    ("box", "left"),
+    [(None, None), ((0, 0, 0.3, 1), 20), ((0, 0, 0.14, 1), None), ((0.5, 0, 0.5, 1), 100), ((0, 0, 1, 1), None)],
+)
+def test_a_grid_with_an_equal_one_is_found_by_its_middle(monkeypatch, box, left):
+    """The middles of the grids are at 29.5 and 109.5, of a width of 200."""
+    page = Page(np.zeros((100, 200), np.uint8), (100, 200))
+    cells = grid(0, 3, 2, 20, 10) + grid(1, 3, 2, 100, 10)
+    (value,), _ = values_of(monkeypatch, page, cells, [Field("a", box, (0, 0), (3, 2))], [("1", 0.9)])
+    assert value.box == (None if left is None else (left, 10, left + 9, 29))
+    assert value.problems == (("no cell",) if left is None else ())
+
+
 @pytest.mark.parametrize(
     ("read", "problems"),
     [

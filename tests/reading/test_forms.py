@@ -111,6 +111,26 @@ def test_fields_are_loaded_from_a_path(as_path, tmp_path):
         read_form(np.full((60, 90), 255, np.uint8), as_path(path))
 
 
+@pytest.mark.parametrize("shade", [90, 232])
+def test_a_table_is_read_although_the_lines_of_another_are_too_faint(shade):
+    """Its number would then be that of the other."""
+    digits = lenet.data.load_digits()
+    page = np.full((420, 300), 240, np.uint8)
+    tables = [((2, 3), (30, 20), shade), ((3, 2), (30, 130), 90), ((4, 2), (170, 130), 90)]
+    fields = []
+    for (rows, columns), (left, top), line in tables:
+        for place in range(rows * columns):
+            x, y = left + 44 * (place % columns), top + 44 * (place // columns)
+            cv2.rectangle(page, (x, y), (x + 44, y + 44), line, 2)
+            ink = 0.7 * digits.X_test[183 + (place + rows) % 4]
+            page[y + 8 : y + 36, x + 8 : x + 36] -= ink.astype(np.uint8)
+            fields.append(Field(f"f{len(fields)}", cell=divmod(place, columns), grid=(rows, columns), digits=1))
+    first, *others = (read_form(page, part, check_below=0) for part in (fields[:6], fields[6:12], fields[12:]))
+    assert ["".join(each.value for each in found) for found in others] == ["725972", "25972597"]
+    assert "".join(each.value for each in first) == ("972597" if shade == 90 else "")
+    assert {each.problems for each in first} == {() if shade == 90 else ("no cell",)}
+
+
 def test_each_kind_of_problem_is_reported(first):
     picture, values = first
     card, book, *_ = FIELDS
@@ -165,11 +185,19 @@ A = '"name": "a", '
         ("[{" + A + '"where": 1}]', "entry 1: The field 'a' has the key 'where'; expected box, cell"),
         ("[{" + A + '"name": "b"}]', "entry 1: The field 'b' has the keys ['name', 'name']; expected each once."),
         ("[{" + A + '"cell": {"row": 0, "column": 0}}]', "cell of the field a is {'column': 0, 'row': 0}; expected a"),
-        ("[{" + A + '"digits": 3}]', "The field a has neither a box nor a cell; expected one of them."),
+        ("[{" + A + '"digits": 3}]', "The field a has neither a box nor a cell; expected one of them, or"),
         (
             "[{" + A + '"cell": [0, 0], "box": [0, 0, 1, 1]}]',
-            "The field a has both a box and a cell; expected one of them.",
+            "The field a has both a box and a cell; expected one of them, or both with the rows and columns of a grid.",
         ),
+        ("[{" + A + '"cell": [9, 0], "grid": [9, 2]}]', "cell of the field a is [9, 0]; expected a row below 9 and a"),
+        ("[{" + A + '"cell": [0, 2], "grid": [9, 2]}]', "cell of the field a is [0, 2]; expected a row below 9 and a"),
+        ("[{" + A + '"cell": [0, 0], "grid": [9]}]', "grid of the field a is [9]; expected a list of 2 numbers."),
+        (
+            "[{" + A + '"cell": [0, 0], "grid": {"rows": 9}}]',
+            "grid of the field a is {'rows': 9}; expected a list of 2",
+        ),
+        ("[{" + A + '"cell": [0, 0], "grid": [9, 0]}]', "grid of the field a is 0; expected at least 1."),
         ("[{" + A + '"box": [0, 0, 1]}]', "box of the field a is [0, 0, 1]; expected a list of 4 numbers."),
         ("[{" + A + '"box": [0, 0, 1, "1"]}]', "box of the field a is '1'; expected a number."),
         ("[{" + A + '"box": [0, 0, 1, NaN]}]', "expected left, top, width and height"),

@@ -43,9 +43,11 @@ class Field:
     box : tuple of four float, optional
         Left, top, width and height, as fractions of the width and the height of the sheet of paper.
     cell : tuple of two int, optional
-        Row and column in a grid, from 0. A field has either a box or a cell.
-    grid : int, default 0
-        The number of the grid, as in `Cell`.
+        Row and column in a grid, from 0. A field has either a box or a cell, except as below.
+    grid : tuple of two int or int, default 0
+        The numbers of rows and columns of the grid. If several grids have the same, also give a box that contains the
+        middle of this one. A single integer is the number of the grid, as in `Cell`; it selects another grid if an
+        earlier one is not found in the picture.
     digits : int, optional
         The number of digits, at most 64.
     checksum : str, optional
@@ -67,7 +69,7 @@ class Field:
     name: str
     box: tuple[float, float, float, float] | None = None
     cell: tuple[int, int] | None = None
-    grid: int = 0
+    grid: tuple[int, int] | int = 0
     digits: int | None = None
     checksum: str | None = None
 
@@ -77,9 +79,12 @@ class Field:
                 f"A field has the name {_checks.short_repr(self.name)}; expected a letter and up to 63 letters, "
                 "digits, spaces, hyphens and underscores."
             )
-        if (self.box is None) == (self.cell is None):
+        has_shape = not hasattr(self.grid, "__index__")  # no integer
+        if (self.box is None) == (self.cell is None) and not (self.box is not None and has_shape):
             found = "neither a box nor a cell" if self.box is None else "both a box and a cell"
-            raise InputError(f"The field {self.name} has {found}; expected one of them.")
+            raise InputError(
+                f"The field {self.name} has {found}; expected one of them, or both with the rows and columns of a grid."
+            )
         what = f"of the field {self.name}"
         if self.box is not None:
             left, top, width, height = (
@@ -92,10 +97,19 @@ class Field:
                     "inside the sheet, as fractions from 0 to 1. Divide pixels by the sheet's width or height."
                 )
             object.__setattr__(self, "box", (left, top, width, height))
-        else:
+        if self.cell is not None:
             row, column = (_checks.whole(each, f"cell {what}", 0) for each in _values(self.cell, 2, f"cell {what}"))
             object.__setattr__(self, "cell", (row, column))
-        _checks.whole(self.grid, f"grid {what}", 0)
+        if has_shape:
+            rows, columns = (_checks.whole(each, f"grid {what}") for each in _values(self.grid, 2, f"grid {what}"))
+            object.__setattr__(self, "grid", (rows, columns))
+            if self.cell is not None and not (row < rows and column < columns):
+                raise InputError(
+                    f"cell {what} is {[row, column]}; expected a row below {rows} and a column below {columns}, "
+                    "as in its grid."
+                )
+        else:
+            _checks.whole(self.grid, f"grid {what}", 0)
         if self.digits is not None:
             _checks.whole(self.digits, f"digits {what}", 1, MAX_DIGITS)
         if self.checksum is not None and not (isinstance(self.checksum, str) and self.checksum in CHECKSUMS):
@@ -146,7 +160,7 @@ class FieldValue:
     problems : tuple of str
         Why a person should check the value: "confidence" (it is low), "empty", "non-digit", "digits" (their number is
         wrong), "checksum" (it fails), "edge" (the border of the field cuts a digit) or "no cell" (the grid or the cell
-        was not found); empty if there is no reason.
+        was not found, or several grids have the shape); empty if there is no reason.
     box : tuple of four int, optional
         Left, top, right and bottom of the field in pixels of the straightened sheet; None if the cell was not found.
     rotation : int, default 0

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
 from lenet.reading.segments import MAX_SEGMENTS, MAX_SEGMENTS_TURNED
 from lenet.reading.sheet import corners_of, find_sheets
+from lenet.reading.strokes import box_around
 from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
 
@@ -48,6 +50,15 @@ class _Settings:
     model: LeNet5
     check_below: float
     n_jobs: int | None
+
+
+class _Table(NamedTuple):
+    """A table in a picture."""
+
+    number: int
+    shape: tuple[int, int]  # the numbers of rows and columns
+    middle: NDArray[np.float64]  # x and y
+    boxes: dict[tuple[int, int], NDArray[np.float64]]  # by row and column
 
 
 def read_form(
@@ -175,17 +186,12 @@ def _values(
     settings: _Settings, page: Page, cells: Sequence[Cell], max_segments: int = MAX_SEGMENTS
 ) -> list[FieldValue]:
     """Return the values of the fields on a page in one orientation."""
-    boxes = {(cell.grid, cell.row, cell.column): np.array(cell.box) for cell in cells}
+    tables = _tables(cells)
     level = without_printed_rules(page)
     values = []
     for field in settings.fields:
-        if field.box is not None:
-            left, top, width, height = field.box
-            box = np.array([left, top, left + width, top + height]) * np.tile(page.ink.shape[::-1], 2)
-            corners = _corners(box) @ page.to_picture.T
-        elif field.cell is not None and (field.grid, *field.cell) in boxes:
-            corners = _corners(boxes[field.grid, *field.cell])[:, :2]
-        else:
+        corners = _region(field, page, tables)
+        if corners is None:
             values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
             continue
         part, cuts_stroke = _part(level, corners)
@@ -198,6 +204,34 @@ def _values(
         (left, top), (right, bottom) = np.rint([corners.min(axis=0), corners.max(axis=0)]).astype(int).tolist()
         values.append(FieldValue(field.name, value, confidence, problems, (left, top, right, bottom)))
     return values
+
+
+def _tables(cells: Sequence[Cell]) -> list[_Table]:
+    """Return the tables that have the given cells."""
+    tables = []
+    for number in sorted({cell.grid for cell in cells}):
+        boxes = {(cell.row, cell.column): np.array(cell.box, float) for cell in cells if cell.grid == number}
+        last_row, last_column = map(max, zip(*boxes, strict=True))
+        middle = np.reshape(box_around(np.array(list(boxes.values()))), (2, 2)).mean(axis=0)
+        tables.append(_Table(number, (last_row + 1, last_column + 1), middle, boxes))
+    return tables
+
+
+def _region(field: Field, page: Page, tables: Sequence[_Table]) -> NDArray[np.float64] | None:
+    """Return the corners of a field in the picture, or None unless exactly one table fits and has its cell."""
+    corners = None
+    if field.box is not None:
+        left, top, width, height = field.box
+        box = np.array([left, top, left + width, top + height]) * np.tile(page.ink.shape[::-1], 2)
+        corners = _corners(box) @ page.to_picture.T
+    if field.cell is None:
+        return corners
+    fitting = [table for table in tables if field.grid in (table.number, table.shape)]
+    if corners is not None:
+        start, stop = corners.min(axis=0), corners.max(axis=0)
+        fitting = [table for table in fitting if ((start <= table.middle) & (table.middle <= stop)).all()]
+    place = fitting[0].boxes.get(field.cell) if len(fitting) == 1 else None
+    return None if place is None else _corners(place)[:, :2]
 
 
 def _corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
