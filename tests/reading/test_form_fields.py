@@ -1,5 +1,7 @@
 """The sheet of a form and the regions of its fields, by construction."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -77,10 +79,14 @@ def test_a_picture_without_a_sheet_is_returned_itself(monkeypatch):
 
 def values_of(monkeypatch, page, places, fields, read, check_below=0.5, is_cut=False):
     """The values on a page, and the corners of the regions that were read; `read` has the value of each."""
-    regions, answers = [], iter(read)
-    monkeypatch.setattr(forms, "_part", lambda level, corners: regions.append(corners.tolist()) or ("part", is_cut))
-    monkeypatch.setattr(forms, "_read_field", lambda *_: next(answers))
-    return forms._values(forms._Settings(fields, "model", check_below, None), page, places), regions
+    regions = []
+    monkeypatch.setattr(
+        forms, "_part", lambda level, corners: regions.append(corners.tolist()) or (len(regions), is_cut)
+    )
+    monkeypatch.setattr(forms, "find_lines", lambda part: [part] * part)  # one in the first part, two in the second
+    monkeypatch.setattr(forms, "cut_and_classify", lambda model, lines, *_: [read[part - 1] for part in lines])
+    monkeypatch.setattr(forms, "_read_field", lambda field, parts, _: parts[0] if len(set(parts)) == 1 else None)
+    return forms._values(forms._Settings(fields, lenet.LeNet5(seed=0), check_below, None), page, places), regions
 
 
 def test_a_box_is_a_fraction_of_the_page_as_it_is_turned(monkeypatch):
@@ -273,17 +279,14 @@ def test_a_field_that_cuts_a_stroke_is_to_be_checked(monkeypatch):
 # The value of a field
 
 
-def field_read(monkeypatch, labels, lows, arcs=None):
+def field_read(monkeypatch, labels, lows, arcs=None, end=2):
     """The value that is read of segments with these labels, of which some are short; lines have two segments each."""
-    parts = [(low, n) for n, low in enumerate(lows)]
-    monkeypatch.setattr(forms, "cut_and_classify", lambda *_: parts)
+    parts = [(low, SimpleNamespace(end=end, number=n)) for n, low in enumerate(lows)]
     monkeypatch.setattr(forms, "may_be_marks", lambda segments: segments)
-    monkeypatch.setattr(forms, "joined", tuple)
+    monkeypatch.setattr(forms, "joined", lambda graphs: tuple(graph.number for graph in graphs))
     path = list(range(len(labels))) if arcs is None else arcs
     monkeypatch.setattr(forms, "most_probable", lambda graph, field: (path, labels, (graph, field)))
-    model = lenet.LeNet5(seed=0)
-    model.classes = list("abcdefghij")
-    return forms._read_field(forms._Settings([], model, 0.5, None), "field", None, 9)
+    return forms._read_field("field", parts, "abcdefghij")
 
 
 def test_low_non_digits_are_not_in_the_value(monkeypatch):
@@ -293,6 +296,12 @@ def test_low_non_digits_are_not_in_the_value(monkeypatch):
     assert field_read(monkeypatch, [0, None], lows, [0, 2]) == ("a", ((0, 1), "field"))
     assert field_read(monkeypatch, [None, None], lows, [0, 3]) == ("", 0.0)
     assert field_read(monkeypatch, [], []) == ("", 0.0)
+
+
+@pytest.mark.parametrize(("end", "value"), [(320, "db"), (321, "?")])
+def test_a_field_of_more_than_640_pieces_is_not_read(monkeypatch, end, value):
+    found, _ = field_read(monkeypatch, [3, 1], [np.array([False]), np.array([False])], end=end)
+    assert found == value
 
 
 # The form
@@ -353,6 +362,53 @@ def test_a_cell_found_only_after_a_turn_is_no_reason_for_it(monkeypatch, as_it_i
     monkeypatch.setattr(forms, "_values", values)
     fields = [Field(f"f{n}", cell=(0, n)) for n in range(3)]
     assert read_form(np.full((60, 90), 255, np.uint8), fields)[0].rotation == 90 * turns
+
+
+@pytest.mark.parametrize("turns", [0, 2])
+def test_many_fields_are_turned_if_some_of_them_become_legible(monkeypatch, turns):
+    """Of 250 fields, every third is read after each turn, and all of them after the best."""
+    calls = []
+
+    def values(settings, page, *_):
+        is_upright = len(calls) in ((0,) if turns == 0 else (2, 3))
+        calls.append([field.name for field in settings.fields])
+        return [FieldValue(field.name, "1", 0.9 if is_upright else 0.1, ()) for field in settings.fields]
+
+    monkeypatch.setattr(forms, "_values", values)
+    fields = numbered(250)
+    found = read_form(np.full((60, 90), 255, np.uint8), fields)
+    assert [len(each) for each in calls] == ([250] if turns == 0 else [250, 84, 84, 250])
+    assert calls[-1] == [field.name for field in fields]
+    assert all(each == [field.name for field in fields[::3]] for each in calls[1:-1])
+    assert {(each.confidence, each.rotation) for each in found} == {(0.9, 90 * turns)}
+
+
+def numbered(count):
+    return [Field(f"f{n}", box=(0, 0, 0.1, 0.1)) for n in range(count)]
+
+
+def test_many_fields_are_read_as_they_are_if_not_all_can_be_read_after_a_turn(monkeypatch):
+    def values(settings, page, *_):
+        calls.append(len(settings.fields))
+        if len(calls) == 4:
+            raise InputError("a texture")
+        return [FieldValue(field.name, "1", 0.9 if len(calls) == 3 else 0.1, ()) for field in settings.fields]
+
+    calls = []
+    monkeypatch.setattr(forms, "_values", values)
+    found = read_form(np.full((60, 90), 255, np.uint8), numbered(101))
+    assert calls == [101, 51, 51, 101]
+    assert {(each.confidence, each.rotation) for each in found} == {(0.1, 0)}
+
+
+@pytest.mark.parametrize(("count", "error"), [(3, None), (4, "cover the sheet 4 times; expected at most 3")])
+def test_fields_may_cover_the_sheet_three_times(count, error):
+    page, fields = np.full((60, 90), 255, np.uint8), [Field(f"f{n}", box=(0, 0, 1, 1)) for n in range(count)]
+    if error is None:
+        assert len(read_form(page, fields)) == count
+    else:
+        with pytest.raises(InputError, match=error):
+            read_form(page, fields)
 
 
 def test_only_values_that_obey_their_rules_count_as_legible():

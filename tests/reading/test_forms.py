@@ -10,7 +10,7 @@ import pytest
 from commands import fails, misused, run, succeeds
 
 import lenet
-from lenet.errors import DataError
+from lenet.errors import DataError, InputError
 
 cv2 = pytest.importorskip("cv2")
 drawing = pytest.importorskip("docs.draw_reading")
@@ -324,6 +324,19 @@ def test_a_form_that_cannot_be_read_has_a_row(forms, capsys):
     assert rows["aa.png"][1:] == [""] * 4
     assert rows["b.png"] == ["a: empty; b: no cell", "", "0.0", "", "0.0"]
     assert rows["none.png"][0] == "not read: none.png: No such file or directory"
+
+
+def test_the_strokes_of_all_fields_together_are_limited(monkeypatch):
+    """Noise in each of many fields took minutes, as the limit was one of each field."""
+    digits = lenet.data.load_digits()
+    page = np.full((60, 340), 240, np.uint8)
+    for place in range(8):
+        page[16:44, 20 + 40 * place : 48 + 40 * place] -= (0.7 * digits.X_test[183 + place % 4]).astype(np.uint8)
+    monkeypatch.setattr(reading.reader, "MAX_PIECES", 15)
+    halves = [Field("left", box=(0, 0, 0.5, 1)), Field("right", box=(0.5, 0, 0.5, 1))]
+    assert [read_form(page, [half])[0].value for half in halves] == ["2597", "2597"]
+    with pytest.raises(InputError, match="pieces of strokes; expected at most 15"):
+        read_form(page, [*halves, Field("all", box=(0, 0, 1, 1))])
 
 
 @pytest.mark.parametrize("noise", [0, 1, 3])

@@ -625,7 +625,7 @@ def test_fewer_segments_are_allowed_after_a_turn(monkeypatch):
     """Noise has tens of thousands in each orientation, which took half a minute."""
     allowed = []
     monkeypatch.setattr(
-        forms, "cut_and_classify", lambda model, page, n_jobs, max_segments: allowed.append(max_segments)
+        forms, "cut_and_classify", lambda model, lines, n_jobs, max_segments: allowed.append(max_segments) or []
     )
     read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))])
     assert allowed == [20_000, 5_000, 5_000, 5_000]

@@ -77,15 +77,13 @@ class Steps:
 
     def __init__(self, monkeypatch, costs, counts):
         self.cut = []
-        lines = list(range(len(costs)))
-        monkeypatch.setattr(reader, "find_lines", lambda page: lines if page == "page" else None)
         monkeypatch.setattr(reader, "legible_strokes", lambda model, found, n_jobs: [f"whole {n}" for n in found])
         monkeypatch.setattr(
             reader, "cutting_cost", lambda line, whole: costs[line] if whole == f"whole {line}" else None
         )
         monkeypatch.setattr(reader, "pieces_of", self.pieces_of)
         monkeypatch.setattr(reader, "segments_of", lambda *arguments: ("segments", *arguments))
-        monkeypatch.setattr(reader, "with_views", lambda *arguments: [("views", *arguments)] * len(lines))
+        monkeypatch.setattr(reader, "with_views", lambda *arguments: [("views", *arguments)] * len(costs))
         monkeypatch.setattr(reader, "graph_of", lambda *arguments: ("graph", *arguments))
         self.counts = counts
 
@@ -96,13 +94,13 @@ class Steps:
 
 def test_lines_are_cut_and_classified_in_turn(monkeypatch, model):
     steps = Steps(monkeypatch, [3, 4], [2, 3])
-    segments, graphs = zip(*reader.cut_and_classify(model, "page", 2), strict=True)
+    segments, graphs = zip(*reader.cut_and_classify(model, [0, 1], 2), strict=True)
     assert steps.cut == [(0, "whole 0"), (1, "whole 1")]
     pieces = segments[0][2][2]
     assert [len(each.boxes) for each in pieces] == [2, 3]
     assert segments == (("views", model, ("segments", model, pieces, 2, 20_000), LEARNED, 2),) * 2
     assert graphs == (("graph", segments[0], LEARNED),) * 2
-    assert reader.cut_and_classify(model, "page", None, 9)[0][0][2][3:] == (None, 9)
+    assert reader.cut_and_classify(model, [0, 1], None, 9)[0][0][2][3:] == (None, 9)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +115,10 @@ def test_lines_are_cut_and_classified_in_turn(monkeypatch, model):
 def test_cutting_ends_at_the_limits_of_cost_and_pieces(monkeypatch, model, costs, counts, error):
     steps = Steps(monkeypatch, costs, counts)
     if error is None:
-        reader.cut_and_classify(model, "page", None, 10)
+        reader.cut_and_classify(model, range(len(costs)), None, 10)
     else:
         with pytest.raises(InputError, match=error):
-            reader.cut_and_classify(model, "page", None, 10)
+            reader.cut_and_classify(model, range(len(costs)), None, 10)
         assert len(steps.cut) == (0 if "wide" in error else 2)
 
 
@@ -133,6 +131,7 @@ class SegmentsOf(str):
 def test_lines_without_digits_are_left_out(monkeypatch, model):
     a, b, c = map(SegmentsOf, "abc")
     monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: [(a, arguments), (b, 5), (c, 6)])
+    monkeypatch.setattr(reader, "find_lines", lambda page: f"lines of {page}")
     lines = {"a": line_at((0, 0, 1, 1), "a"), "b": None, "c": line_at((0, 0, 1, 1), "c")}
     seen = []
     monkeypatch.setattr(
@@ -141,7 +140,7 @@ def test_lines_without_digits_are_left_out(monkeypatch, model):
     settings = reader._Settings(model, True, False, 3)
     assert reader._read_page(settings, "page") == (Reading((lines["a"], lines["c"])), ["a", "c"])
     (_, _, given, *_), second, _ = seen
-    assert given == (model, "page", 3, 20_000)
+    assert given == (model, "lines of page", 3, 20_000)
     assert second == (settings, "b", 5)
 
 
@@ -152,6 +151,7 @@ def test_an_uncertain_stroke_across_a_corner_is_left_out_beside_other_lines(
     corner = SegmentsOf("c")
     corner.pieces = SimpleNamespace(line=SimpleNamespace(crosses_corner=True))
     parts = [(each, None) for each in (*map(SegmentsOf, others), corner)]
+    monkeypatch.setattr(reader, "find_lines", lambda page: ())
     monkeypatch.setattr(reader, "cut_and_classify", lambda *_: parts)
     lines = {"a": line_at((0, 0, 1, 1), "a"), "c": replace(line_at((0, 0, 1, 1), "c"), confidence=confidence)}
     monkeypatch.setattr(reader, "_read_line", lambda _, segments, *__: (lines[segments], segments))

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +20,16 @@ from lenet.reading.boxes import without_boxes
 from lenet.reading.coarse import coarsened
 from lenet.reading.fields import Field, FieldValue, checked_fields
 from lenet.reading.frames import without_frames
-from lenet.reading.graph import joined
+from lenet.reading.graph import Graph, joined
 from lenet.reading.grids import without_grids
+from lenet.reading.lines import find_lines
 from lenet.reading.marks import may_be_marks
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, cut_and_classify
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
-from lenet.reading.segments import MAX_SEGMENTS, MAX_SEGMENTS_TURNED
+from lenet.reading.segments import MAX_SEGMENTS, MAX_SEGMENTS_TURNED, Segments
 from lenet.reading.sheet import corners_of, find_sheets
 from lenet.reading.strokes import box_around
 from lenet.reading.tables import turned
@@ -39,6 +42,9 @@ _CUT = 0.2, 0.8  # the fractions of a stroke in a field beyond which it is insid
 _TALL = 0.6  # the height of a cut digit over that of the tallest stroke in the field, which is at least `_LOW`
 _LOW = 0.4  # heights of the field
 _NARROW = 0.2  # width over height: narrower strokes may be separators
+_MAX_PIECES = 640  # of strokes in a field: ten for each of 64 digits
+_MAX_SHEETS = 3  # times the area of the sheet that the fields may cover together
+_MAX_TURNED = 100  # fields that are read in each orientation
 _LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
 
 
@@ -74,14 +80,16 @@ def read_form(
 
     If the picture shows a sheet of paper on a darker table, the sheet is straightened first; otherwise, the sheet is
     the whole picture, as in a scan. The number of digits and the checksum of a field help to choose among its possible
-    values: one that violates them has a hundredth of the weight of one that satisfies them.
+    values: one that violates them has a hundredth of the weight of one that satisfies them. A field with hundreds of
+    digits, or full of noise, has the value "?". The limits of a page apply to all fields together.
 
     Parameters
     ----------
     image : path-like, bytes, binary file, PIL.Image.Image or array_like
         As for `prepare`.
     fields : sequence of Field or path-like
-        At most 1,000, with different names, or a JSON file of them, as for `load_fields`.
+        At most 1,000, with different names, or a JSON file of them, as for `load_fields`. Together, they may cover the
+        sheet at most three times.
     model : LeNet5, str or path-like, default "mnist"
         As for `read`.
     check_below : float, default 0.9
@@ -121,20 +129,30 @@ def read_form(
     resolve_n_jobs(n_jobs)
     page, cells = without_grids(without_boxes(page_of(straightened(as_grey(image)))), isolate=False)
     page = without_frames(page)
-    best = as_it_is = _values(settings, page, turned(cells, 0))
-    best_gain = min(_LEAD, len(fields) / 2)
+    as_it_is = _values(settings, page, turned(cells, 0))
+    every = -(-len(fields) // _MAX_TURNED)
+    sample, before = replace(settings, fields=fields[::every]), as_it_is[::every]
+    best, best_gain = before, min(_LEAD, len(before) / 2)
     for turns in (1, 2, 3) if rotate else ():
-        if _summed_confidence(best) >= _LEGIBLE * len(fields):
+        if _summed_confidence(best) >= _LEGIBLE * len(best):
             break
         try:
             upright = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
-            values = _values(settings, upright, turned(cells, turns), MAX_SEGMENTS_TURNED)
+            values = _values(sample, upright, turned(cells, turns), MAX_SEGMENTS_TURNED)
         except InputError:  # a turned page may look like a texture
             continue
-        gain = _gain(as_it_is, values)
+        gain = _gain(before, values)
         if gain > best_gain:
             best, best_gain = [replace(value, rotation=90 * turns) for value in values], gain
-    return tuple(best)
+    if every == 1:
+        return tuple(best)
+    rotation = best[0].rotation
+    with suppress(InputError):
+        if rotation:
+            upright = without_frames(page.turned(rotation // 90))
+            as_it_is = _values(settings, upright, turned(cells, rotation // 90))
+            return tuple(replace(value, rotation=rotation) for value in as_it_is)
+    return tuple(as_it_is)
 
 
 def check_checksums(fields: Sequence[Field], model: LeNet5) -> None:
@@ -186,18 +204,25 @@ def _values(
     settings: _Settings, page: Page, cells: Sequence[Cell], max_segments: int = MAX_SEGMENTS
 ) -> list[FieldValue]:
     """Return the values of the fields on a page in one orientation."""
-    tables = _tables(cells)
-    level = without_printed_rules(page)
+    tables, level = _tables(cells), without_printed_rules(page)
+    regions = [_region(field, page, tables) for field in settings.fields]
+    sheets = sum(float(np.ptp(corners, axis=0).prod()) for corners in regions if corners is not None)
+    sheets /= page.picture_shape[0] * page.picture_shape[1]
+    if sheets > _MAX_SHEETS:
+        raise InputError(
+            f"The fields cover the sheet {sheets:.3g} times; expected at most {_MAX_SHEETS}. Remove overlapping fields."
+        )
+    parts = [None if corners is None else _part(level, corners) for corners in regions]
+    lines = [find_lines(part[0]) if part else [] for part in parts]
+    read = iter(cut_and_classify(settings.model, list(chain.from_iterable(lines)), settings.n_jobs, max_segments))
     values = []
-    for field in settings.fields:
-        corners = _region(field, page, tables)
-        if corners is None:
+    for field, corners, part, own in zip(settings.fields, regions, parts, lines, strict=True):
+        if corners is None or part is None:
             values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
             continue
-        part, cuts_stroke = _part(level, corners)
-        value, confidence = _read_field(settings, field, part, max_segments)
+        value, confidence = _read_field(field, list(islice(read, len(own))), settings.model.classes)
         problems = field.problems(value)
-        if cuts_stroke:
+        if part[1]:
             problems = ("edge", *problems)
         if value and confidence < settings.check_below:
             problems = ("confidence", *problems)
@@ -246,37 +271,43 @@ def _part(page: Page, corners: NDArray[np.float64]) -> tuple[Page, bool]:
     several fields, are cut at its border.
     """
     strokes = page.strokes
-    outline = cv2.transform(corners[np.newaxis], cv2.invertAffineTransform(page.to_picture))[0].round().astype(np.int32)
-    region = cv2.fillConvexPoly(np.zeros(page.ink.shape, np.uint8), outline, 1)
-    x, y = (strokes.boxes[:, :2] + strokes.boxes[:, 2:]).T // 2
-    width, height = np.ptp(outline, axis=0)
+    outline = cv2.transform(corners[np.newaxis], cv2.invertAffineTransform(page.to_picture))[0].round().astype(np.int64)
+    start, stop = outline.min(axis=0), outline.max(axis=0)
+    middles = (strokes.boxes[:, :2] + strokes.boxes[:, 2:]) // 2
+    width, height = stop - start
     is_large = (strokes.widths > width) | (strokes.heights > height)
-    inside = (region[y, x] > 0) & ~is_large
-    fraction = strokes.areas_in(region > 0) / strokes.areas
+    inside = ((start <= middles) & (middles <= stop)).all(axis=1) & ~is_large
+    (left, top), (right, bottom) = np.maximum(start, 0), stop + 1
+    fraction = strokes.areas_in(np.s_[top:bottom, left:right]) / strokes.areas
     crosses = (fraction > _CUT[0]) & (fraction < _CUT[1]) & ~is_large
     tallest = max(_LOW * height, strokes.heights[inside].max(initial=0))
     crosses &= strokes.heights > _TALL * tallest  # lower ones may be letters
     crosses &= strokes.widths > _NARROW * strokes.heights
-    starts = np.vstack([strokes.boxes[inside, :2], outline.min(axis=0)]).min(axis=0) - _MARGIN
-    left, top = np.maximum(starts, 0)
-    right, bottom = np.vstack([strokes.boxes[inside, 2:], outline.max(axis=0)]).max(axis=0) + _MARGIN
-    window = slice(top, bottom), slice(left, right)
+    origin = np.maximum(np.vstack([strokes.boxes[inside, :2], start]).min(axis=0) - _MARGIN, 0)
+    end = np.vstack([strokes.boxes[inside, 2:], stop]).max(axis=0) + _MARGIN
+    window = slice(origin[1], end[1]), slice(origin[0], end[0])
     is_cut = (strokes.labels[window] == 0) | strokes.pixels_of(is_large, window)  # paper has the edges of strokes
-    kept = strokes.pixels_of(inside, window) | (is_cut & (region[window] > 0))
-    origin = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
+    kept = strokes.pixels_of(inside, window)
+    region = slice(top - origin[1], bottom - origin[1]), slice(left - origin[0], right - origin[0])
+    kept[region] |= is_cut[region]
     ink = np.where(kept, page.ink[window], 0)
-    part = replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ origin, darkness=None)
+    to_page = np.array([[1.0, 0.0, origin[0]], [0.0, 1.0, origin[1]], [0.0, 0.0, 1.0]])
+    part = replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ to_page, darkness=None)
     return part, bool(crosses.any())
 
 
-def _read_field(settings: _Settings, field: Field, page: Page, max_segments: int) -> tuple[str, float]:
-    """Return the value of a field, and its probability; an empty text if there are no digits."""
-    parts = cut_and_classify(settings.model, page, settings.n_jobs, max_segments)
+def _read_field(field: Field, parts: Sequence[tuple[Segments, Graph]], classes: Sequence[str]) -> tuple[str, float]:
+    """Return the value of a field, and its probability; an empty text if there are no digits.
+
+    The time of finding the most probable value grows with the square of the number of pieces.
+    """
     if not parts:
         return "", 0.0
+    if sum(graph.end for _, graph in parts) > _MAX_PIECES:
+        return "?", 0.0
     short = np.concatenate([may_be_marks(segments) for segments, _ in parts])
     arcs, labels, confidence = most_probable(joined([graph for _, graph in parts]), field)
     if all(label is None for label in labels):
         return "", 0.0
     read = [(arc, label) for arc, label in zip(arcs, labels, strict=True) if label is not None or not short[arc]]
-    return "".join("?" if label is None else settings.model.classes[label] for _, label in read), confidence
+    return "".join("?" if label is None else classes[label] for _, label in read), confidence

@@ -157,13 +157,12 @@ def characters_of(model: LeNet5) -> tuple[str, ...]:
 
 
 def cut_and_classify(
-    model: LeNet5, page: Page, n_jobs: int | None, max_segments: int = MAX_SEGMENTS
+    model: LeNet5, lines: Sequence[InkLine], n_jobs: int | None, max_segments: int = MAX_SEGMENTS
 ) -> list[tuple[Segments, Graph]]:
-    """Return the classified segments of each line of a page, and their graph.
+    """Return the classified segments of each line of a picture, and their graph.
 
-    Raises InputError as soon as the page is known to take too long.
+    Raises InputError as soon as the lines are known to take too long.
     """
-    lines = find_lines(page)
     whole = legible_strokes(model, lines, n_jobs)
     if sum(cutting_cost(*each) for each in zip(lines, whole, strict=True)) > _CUTTING_COST * max_segments:
         raise InputError(
@@ -185,7 +184,7 @@ def _read_page(
     settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS
 ) -> tuple[Reading, list[NDArray[np.uint8]]]:
     """Return the reading of a page, and the images of the digits of each line; none if the classes are not digits."""
-    parts = cut_and_classify(settings.model, page, settings.n_jobs, max_segments)
+    parts = cut_and_classify(settings.model, find_lines(page), settings.n_jobs, max_segments)
     found = [(_read_line(settings, segments, graph), segments.pieces.line) for segments, graph in parts]
     lines = [(*line, ink) for line, ink in found if line is not None]
     certain = [each for each in lines if each[0].confidence >= _CORNER or not each[2].crosses_corner] or lines
