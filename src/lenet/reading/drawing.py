@@ -1,6 +1,7 @@
 """Draw the 28x28 image that the network sees, and the results of reading over a picture."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ _MAX_SIDE = 2000  # pixels
 _MIN_HEIGHT = 48  # pixels: smaller writing is enlarged to make room for the labels
 _SURE = 0.9  # probability
 _OUTLINE = 2  # pixels, of texts
-_FIELD_MARGIN, _FIELD_FONT, _FIELD_PEN = 36, 24, 3  # pixels
+_FIELD_MARGIN, _FIELD_FONT, _FIELD_LETTER, _FIELD_PEN = 36, 24, 12, 3  # pixels
 # Okabe and Ito's palette, which colour-blind readers can distinguish.
 _SURE_COLOUR, _UNSURE_COLOUR, _NON_DIGIT_COLOUR = (0, 114, 178), (213, 94, 0), (130, 130, 130)
 
@@ -58,22 +59,35 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
     """Draw the box of each field over a form, with its value and confidence above; return a PNG, as for `drawn`.
 
     Fields that a person should check are orange, and the others blue. An empty field has its name instead of a value.
-    The sheet of the form is straightened. If it was read after quarter turns, it is drawn as it was read.
+    Where another field is close above or beside it, as in a table, the value is smaller, and on the upper line of the
+    box. The sheet of the form is straightened. If it was read after quarter turns, it is drawn as it was read. Below
+    are the rotation and the names of the fields whose cells were not found.
     """
     found = [(value, value.box) for value in values if value.box is not None]
-    for _ in range(values[0].rotation // 90):
+    rotation, missing = values[0].rotation, [value.name for value in values if value.box is None]
+    for _ in range(rotation // 90):
         found = [(value, _turned_box(box, sheet)) for value, box in found]
         sheet = np.ascontiguousarray(np.rot90(sheet))
     page, scale = _scaled(sheet, [bottom - top for _, (_, top, _, bottom) in found])
-    canvas = _Canvas(page, scale, _FIELD_MARGIN)
-    font = require("PIL.ImageFont", "vision").load_default(_FIELD_FONT)
-    for value, box in found:
-        left, top, right, bottom = canvas.placed(box)
+    notes = [f"rotated by {rotation} degrees"] if rotation else []
+    notes += textwrap.wrap(f"no cell: {', '.join(missing)}", max(40, page.width // _FIELD_LETTER)) if missing else []
+    canvas = _Canvas(page, scale, _FIELD_MARGIN, below=_FIELD_MARGIN * len(notes))
+    fonts = require("PIL.ImageFont", "vision")
+    places = [canvas.placed(box) for _, box in found]
+    for (value, _), (left, top, right, bottom) in zip(found, places, strict=True):
         colour = _UNSURE_COLOUR if value.problems else _SURE_COLOUR
         canvas.draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
         percentage = rounded_down(100 * value.confidence, 0)
         text = f"{value.value} ({percentage}%)" if value.value else f"{value.name}: empty"
-        canvas.write_apart((left, top - 4), text, colour, font, "ls")
+        around = left - _FIELD_MARGIN, top - _FIELD_MARGIN, right + _FIELD_MARGIN, bottom
+        if _clearance(around, [other for other in places if other != (left, top, right, bottom)]):
+            size = max(8, min(_FIELD_FONT, (bottom - top) / 4, (right - left) / (0.6 * len(text))))
+            canvas.write_apart((left + 4, top), text, colour, fonts.load_default(size), "lm")
+        else:
+            canvas.write_apart((left, top - 4), text, colour, fonts.load_default(_FIELD_FONT), "ls")
+    for number, note in enumerate(notes, 1):
+        place = _FIELD_MARGIN, canvas.image.height - _FIELD_MARGIN * (len(notes) - number + 1)
+        canvas.write(place, note, _UNSURE_COLOUR, fonts.load_default(_FIELD_FONT), "ls")
     return _png(canvas.image)
 
 
@@ -107,10 +121,10 @@ def _marked_text(line: Line) -> str:
 
 
 class _Canvas:
-    """A page with margins, `at_right` of them at the right, and the texts that are written on it."""
+    """A page with margins, `at_right` of them at the right and `below` more pixels, and the texts written on it."""
 
-    def __init__(self, page: Any, scale: float, margin: int, at_right: int = 3):
-        size = page.width + (1 + at_right) * margin, page.height + 2 * margin
+    def __init__(self, page: Any, scale: float, margin: int, at_right: int = 3, below: int = 0):
+        size = page.width + (1 + at_right) * margin, page.height + 2 * margin + below
         self.image = require("PIL.Image", "vision").new("RGB", size, "white")
         self.image.paste(page, (margin, margin))
         self.draw = require("PIL.ImageDraw", "vision").Draw(self.image)
