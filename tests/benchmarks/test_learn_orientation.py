@@ -9,8 +9,14 @@ pytestmark = pytest.mark.release
 learning = pytest.importorskip("benchmarks.learn_orientation", reason="needs scikit-learn")
 
 
-def test_examples_are_the_maps_of_turned_digits(monkeypatch):
-    """A bar at the top of an image is on the left after one counter-clockwise quarter turn, and so are its maps."""
+def stages(model, images):
+    """The outputs of S4, C5 and F6, one after the other."""
+    outputs = model.activations(images)
+    return np.hstack([outputs["s4"].reshape(-1, 400), outputs["c5"], outputs["f6"]])
+
+
+def test_examples_are_the_inputs_of_turned_digits(monkeypatch):
+    """A bar at the top of an image is on the left after one counter-clockwise quarter turn."""
 
     class Undistorted:
         def apply(self, images):
@@ -20,16 +26,16 @@ def test_examples_are_the_maps_of_turned_digits(monkeypatch):
     monkeypatch.setattr(learning, "BLOCK", 16)
     model, image = lenet.load_pretrained(), np.zeros((28, 28), np.uint8)
     image[3:6, 4:24] = 255
-    maps, turns = learning.turned_maps(model, np.stack([image] * 40), np.random.default_rng(0))
-    assert maps.shape == (40, 400)
+    inputs, turns = learning.turned_features(model, np.stack([image] * 40), np.random.default_rng(0))
+    assert inputs.shape == (40, 604)
     assert set(turns) == {0, 1, 2, 3}
     turned = [image, image.T[::-1], image[::-1, ::-1], image.T[:, ::-1]]
-    for found, k in zip(maps, turns, strict=True):
-        np.testing.assert_allclose(found, model.activations(turned[k])["s4"].ravel(), atol=1e-5)
+    for found, k in zip(inputs, turns, strict=True):
+        np.testing.assert_allclose(found, stages(model, turned[k])[0], atol=1e-5)
 
 
 def test_digits_are_distorted_as_in_the_recipe():
     images = lenet.data.load_digits().X_test[:4]
-    maps, turns = learning.turned_maps(lenet.load_pretrained(), images, np.random.default_rng(1))
+    inputs, turns = learning.turned_features(lenet.load_pretrained(), images, np.random.default_rng(1))
     plain = [np.rot90(image, k) for image, k in zip(images, turns, strict=True)]
-    assert (np.abs(maps - lenet.load_pretrained().activations(np.stack(plain))["s4"].reshape(4, 400)) > 0.1).any()
+    assert (np.abs(inputs - stages(lenet.load_pretrained(), np.stack(plain))) > 0.1).any()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.errors import InputError
-from lenet.loading import load_pretrained
+from lenet.loading import given_model
 from lenet.model import LeNet5
 from lenet.reading.page import Page
 from lenet.reading.results import Reading
@@ -32,7 +32,7 @@ _MIN_LEGIBLE = 0.85  # the minimum mean probability of a legible page; a less pr
 _CLEAR_LEAD = 10.0  # required if the mean is lower, without the shapes: turned letters resemble upright digits
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 # The evidence that each number of quarter turns must gain. Upside down, 0 remains a 0, and 6 and 9 become each other.
-_LEADS = {1: 5.0, 2: 7.0, 3: 5.0}
+_LEADS = {1: 6.0, 2: 8.0, 3: 6.0}
 # The evidence of a non-digit against the page as it stands. It is lower than after a turn, as letters beside upright
 # numbers must not favour a turn; but a page on its side has many strokes that resemble a 1.
 _UPRIGHT_NON_DIGIT = 1.0
@@ -40,7 +40,7 @@ _LONE = 0.3  # the weight of the evidence of a character that is alone on its li
 # The shapes of at most this many digits are evidence. A digit's log-odds are clipped to the first limit, and what they
 # gain in all to the second, since the digits of one hand have the same peculiarities.
 _MAX_SHAPES = 32
-_MAX_OF_SHAPE, _MAX_OF_SHAPES = 3.0, 6.0
+_MAX_OF_SHAPE, _MAX_OF_SHAPES = 3.0, 7.0
 
 
 def read_upright(read_page: ReadPage, page: Page) -> Reading:
@@ -76,7 +76,7 @@ def read_upright(read_page: ReadPage, page: Page) -> Reading:
 def upright_log_odds(lines: Sequence[Images]) -> float:
     """Return the sum of the log-odds that digits are upright, rather than turned in their most probable way.
 
-    A linear classifier of the maps S4 estimates them; `python -m benchmarks.learn_orientation` learned its weights.
+    A linear classifier of the `features` estimates them; `python -m benchmarks.learn_orientation` learned its weights.
     Characters that are alone on their line have a lower weight, as in `evidence_of`.
     """
     if not lines:
@@ -85,18 +85,23 @@ def upright_log_odds(lines: Sequence[Images]) -> float:
     digits = np.concatenate(lines)
     of_line = np.concatenate([np.full(len(line), _LONE if len(line) == 1 else 1.0) for line in lines])
     step = math.ceil(len(digits) / _MAX_SHAPES)
-    maps = model.activations(digits[::step])["s4"]
-    scores = maps.reshape(len(maps), -1) @ weight.T + bias
+    scores = features(model, digits[::step]) @ weight.T + bias
     odds = scores[:, 0] - scores[:, 1:].max(axis=1)
     return float(of_line[::step] @ odds.clip(-_MAX_OF_SHAPE, _MAX_OF_SHAPE))
 
 
+def features(model: LeNet5, digits: Images) -> NDArray[np.float32]:
+    """Return the outputs of the stages S4, C5 and F6, shape (n, 604)."""
+    outputs = model.activations(digits)
+    return np.concatenate([outputs[stage].reshape(len(digits), -1) for stage in ("s4", "c5", "f6")], axis=1)
+
+
 @functools.cache
 def _classifier() -> tuple[LeNet5, NDArray[np.float32], NDArray[np.float32]]:
-    """Return the network whose maps are classified, and the weights and biases: a row for each number of turns."""
+    """Return the network whose features are classified, and the weights and biases: a row for each number of turns."""
     with resources.as_file(resources.files("lenet.weights") / "pretrained" / "orientation.safetensors") as path:
         tensors = from_integers(*read_tensors(path))
-    return load_pretrained(), tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)
+    return given_model("mnist"), tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)
 
 
 def _legibility(reading: Reading) -> float:
