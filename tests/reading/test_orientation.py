@@ -162,6 +162,21 @@ def test_a_turn_requires_more_evidence_and_a_half_turn_even_more(chosen, upright
 
 
 @pytest.mark.parametrize(
+    ("turned", "expected"),
+    [
+        (line_of("1111", *[1.0] * 4), (0, 180, 0)),  # dashes
+        (line_of("1134", 1.0, 1.0, 0.85, 0.85), (0, 0, 0)),  # 5.867
+        (line_of("11134", 1.0, 1.0, 1.0, 0.95, 0.95), (0, 180, 0)),  # 2 * above(0.95, 0.95) = 4.363
+        (line_of("11134", 1.0, 1.0, 1.0, 0.98, 0.98), (90, 180, 270)),  # 7.259
+    ],
+)
+def test_after_a_quarter_turn_1s_count_at_most_as_much_as_other_characters(chosen, turned, expected):
+    found = [chosen(reading_of(NEGATIVE), *(reading_of(turned) if turns == k else NOTHING for k in (1, 2, 3)))
+             for turns in (1, 2, 3)]  # fmt: skip
+    assert tuple(rotation for rotation, _ in found) == expected
+
+
+@pytest.mark.parametrize(
     ("shapes", "expected"),
     [
         ((0, 0, 9, 0), (0, 1)),  # legible, and not of another shape

@@ -359,6 +359,18 @@ def test_a_page_on_its_side_or_upside_down_is_read(turns):
     assert reading.read(np.rot90(page, turns), rotate=False).rotation == 0
 
 
+def test_a_list_with_a_dash_before_each_digit_is_not_turned():
+    """On its side, the dashes are a row of 1s."""
+    data = lenet.data.load_digits()
+    for start in range(0, 40, 4):
+        page = np.full((320, 200), 255, np.uint8)
+        for n, image in enumerate(data.X_test[start : start + 4]):
+            digit = cv2.resize(image, (56, 56), interpolation=cv2.INTER_CUBIC)
+            page[20 + 70 * n : 76 + 70 * n, 100:156] = 255 - digit
+            cv2.line(page, (30, 48 + 70 * n), (75, 48 + 70 * n), 20, 5)
+        assert reading.read(page).rotation == 0
+
+
 @pytest.mark.landing
 def test_a_whole_page_of_400_digits_on_its_side_is_turned():
     """On its side, it has 8,000 shapes that may be digits, and upright 1,400."""

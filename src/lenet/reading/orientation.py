@@ -64,7 +64,7 @@ def read_upright(read_page: ReadPage, page: Page) -> Reading:
             turned, digits = read_page(page.turned(turns), MAX_SEGMENTS_TURNED)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
-        lead = evidence_of(turned) - before
+        lead = evidence_of(turned, limit_ones=turns != 2) - before
         is_clear = lead >= _CLEAR_LEAD
         lead += max(-_MAX_OF_SHAPES, min(upright_log_odds(digits) - shapes_before, _MAX_OF_SHAPES))
         is_better = is_clear if _legibility(turned) < _MIN_LEGIBLE else lead >= least
@@ -112,16 +112,23 @@ def _legibility(reading: Reading) -> float:
     return sum(probabilities) / max(len(probabilities), 1)
 
 
-def evidence_of(reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE, lone: float = _LONE) -> float:
+def evidence_of(
+    reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE, lone: float = _LONE, *, limit_ones: bool = False
+) -> float:
     """Return how far the digits' log-odds are above those of `_MIN_LEGIBLE`, less `non_digit` for each non-digit.
 
     `lone` is the weight of a character that is alone on its line. It is low, because the letters of a word on its side
-    are a column, and some resemble digits.
+    are a column, and some resemble digits. With `limit_ones`, at most half of the evidence is that of 1s, as dashes
+    become 1s after a quarter turn.
     """
-    evidence = 0.0
+    of_ones = of_others = 0.0
     for line in reading.lines:
         weight = lone if len(line.digits) == 1 else 1.0
         for digit in line.digits:
             of_digit = log_odds(digit.probability) - log_odds(_MIN_LEGIBLE)
-            evidence += weight * (-non_digit if digit.label is None else of_digit)
-    return evidence
+            evidence = weight * (-non_digit if digit.label is None else of_digit)
+            if digit.text == "1":
+                of_ones += evidence
+            else:
+                of_others += evidence
+    return of_others + (min(of_ones, max(of_others, 0.0)) if limit_ones else of_ones)
