@@ -128,6 +128,18 @@ class SegmentsOf(str):
     pieces = SimpleNamespace(line=SimpleNamespace(crosses_corner=False))
 
 
+@pytest.mark.parametrize(("classes", "known"), [("0123456789", True), ("ABCDEFGHIJ", False), ("٠١٢٣٤٥٦٧٨٩", False)])
+def test_only_the_shapes_of_the_digits_0_to_9_are_known(monkeypatch, classes, known):
+    """The Arabic-Indic digits 7 and 8 are each other upside down."""
+    line = SegmentsOf("a")
+    line.pieces = SimpleNamespace(line=SimpleNamespace(crosses_corner=False))
+    monkeypatch.setattr(reader, "find_lines", lambda page: ())
+    monkeypatch.setattr(reader, "cut_and_classify", lambda *_: [(line, None)])
+    monkeypatch.setattr(reader, "_read_line", lambda *_: (line_at((0, 0, 1, 1)), "images"))
+    settings = reader._Settings(SimpleNamespace(classes=tuple(classes)), False, False, 1)
+    assert reader._read_page(settings, "page")[1] == ["images"] * known
+
+
 def test_lines_without_digits_are_left_out(monkeypatch, model):
     a, b, c = map(SegmentsOf, "abc")
     monkeypatch.setattr(reader, "cut_and_classify", lambda *arguments: [(a, arguments), (b, 5), (c, 6)])

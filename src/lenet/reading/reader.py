@@ -183,12 +183,13 @@ def cut_and_classify(
 def _read_page(
     settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS
 ) -> tuple[Reading, list[NDArray[np.uint8]]]:
-    """Return the reading of a page, and the images of the digits of each line; none if the classes are not digits."""
+    """Return the reading of a page, and the images of the digits of each line; none if the classes are not 0 to 9."""
     parts = cut_and_classify(settings.model, find_lines(page), settings.n_jobs, max_segments)
     found = [(_read_line(settings, segments, graph), segments.pieces.line) for segments, graph in parts]
     lines = [(*line, ink) for line, ink in found if line is not None]
     certain = [each for each in lines if each[0].confidence >= _CORNER or not each[2].crosses_corner] or lines
-    images = [digits for _, digits, _ in certain if "".join(settings.model.classes).isdecimal()]
+    classes = "".join(settings.model.classes)
+    images = [digits for _, digits, _ in certain if classes.isascii() and classes.isdecimal()]
     return Reading(tuple(line for line, _, _ in certain)), images
 
 
