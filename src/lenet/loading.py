@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lenet import _checks
-from lenet.errors import InputError, WeightsError
+from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.model import LeNet5
 from lenet.model_1998 import LeNet1998
 from lenet.weights.bounds import check_bounds
@@ -116,7 +116,12 @@ def given_model(model: ModelLike) -> LeNet5:
     """Return a model, or load one as `load_named`; callers must not change it."""
     if isinstance(model, str | os.PathLike):
         return _shared_pretrained(model) if model in PRETRAINED else load_named(model)
-    _checks.model(model)
+    try:
+        _checks.model(model)
+    except InputTypeError:
+        raise InputTypeError(
+            f'model is {_checks.short_repr(model)}; expected a LeNet5, the name of one, such as "mnist", or a path.'
+        ) from None
     return model
 
 

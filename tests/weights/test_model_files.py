@@ -180,7 +180,7 @@ def test_a_model_is_given_as_an_object_a_name_or_a_path(tmp_path):
     np.testing.assert_array_equal(given_model("mnist").parameters.flat, load_pretrained().parameters.flat)
     assert given_model("mnist") is given_model("mnist")
     for other in (None, 3, LeNet5):
-        with pytest.raises(InputTypeError, match=r"^model is .*; expected a LeNet5, for example"):
+        with pytest.raises(InputTypeError, match=r'^model is .*; expected a LeNet5, the name of one, such as "mnist",'):
             given_model(other)
 
 
