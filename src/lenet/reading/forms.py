@@ -130,8 +130,10 @@ def read_form(
     page, cells = without_grids(without_boxes(page_of(straightened(as_grey(image)))), isolate=False)
     page = without_frames(page)
     as_it_is = _values(settings, page, turned(cells, 0))
-    every = -(-len(fields) // _MAX_TURNED)
-    sample, before = replace(settings, fields=fields[::every]), as_it_is[::every]
+    members = list(range(len(fields)))
+    if len(fields) > _MAX_TURNED:  # at random, as every other column may be blank
+        members = sorted(np.random.default_rng(0).permutation(len(fields))[:_MAX_TURNED])
+    sample, before = replace(settings, fields=[fields[n] for n in members]), [as_it_is[n] for n in members]
     best, best_gain = before, min(_LEAD, len(before) / 2)
     for turns in (1, 2, 3) if rotate else ():
         if _summed_confidence(best) >= _LEGIBLE * len(best):
@@ -144,14 +146,15 @@ def read_form(
         gain = _gain(before, values)
         if gain > best_gain:
             best, best_gain = [replace(value, rotation=90 * turns) for value in values], gain
-    if every == 1:
+    if len(members) == len(fields):
         return tuple(best)
     rotation = best[0].rotation
     with suppress(InputError):
         if rotation:
             upright = without_frames(page.turned(rotation // 90))
-            as_it_is = _values(settings, upright, turned(cells, rotation // 90))
-            return tuple(replace(value, rotation=rotation) for value in as_it_is)
+            values = _values(settings, upright, turned(cells, rotation // 90))
+            if _gain(as_it_is, values) > _LEAD:  # the sample may have none of the fields that are filled in
+                return tuple(replace(value, rotation=rotation) for value in values)
     return tuple(as_it_is)
 
 
