@@ -15,7 +15,7 @@ _MIN_ENCLOSED = 0.1  # the ink inside a frame, as a fraction of the frame's own 
 # The ink inside a rectangle that is higher than wide: pixels, and a fraction of its own ink; a 0 may contain a speck.
 _MIN_INK, _MIN_INSIDE = 12, 0.015
 # The hole of an empty frame, as a fraction of the smallest rectangle around it (ellipses: 0.79), and the hole of an
-# empty or open frame as a fraction of the frame's box.
+# empty or open frame as a fraction of the smallest rectangle around the frame.
 _MIN_HOLE, _MIN_SHARE = 0.85, 0.5
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
@@ -28,46 +28,55 @@ def without_frames(page: Page) -> Page:
     strokes, ink = page.strokes, page.ink.copy()
     for n in strokes.hollow(_MIN_SIDE):
         window, frame = strokes.window(n), strokes.mask(n)
-        labels, holes = strokes.labels[window], _holes(frame)
-        enclosed = labels[_inside(frame, holes) & (labels > 0)] - 1
+        labels, holes, sides = strokes.labels[window], _holes(frame), _sides(frame)
+        enclosed = labels[_inside(frame, holes, sides) & (labels > 0)] - 1
         is_long = strokes.lengths[enclosed] > 0.15 * min(frame.shape)
         if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n] or _is_box(
-            holes, np.count_nonzero(labels[holes]) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
+            holes, sides, np.count_nonzero(labels[holes]) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
         ):
-            ink[window] = _without_sides(ink[window], frame)
+            ink[window] = _without_sides(ink[window], frame, sides)
     return page.with_ink(ink)
 
 
-def _without_sides(ink: NDArray[np.uint8], frame: Mask) -> NDArray[np.uint8]:
-    """Return ink without the long straight parts of a frame."""
+def _sides(frame: Mask) -> tuple[float, float]:
+    """Return the width and the height of a frame, which may be tilted."""
+    outlines, _ = cv2.findContours(frame, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    _, (width, height), angle = cv2.minAreaRect(np.concatenate(outlines))
+    if 45 < abs(angle) < 135:
+        width, height = height, width
+    return width + 1, height + 1
+
+
+def _without_sides(ink: NDArray[np.uint8], frame: Mask, sides: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return ink without the long straight parts of a frame with these sides."""
     own, others = np.where(frame, ink, 0).astype(np.uint8), np.where(frame, 0, ink).astype(np.uint8)
-    for _ in ("across", "down"):
-        sides = straight_lines(frame, max(6, frame.shape[1] // 3), _SLOPES)
-        own, frame = erased(own, sides, thickness_of(sides)).T, np.ascontiguousarray(frame.T)
+    for length in sides:
+        lines = straight_lines(frame, max(6, round(length) // 3), _SLOPES)
+        own, frame = erased(own, lines, thickness_of(lines)).T, np.ascontiguousarray(frame.T)
     return np.maximum(own, others)
 
 
-def _is_box(holes: NDArray[np.bool_], has_ink: bool) -> bool:
+def _is_box(holes: NDArray[np.bool_], sides: tuple[float, float], has_ink: bool) -> bool:
     """Return whether a stroke with these holes is a rectangle, but no angular 0: wider than high, or around ink."""
-    return (has_ink or holes.shape[1] > holes.shape[0]) and _are_rectangle(holes)
+    return (has_ink or holes.shape[1] > holes.shape[0]) and _are_rectangle(holes, sides)
 
 
-def _are_rectangle(holes: NDArray[np.bool_]) -> bool:
-    """Return whether the pixels that a stroke encloses are a rectangle that is most of its box."""
+def _are_rectangle(holes: NDArray[np.bool_], sides: tuple[float, float]) -> bool:
+    """Return whether the pixels that a stroke with these sides encloses are a rectangle that is most of it."""
     area = np.count_nonzero(holes)
-    if area < _MIN_SHARE * holes.size:
+    if area < _MIN_SHARE * sides[0] * sides[1]:
         return False
     outlines, _ = cv2.findContours(holes.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     width, height = cv2.minAreaRect(np.concatenate(outlines))[1]
     return bool(area >= _MIN_HOLE * (width + 1) * (height + 1))
 
 
-def _inside(frame: Mask, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _inside(frame: Mask, holes: NDArray[np.bool_], sides: tuple[float, float]) -> NDArray[np.bool_]:
     """Return the holes of a frame or, if it is a rectangle with a gap, the pixels that it would enclose without one."""
-    if np.count_nonzero(holes) >= _MIN_SHARE * holes.size:
+    if np.count_nonzero(holes) >= _MIN_SHARE * sides[0] * sides[1]:
         return holes
     closed = _holes(_closed(frame))
-    return closed if _are_rectangle(closed) else holes  # the others may be an open 0, or digits between two rules
+    return closed if _are_rectangle(closed, sides) else holes  # others may be an open 0, or digits between two rules
 
 
 def _closed(frame: Mask) -> Mask:
