@@ -343,16 +343,17 @@ def test_a_form_that_cannot_be_read_when_turned_is_read_as_it_is(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("as_it_is", "upside_down", "turns"),
+    ("grid", "as_it_is", "upside_down", "turns"),
     [
-        ([0.9, None, None], [0.3, 0.99, 0.99], 0),  # only the first is found in both
-        ([0.1, None, None], [0.3, 0.99, 0.99], 0),  # and gains less than 1
-        ([0.0, None, 0.1], [0.6, 0.9, 0.6], 2), ([0.0, None, 0.1], [0.5, 0.9, 0.6], 0),
-        ([None, None, None], [0.5, 0.3, 0.3], 2), ([None, None, None], [0.5, 0.3, 0.2], 0),
+        (0, [0.9, None, None], [0.3, 0.99, 0.99], 0),  # only the first is found in both
+        (0, [0.1, None, None], [0.3, 0.99, 0.99], 0),  # and gains less than 1
+        (0, [0.0, None, 0.1], [0.6, 0.9, 0.6], 2), (0, [0.0, None, 0.1], [0.5, 0.9, 0.6], 0),
+        (0, [None, None, None], [0.5, 0.3, 0.3], 2), (0, [None, None, None], [0.5, 0.3, 0.2], 0),
+        ((1, 3), [0.9, None, None], [0.3, 0.99, 0.99], 2), ((1, 3), [0.9, 0.9, None], [0.9, None, 0.99], 0),
     ],
 )  # fmt: skip
-def test_a_cell_found_only_after_a_turn_is_no_reason_for_it(monkeypatch, as_it_is, upside_down, turns):
-    """It may belong to another table, which a wrong number of a grid selects."""
+def test_a_cell_found_only_after_a_turn_is_no_reason_for_it(monkeypatch, grid, as_it_is, upside_down, turns):
+    """It may belong to another table, which a wrong number of a grid selects, but not rows and columns."""
     answers = [as_it_is, [0.0] * 3, upside_down, [0.0] * 3]
 
     def values(*_):
@@ -360,7 +361,7 @@ def test_a_cell_found_only_after_a_turn_is_no_reason_for_it(monkeypatch, as_it_i
         return [FieldValue("a", "", 0.0, ("no cell",)) if p is None else FieldValue("a", "1", p, ()) for p in read]
 
     monkeypatch.setattr(forms, "_values", values)
-    fields = [Field(f"f{n}", cell=(0, n)) for n in range(3)]
+    fields = [Field(f"f{n}", cell=(0, n), grid=grid) for n in range(3)]
     assert read_form(np.full((60, 90), 255, np.uint8), fields)[0].rotation == 90 * turns
 
 

@@ -143,7 +143,7 @@ def read_form(
             values = _values(sample, upright, turned(cells, turns), MAX_SEGMENTS_TURNED)
         except InputError:  # a turned page may look like a texture
             continue
-        gain = _gain(before, values)
+        gain = _gain(sample.fields, before, values)
         if gain > best_gain:
             best, best_gain = [replace(value, rotation=90 * turns) for value in values], gain
     if len(members) == len(fields):
@@ -153,7 +153,7 @@ def read_form(
         if rotation:
             upright = without_frames(page.turned(rotation // 90))
             values = _values(settings, upright, turned(cells, rotation // 90))
-            if _gain(as_it_is, values) > _LEAD:  # the sample may have none of the fields that are filled in
+            if _gain(fields, as_it_is, values) > _LEAD:  # the sample may have none of the fields that are filled in
                 return tuple(replace(value, rotation=rotation) for value in values)
     return tuple(as_it_is)
 
@@ -187,13 +187,17 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.copyMakeBorder(within, rim, rim, rim, rim, cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _gain(before: Sequence[FieldValue], after: Sequence[FieldValue]) -> float:
+def _gain(fields: Sequence[Field], before: Sequence[FieldValue], after: Sequence[FieldValue]) -> float:
     """Return the confidence that a turn gains, in the fields that are found before and after it, if there are any.
 
-    A cell that is found only after the turn may be one of another table.
+    A cell that is found only after the turn may be one of another table, unless its field gives the rows and columns.
     """
     pairs = list(zip(before, after, strict=True))
-    found = [pair for pair in pairs if not any("no cell" in value.problems for value in pair)]
+    found = [
+        (old, new)
+        for field, (old, new) in zip(fields, pairs, strict=True)
+        if "no cell" not in new.problems and (isinstance(field.grid, tuple) or "no cell" not in old.problems)
+    ]
     before, after = zip(*(found or pairs), strict=True)
     return _summed_confidence(after) - _summed_confidence(before)
 
