@@ -133,6 +133,19 @@ def test_a_legible_column_is_turned_only_if_strokes_are_left(chosen, strokes, ex
     assert chosen(reading_of(LONE, LONE, LONE), row, NOTHING, NOTHING, strokes=strokes) == expected
 
 
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        ((reading_of(*[line_of("3", 0.9)] * 3), NOTHING, reading_of(*[line_of("3", 1.0)] * 4), NOTHING), (180, 4)),
+        ((reading_of(*[line_of("3", 0.9)] * 3), NOTHING, reading_of(*[line_of("3", 1.0)] * 3), NOTHING), (0, 4)),
+        ((reading_of(*[line_of("3", 0.9)] * 3), reading_of(*[line_of("3", 1.0)] * 4), NOTHING, NOTHING), (0, 4)),
+    ],
+)
+def test_digits_alone_on_their_lines_count_in_full_for_a_half_turn(chosen, readings, expected):
+    """A column of digits remains one: 4 * 2.933 - 3 * 0.431 = 10.440; of three digits, 7.507."""
+    assert chosen(*readings) == expected
+
+
 WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 * 2.933 - 3 = 14.600; legibility 0.857
 
 

@@ -56,15 +56,17 @@ def read_upright(read_page: ReadPage, page: Page) -> Reading:
     shapes_before = upright_log_odds(digits)
     if (is_legible and is_complete and shapes_before >= 0) or num_strokes > _MAX_STROKES:
         return reading
-    # A number on its side is a column, of which sometimes only a 0 is legible; but digits may also stand in a column.
-    before = max(evidence_of(reading, _UPRIGHT_NON_DIGIT, 1.0 if is_legible else _LONE), 0)
+    is_column = max(lengths, default=0) == 1
     best, best_lead = reading, -math.inf
     for turns, least in _LEADS.items():
         try:
             turned, digits = read_page(page.turned(turns), MAX_SEGMENTS_TURNED)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
-        lead = evidence_of(turned, limit_ones=turns != 2) - before
+        lone = 1.0 if is_column and turns == 2 else _LONE  # upside down, a column of digits remains one
+        # A number on its side is a column, of which sometimes only a 0 is legible; but it may be a list of digits.
+        before = max(evidence_of(reading, _UPRIGHT_NON_DIGIT, 1.0 if is_legible else lone), 0)
+        lead = evidence_of(turned, lone=lone, limit_ones=turns != 2) - before
         is_clear = lead >= _CLEAR_LEAD
         lead += max(-_MAX_OF_SHAPES, min(upright_log_odds(digits) - shapes_before, _MAX_OF_SHAPES))
         is_better = is_clear if _legibility(turned) < _MIN_LEGIBLE else lead >= least
