@@ -120,6 +120,8 @@ def test_files_that_are_no_pictures_are_rejected(tmp_path):
             read_picture(file)
     with pytest.raises(DataError, match="is a URL"):
         read_picture("https://example.com/a.png")
+    with pytest.raises(InputError, match="The path starts with '' and has 0 characters; expected the path of a file"):
+        read_picture("")
 
 
 # Sizes

@@ -73,8 +73,8 @@ def read_picture(
         than 100 times as long as the other, has several pages or frames, or is a JPEG of more than 100 scans; if a URL
         is given.
     InputError, InputTypeError
-        If an argument has another type, `largest` is not at least 1, a file is closed, or a path has more than 4,096
-        characters, or characters that no path can have.
+        If an argument has another type, `largest` is not at least 1, a file is closed, or a path is empty, has more
+        than 4,096 characters, or has characters that no path can have.
     OSError
         If the file cannot be opened.
     MissingExtraError
@@ -100,7 +100,7 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
         raise InputTypeError(f"file is of type {type(file).__name__}; expected a path, bytes or a binary file.")
     image_module = require("PIL.Image", "vision")
     name = os.fsdecode(file) if is_path else "The file"
-    if "\0" in name or len(name) > _MAX_PATH:
+    if not name or "\0" in name or len(name) > _MAX_PATH:
         raise InputError(
             f"The path starts with {name[:20]!r} and has {len(name):,} characters; expected the path of a file. Pass "
             "the content of a file as bytes."
