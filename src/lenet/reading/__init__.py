@@ -14,8 +14,8 @@ first two. `read` takes a page through these steps, each of which takes the resu
 9. `paths`: from a graph to its best path.
 
 `reader` runs the steps, treats the digits in `words` as letters, adds `marks` and the texts of `tables`, and returns
-the `results`, which `drawing` draws. Unless nearly all digits are clearly legible, it also runs the last six steps on
-the page after quarter turns (`orientation`).
+the `results`, which `drawing` draws. Unless nearly all digits are clearly legible and have the shape of upright digits,
+it also runs the last six steps on the page after quarter turns (`orientation`).
 
 `read_form` reads the strokes in each of a form's `fields` in the same way (`forms`), and chooses the most probable of
 the `valid` values.

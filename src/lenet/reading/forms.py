@@ -129,33 +129,48 @@ def read_form(
     resolve_n_jobs(n_jobs)
     page, cells = without_grids(without_boxes(page_of(straightened(as_grey(image)))), isolate=False)
     page = without_frames(page)
-    as_it_is = _values(settings, page, turned(cells, 0))
-    members = list(range(len(fields)))
-    if len(fields) > _MAX_TURNED:  # at random, as every other column may be blank
-        members = sorted(np.random.default_rng(0).permutation(len(fields))[:_MAX_TURNED])
-    sample, before = replace(settings, fields=[fields[n] for n in members]), [as_it_is[n] for n in members]
-    best, best_gain = before, min(_LEAD, len(before) / 2)
-    for turns in (1, 2, 3) if rotate else ():
+    values = _values(settings, page, turned(cells, 0))
+    return tuple(_upright_values(settings, page, cells, values) if rotate else values)
+
+
+def _upright_values(
+    settings: _Settings, page: Page, cells: Sequence[Cell], as_it_is: Sequence[FieldValue]
+) -> Sequence[FieldValue]:
+    """Return the values of the fields in the orientation in which they are clearly more legible, or as they are.
+
+    Of many fields, a sample is read in each orientation, and then all fields in the best one.
+    """
+    members = list(range(len(as_it_is)))
+    if len(members) > _MAX_TURNED:  # at random, as every other column may be blank
+        members = sorted(np.random.default_rng(0).permutation(members)[:_MAX_TURNED])
+    sample = replace(settings, fields=[settings.fields[n] for n in members])
+    best = before = [as_it_is[n] for n in members]
+    best_gain = min(_LEAD, len(before) / 2)
+    for turns in (1, 2, 3):
         if _summed_confidence(best) >= _LEGIBLE * len(best):
             break
-        try:
-            upright = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
-            values = _values(sample, upright, turned(cells, turns), MAX_SEGMENTS_TURNED)
-        except InputError:  # a turned page may look like a texture
-            continue
-        gain = _gain(sample.fields, before, values)
-        if gain > best_gain:
-            best, best_gain = [replace(value, rotation=90 * turns) for value in values], gain
-    if len(members) == len(fields):
-        return tuple(best)
-    rotation = best[0].rotation
+        with suppress(InputError):  # a turned page may look like a texture
+            values = _turned_values(sample, page, cells, turns, MAX_SEGMENTS_TURNED)
+            gain = _gain(sample.fields, before, values)
+            if gain > best_gain:
+                best, best_gain = values, gain
+    if len(members) == len(as_it_is):
+        return best
     with suppress(InputError):
-        if rotation:
-            upright = without_frames(page.turned(rotation // 90))
-            values = _values(settings, upright, turned(cells, rotation // 90))
-            if _gain(fields, as_it_is, values) > _LEAD:  # the sample may have none of the fields that are filled in
-                return tuple(replace(value, rotation=rotation) for value in values)
-    return tuple(as_it_is)
+        if turns := best[0].rotation // 90:
+            values = _turned_values(settings, page, cells, turns, MAX_SEGMENTS)
+            if _gain(settings.fields, as_it_is, values) > _LEAD:  # the sample may have no field that is filled in
+                return values
+    return as_it_is
+
+
+def _turned_values(
+    settings: _Settings, page: Page, cells: Sequence[Cell], turns: int, max_segments: int
+) -> list[FieldValue]:
+    """Return the values of the fields after some quarter turns."""
+    upright = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
+    values = _values(settings, upright, turned(cells, turns), max_segments)
+    return [replace(value, rotation=90 * turns) for value in values]
 
 
 def check_checksums(fields: Sequence[Field], model: LeNet5) -> None:
