@@ -185,11 +185,16 @@ A = '"name": "a", '
         ("[{" + A + '"where": 1}]', "entry 1: The field 'a' has the key 'where'; expected box, cell"),
         ("[{" + A + '"name": "b"}]', "entry 1: The field 'b' has the keys ['name', 'name']; expected each once."),
         ("[{" + A + '"cell": {"row": 0, "column": 0}}]', "cell of the field a is {'column': 0, 'row': 0}; expected a"),
-        ("[{" + A + '"digits": 3}]', "The field a has neither a box nor a cell; expected one of them, or"),
+        ("[{" + A + '"digits": 3}]', "The field a has neither a box nor a cell; expected a box or a cell, or"),
         (
             "[{" + A + '"cell": [0, 0], "box": [0, 0, 1, 1]}]',
-            "The field a has both a box and a cell; expected one of them, or both with the rows and columns of a grid.",
+            "a has both a box and a cell; expected a box or a cell, or both with the rows and columns of a grid.",
         ),
+        (
+            "[{" + A + '"box": [0, 0, 1, 1], "grid": [9, 2]}]',
+            "has a box and the shape of a grid, but no cell; expected",
+        ),
+        ("[{" + A + '"grid": [9, 2]}]', "The field a has neither a box nor a cell; expected"),
         ("[{" + A + '"cell": [9, 0], "grid": [9, 2]}]', "cell of the field a is [9, 0]; expected a row below 9 and a"),
         ("[{" + A + '"cell": [0, 2], "grid": [9, 2]}]', "cell of the field a is [0, 2]; expected a row below 9 and a"),
         ("[{" + A + '"cell": [0, 0], "grid": [9]}]', "grid of the field a is [9]; expected a list of 2 numbers."),

@@ -80,10 +80,13 @@ class Field:
                 "digits, spaces, hyphens and underscores."
             )
         has_shape = not hasattr(self.grid, "__index__")  # no integer
-        if (self.box is None) == (self.cell is None) and not (self.box is not None and has_shape):
-            found = "neither a box nor a cell" if self.box is None else "both a box and a cell"
+        has_box, has_cell = self.box is not None, self.cell is not None
+        if (has_box, has_cell) not in ((False, True), (True, has_shape)):
+            found = "both a box and a cell" if has_cell else "a box and the shape of a grid, but no cell"
+            found = found if has_box else "neither a box nor a cell"
             raise InputError(
-                f"The field {self.name} has {found}; expected one of them, or both with the rows and columns of a grid."
+                f"The field {self.name} has {found}; expected a box or a cell, or both with the rows and columns of a "
+                "grid."
             )
         what = f"of the field {self.name}"
         if self.box is not None:
