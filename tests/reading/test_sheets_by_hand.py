@@ -303,22 +303,45 @@ def test_a_sheet_fills_0_93_of_its_hull(area, expected):
     assert module._has_shape_of_sheet(SQUARE, area, (200, 200)) is expected
 
 
+def side_by_side(within, around):
+    """A sheet on the left, the background on the right, and the sheet's pixels; levels may differ by row and column."""
+    coarse = np.empty((40, 40), np.uint8)
+    coarse[:, :20], coarse[:, 20:] = within, around
+    return coarse, (np.arange(40) < 20)[np.newaxis].repeat(40, axis=0).view(np.uint8)
+
+
+SHADE = np.where(np.arange(40) < 30, 0.5, 1)[:, np.newaxis]  # most of the edge is in a shadow
+
+
 @pytest.mark.parametrize(
-    ("within", "around", "rim", "beyond", "expected"),
+    ("within", "around", "expected"),
     [
-        (200, 120, 200, 120, True),
-        (200, 121, 200, 121, False),
-        (200, 100, 160, 100, True),  # 0.6 of the difference in levels
-        (200, 100, 159, 100, False),
-        (200, 100, 190, 130, True),
-        (200, 100, 190, 131, False),
+        (200, 120, True),  # 0.6
+        (200, 121, False),
+        (200 * SHADE, 118 * SHADE, True),
+        (200 * SHADE, 124 * SHADE, False),
+        (200, 200 - 5 * np.arange(20), False),  # a soft edge: 180 on average next to it
+        (200, np.where(np.arange(40) < 19, 110, 190)[:, np.newaxis], False),  # along less than half of the edge
+        (200, np.where(np.arange(40) < 25, 110, 190)[:, np.newaxis], True),
     ],
 )
-def test_0_6_of_the_difference_in_level_occurs_at_the_edge(within, around, rim, beyond, expected):
-    levels = [within] * 7 + [rim] * 4 + [beyond] * 4 + [around] * 9
-    inside, sheet, grown = (np.arange(24)[np.newaxis] < stop for stop in (7, 11, 15))
-    coarse = np.array([levels], np.uint8)
-    assert module._stands_out(coarse, sheet, sheet & ~inside, grown & ~sheet, ~sheet) is expected
+def test_the_background_has_at_most_0_6_of_the_level_of_the_sheet_next_to_it(within, around, expected):
+    coarse, sheet = side_by_side(within, around)
+    assert module._stands_out(coarse, sheet, sheet == 0) is expected
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.45, 0.6])
+@pytest.mark.parametrize("angle", [0.4, 2.0, 4.0])
+def test_a_soft_shadow_across_a_grey_table_does_not_split_a_sheet(strength, angle):
+    """Paper in the shadow is as dark as the table in the light; only the edges of the sheet are sharp."""
+    picture = np.full((180, 240), 125.0)
+    picture[30:150, 50:190] = 235
+    picture[60:120:12, 70:170:3] = 60
+    x, y = np.meshgrid(np.arange(240) - 120, np.arange(180) - 90)
+    shadow = 1 / (1 + np.exp(-(x * np.cos(angle) + y * np.sin(angle)) / 6))
+    expected = rectangle(picture.shape, 34, 54, 112, 132)
+    found = find_sheets((picture * (1 - strength * shadow)).astype(np.uint8))
+    assert (found != expected).sum() <= 0.01 * expected.sum()
 
 
 @pytest.mark.parametrize(("shape", "size"), [((15, 18), 3), ((33, 35), 5), ((40, 47), 5)])

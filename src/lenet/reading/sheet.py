@@ -1,7 +1,7 @@
 """Find light sheets of paper on a darker background."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ _MAX_CORNERS = 5  # one of the four may be cut off by the picture's border
 _MIN_CONVEXITY = 0.93  # area over that of the convex hull
 _ROUND = 1.15  # area of the convex hull over that of the polygon of its corners; 1.57 for an ellipse with four
 _FULL = 0.98  # area of the hull over that of the smallest rectangle around it, if not round; 0.79 for an ellipse
-_MAX_AROUND = 0.6  # level around the sheet, as a fraction of the sheet's level
-_MIN_STEP = 0.6  # fraction of the difference in level that occurs near the edge: shadows have softer edges
+_MAX_AROUND = 0.6  # level just outside the sheet, as a fraction of that just inside: shadows have softer edges
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_ASPECT = 0.4  # of a blank sheet: the shorter side over the longer
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
@@ -32,6 +31,8 @@ _SMALL = 0.12  # of the picture: smaller sheets are labels or buttons if there i
 # a page. The grain of a table looks like ink, too, but paper in a shadow is seldom this dark: 0.35 of the level is a
 # tenth of the light.
 _MAX_INK_OUTSIDE, _MIN_AT_BORDER, _MIN_SHADOW = 0.5, 0.05, 0.35
+_MIN_REST = 0.1  # the fraction of a sheet that is not lit, if there is a shadow
+_EVEN = 0.88  # the level of a pixel over that of its neighbours, if there is no sharp edge between them
 _MIN_SHARED = 0.5  # the fraction of the outline of the lit part of a sheet that is that of the sheet
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
 _KERNEL = square(2 * _EDGE + 1)
@@ -80,45 +81,40 @@ def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[N
 
     If the light regions are the lit parts of sheets, the outlines are those of the whole sheets.
     """
-    smooth = cv2.medianBlur(coarse, 5)
-    _, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    best = _sheets_among(coarse, light, is_chosen)
-    if not best or light.all():
-        return best
-    level, _ = cv2.threshold(smooth[light == 0], 0, 1, cv2.THRESH_OTSU)
-    for regions in _outlines_of((smooth > level).view(np.uint8)):
-        whole = [each for each in regions if _may_be_sheet(each, coarse.shape)]
-        if whole and _are_lit_parts(coarse, best, whole):
-            return whole
-    return best
+    _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    best = _chosen_among(coarse, _outlines_of(light), is_chosen)
+    larger = (
+        [outline]
+        for outline in _outlines_between_edges(coarse, best)
+        if not best or _are_lit_parts(coarse, best, outline)
+    )
+    return _chosen_among(coarse, larger, is_chosen) or best
 
 
-def _are_lit_parts(
-    coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]], whole: Sequence[NDArray[np.int32]]
-) -> bool:
-    """Return whether outlines share edges with those of whole sheets, and the rest of these may be in a shadow."""
-    edges = cv2.dilate(cv2.drawContours(np.zeros(coarse.shape, np.uint8), whole, -1, 1), _KERNEL)
+def _are_lit_parts(coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]], whole: NDArray[np.int32]) -> bool:
+    """Return whether outlines share edges with that of a whole sheet, and the rest of it may be in a shadow."""
+    edges = cv2.dilate(cv2.drawContours(np.zeros(coarse.shape, np.uint8), [whole], -1, 1), _KERNEL)
     x, y = np.concatenate(outlines)[:, 0].T
-    lit, rest = _filled(outlines, coarse.shape) == 1, _filled(whole, coarse.shape) == 1
-    rest &= ~lit
-    return bool(edges[y, x].mean() >= _MIN_SHARED and rest.any() and _is_shadow(coarse, rest, lit))
+    lit, sheet = _filled(outlines, coarse.shape) == 1, _filled([whole], coarse.shape) == 1
+    rest = sheet & ~lit
+    is_larger = rest.sum() >= _MIN_REST * sheet.sum()
+    return bool(is_larger and edges[y, x].mean() >= _MIN_SHARED and _is_shadow(coarse, rest, lit))
 
 
-def _sheets_among(
-    coarse: NDArray[np.uint8], light: NDArray[np.uint8], is_chosen: Callable[..., bool]
+def _chosen_among(
+    coarse: NDArray[np.uint8], candidates: Iterable[Sequence[NDArray[np.int32]]], is_chosen: Callable[..., bool]
 ) -> list[NDArray[np.int32]]:
     """Return the outlines of chosen regions that have the shape of sheets and stand out from the background."""
     best: list[NDArray[np.int32]] = []
-    for regions in _outlines_of(light):
+    for regions in candidates:
         outlines = [each for each in regions if _may_be_sheet(each, coarse.shape)]
         background = _filled(outlines, coarse.shape) == 0
         chosen = []
         for outline in outlines:
             sheet = _filled([outline], coarse.shape)
             ink = _ink(coarse, sheet == 1)
-            rim, near = sheet - cv2.erode(sheet, _KERNEL) == 1, (cv2.dilate(sheet, _KERNEL) == 1) & background
-            stands_out = _stands_out(coarse, sheet == 1, rim, near, background)
-            if stands_out and is_chosen(ink, sheet) and _is_darker(coarse, ink == 1, sheet == 1):
+            is_sheet = _stands_out(coarse, sheet, background) and is_chosen(ink, sheet)
+            if is_sheet and _is_darker(coarse, ink == 1, sheet == 1):
                 chosen.append(outline)
         best = max(best, chosen, key=lambda each: sum(map(cv2.contourArea, each)))
     return best
@@ -212,6 +208,23 @@ def _outlines_of(light: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32
         yield cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
 
 
+def _outlines_between_edges(coarse: NDArray[np.uint8], lit: Sequence[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:
+    """Yield the outlines of regions without sharp edges, each also joined with the lit parts of sheets.
+
+    The edges of most shadows are soft, so such a region may be a sheet that a shadow crosses.
+    """
+    kernel = square(max(3, min(coarse.shape) // 12) | 1)
+    smooth = cv2.morphologyEx(cv2.medianBlur(coarse, 5), cv2.MORPH_CLOSE, kernel)  # without ink
+    is_even = cv2.erode(smooth, square(3)) > _EVEN * cv2.dilate(smooth, square(3))
+    regions = components_of(is_even.view(np.uint8), connectivity=4)
+    lit_parts = _filled(lit, coarse.shape)
+    for n in np.flatnonzero(regions.areas >= _MIN_AREA * coarse.size):
+        region = cv2.dilate((regions.labels == n + 1).view(np.uint8), square(3))  # with the edges
+        for mask in (region, cv2.morphologyEx(region | lit_parts, cv2.MORPH_CLOSE, square(5)))[: 1 + bool(lit)]:
+            outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            yield max(outlines, key=cv2.contourArea)
+
+
 def _may_be_sheet(outline: NDArray[np.int32], shape: tuple[int, ...]) -> bool:
     area = cv2.contourArea(outline) + len(outline) / 2 + 1  # in pixels, by Pick's theorem
     return area >= _MIN_AREA * shape[0] * shape[1] and _has_shape_of_sheet(outline, area, shape)
@@ -231,17 +244,19 @@ def _simplified(hull: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.asarray(cv2.approxPolyDP(hull, _CORNER * cv2.arcLength(hull, True), True))
 
 
-def _stands_out(
-    coarse: NDArray[np.uint8],
-    sheet: NDArray[np.bool_],
-    rim: NDArray[np.bool_],
-    near: NDArray[np.bool_],
-    background: NDArray[np.bool_],
-) -> bool:
-    """Return whether a sheet is lighter than the background, with a sharp edge between them."""
-    within, around = float(np.median(coarse[sheet])), float(np.median(coarse[background]))
-    step = float(np.median(coarse[rim])) - float(np.median(coarse[near]))
-    return around <= _MAX_AROUND * within and step >= _MIN_STEP * (within - around)
+def _stands_out(coarse: NDArray[np.uint8], sheet: NDArray[np.uint8], background: NDArray[np.bool_]) -> bool:
+    """Return whether a sheet is lighter than the background next to most of its edge."""
+    around = background.view(np.uint8)
+    edge = (cv2.dilate(sheet, square(3)) > sheet) & (cv2.dilate(around, _KERNEL) > 0)
+    ratios = _mean_near(coarse, around)[edge] / np.maximum(_mean_near(coarse, sheet)[edge], 1)
+    return bool(edge.any() and np.median(ratios) <= _MAX_AROUND)
+
+
+def _mean_near(coarse: NDArray[np.uint8], region: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the mean level of the pixels of a region that are near each pixel; 0 if there are none."""
+    weights = region.astype(np.float32)
+    sums, counts = (cv2.boxFilter(each, -1, _KERNEL.shape, normalize=False) for each in (coarse * weights, weights))
+    return np.asarray(sums / np.maximum(counts, 1), np.float32)
 
 
 def _at_border(outline: NDArray[np.int32], shape: tuple[int, ...]) -> float:

@@ -197,13 +197,13 @@ def strokes_of(ink: NDArray[np.uint8]) -> Strokes:
     return components_of(mask_of(ink))
 
 
-def components_of(mask: Mask) -> Strokes:
-    """Return the connected components of a mask; diagonal neighbours are connected.
+def components_of(mask: Mask, connectivity: int = 8) -> Strokes:
+    """Return the connected components of a mask; by default, diagonal neighbours are connected.
 
     With labels of 16 bits, OpenCV takes less time and starts no threads. It needs at most one label for each run of
     pixels in a row.
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=_label_type(mask))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity, ltype=_label_type(mask))
     boxes = stats[1:, :4].astype(np.int64)  # left, top, width and height
     boxes[:, 2:] += boxes[:, :2]
     return Strokes(labels, boxes, stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
