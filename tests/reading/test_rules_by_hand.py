@@ -164,6 +164,32 @@ def test_lines_up_to_a_fifth_of_the_height_are_erased(thick, erased):
     assert without_rules(page_of(bars((200, 300), (90, 50, thick, 150))), 45.0).ink.any() != erased
 
 
+def on_line(arches, left, start, stop):
+    """Arches of 16 by 16 pixels, side by side, on a line."""
+    arch = bars((60, 16), (20, 4, 2, 8), (22, 2, 2, 3), (22, 11, 2, 3), (24, 0, 12, 2), (24, 14, 12, 2))
+    mask = np.pad(np.tile(arch, arches), ((0, 0), (left, 90 - left - 16 * arches)))
+    mask[34:36, start:stop] = 1
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("left", "start", "stop", "erased"),
+    [
+        (12, 12, 60, False),  # the bottoms of three linked digits
+        (12, 12, 65, False),
+        (12, 12, 66, True),  # more than a tenth of a rule is beside digits
+        (12, 7, 60, False),
+        (4, 3, 52, False),
+        (4, 2, 52, True),  # at the border of the picture
+    ],
+)
+def test_the_bottoms_of_linked_digits_are_no_rule(left, start, stop, erased):
+    found = without_rules(page_of(on_line(3, left, start, stop)), 15.0).ink
+    middles = found[34:36, left + 3 : left + 48].reshape(2, -1)
+    assert middles.all() != erased
+    assert (found[20:34] == 255 * on_line(3, left, start, stop)[20:34]).mean() > 0.95
+
+
 # Folds
 
 

@@ -20,6 +20,8 @@ _MIN_RULES = 4  # on ruled paper
 _MIN_PIECE = 25  # pixels of a rule that may be broken
 _FOLD_ASPECT = 50  # length over thickness
 _STRAIGHT = 4  # the area of the rectangle around a straight stroke, as a multiple of the stroke's
+_NEAR = 2  # pixels: the maximum gap between the end of a rule and the border of the picture
+_MIN_BARE = 0.1  # the fraction of a rule that has no other ink above and below it, as between digits
 _DARKER = 1.25  # times the level of the core of rules: darker ink belongs to strokes
 
 
@@ -45,9 +47,26 @@ def without_rules(page: Page, height: float) -> Page:
     for lengths in (page.strokes.widths, page.strokes.heights):
         if lengths.max(initial=0) >= MAX_LENGTH * height:
             lines = straight_lines(_binary(ink), round(MAX_LENGTH * height))
+            if lengths is page.strokes.widths:
+                lines = _without_bottoms(page, lines, round(height))
             ink = erased(ink, lines, min(thickness_of(lines), height / 9))
         ink = ink.T
     return page.with_ink(ink)
+
+
+def _without_bottoms(page: Page, lines: Mask, height: int) -> Mask:
+    """Remove the bottoms of linked digits, such as 000, from horizontal lines.
+
+    They have other ink within a height above or below almost everywhere, and do not reach the border of the picture.
+    """
+    others = _binary(page.ink) & ~cv2.dilate(lines, np.ones((5, 1), np.uint8))
+    is_bare = lines & ~cv2.dilate(others, np.ones((2 * height + 1, 1), np.uint8))
+    padded = np.pad(lines, height)  # at the border of an image, OpenCV would continue the lines to it
+    joined = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((5, height | 1), np.uint8))
+    whole = components_of(np.ascontiguousarray(joined[height:-height, height:-height]))
+    bare = whole.areas_in(is_bare > 0) / np.maximum(whole.areas_in(lines > 0), 1)
+    is_cut = page.touched(whole.boxes + np.array([-_NEAR, 0, _NEAR, 0])).any(axis=1)
+    return np.where(whole.pixels_of((bare < _MIN_BARE) & ~is_cut), 0, lines).astype(np.uint8)
 
 
 def without_folds(page: Page) -> Page:
