@@ -11,9 +11,10 @@ from lenet._extras import cv2
 from lenet._mnist_form import mnist_form
 from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
+from lenet.reading.loops import Loop, loops_of
 from lenet.reading.pieces import Pieces, Spans
 from lenet.reading.signs import are_slanted_lines, may_be_commas, may_be_slashes, signs_of
-from lenet.reading.strokes import Floats, reject_texture
+from lenet.reading.strokes import Floats, box_around, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 MAX_SEGMENTS_TURNED = (
@@ -91,11 +92,17 @@ def _joined(pieces: Pieces) -> Spans:
 
 
 def _images(spans: Spans) -> NDArray[np.uint8]:
-    """Return the images of segments in MNIST's format."""
+    """Return the images of segments in MNIST's format, with the whole walls of their loops."""
     pieces, images = spans.pieces, np.empty((len(spans.starts), SIDE, SIDE), np.uint8)
-    line_ink = pieces.line.ink
-    each_segment = zip(spans.starts.tolist(), spans.stops.tolist(), spans.boxes.tolist(), strict=True)
-    for n, (start, stop, (left, top, right, bottom)) in enumerate(each_segment):
-        labels, ink = pieces.labels[top:bottom, left:right], line_ink[top:bottom, left:right]
-        images[n] = mnist_form(cv2.bitwise_and(ink, cv2.inRange(labels, start + 1, stop)))
+    line_ink, inside = pieces.line.ink, list[list[Loop]]([] for _ in images)
+    for loop in loops_of(pieces):
+        for n in np.flatnonzero(loop.is_inside(spans)).tolist():
+            inside[n].append(loop)
+    each_segment = zip(spans.starts.tolist(), spans.stops.tolist(), spans.boxes.tolist(), inside, strict=True)
+    for n, (start, stop, box, loops) in enumerate(each_segment):
+        left, top, right, bottom = box_around(np.array([box, *(loop.box for loop in loops)])) if loops else box
+        shown = cv2.inRange(pieces.labels[top:bottom, left:right], start + 1, stop)
+        for loop in loops:
+            shown[loop.window_in(left, top)] |= loop.wall
+        images[n] = mnist_form(cv2.bitwise_and(line_ink[top:bottom, left:right], shown))
     return images
