@@ -90,7 +90,7 @@ def values_of(monkeypatch, page, places, fields, read, check_below=0.5, is_cut=F
 
 
 def test_a_box_is_a_fraction_of_the_page_as_it_is_turned(monkeypatch):
-    page = Page(np.zeros((100, 200), np.uint8), (200, 400), scale=0.5)
+    page = Page(np.zeros((100, 200), np.uint8), (200, 400), np.eye(2, 3) / 0.5)
     field = Field("a", box=(0.1, 0.2, 0.3, 0.5))
     (value,), regions = values_of(monkeypatch, page, [], [field], [("12", 0.9)])
     assert value == FieldValue("a", "12", 0.9, (), (40, 40, 160, 140))
@@ -102,7 +102,7 @@ def test_a_box_is_a_fraction_of_the_page_as_it_is_turned(monkeypatch):
 
 
 def test_a_cell_is_found_by_its_grid_row_and_column(monkeypatch):
-    page = Page(np.zeros((100, 200), np.uint8), (200, 400), scale=0.5)
+    page = Page(np.zeros((100, 200), np.uint8), (200, 400), np.eye(2, 3) / 0.5)
     places = [Cell(0, 1, 2, (10, 20, 30, 50)), Cell(1, 1, 2, (110, 120, 130, 150)), Cell(0, 2, 1, (1, 2, 3, 4))]
     fields = [
         Field("a", cell=(1, 2)),
@@ -221,9 +221,9 @@ def test_the_strokes_of_a_region_are_those_of_loops(box, seed):
     part, is_cut = forms._part(page, corners.astype(float))
     np.testing.assert_array_equal(part.ink, part_by_loops(page, box))
     assert is_cut == is_cut_by_loops(page, box)
-    small, _ = forms._part(Page(ink, (92, 120), scale=0.5), 2.0 * corners)
+    small, _ = forms._part(Page(ink, (92, 120), np.eye(2, 3) / 0.5), 2.0 * corners)
     np.testing.assert_array_equal(small.ink, part.ink)
-    assert (small.picture_shape, small.scale) == ((92, 120), 0.5)
+    assert (small.picture_shape, small.to_picture[0, 0]) == ((92, 120), 2)
     for found, factor in ((part, 1), (small, 2)):
         x, y = found.boxes_in_picture(np.array([[0, 0, 1, 1]]))[0][:2]
         same = ink[y // factor :, x // factor :][: found.ink.shape[0], : found.ink.shape[1]]

@@ -173,7 +173,7 @@ def test_a_cell_fills_at_least_085_of_the_rectangle_around_it(cut, expected):
 
 
 def test_the_cells_of_a_table_have_boxes_in_the_picture():
-    page = Page(table((70, 120), 11, 7, 3, 2, pitch=(31, 24)), (140, 240), scale=0.5)
+    page = Page(table((70, 120), 11, 7, 3, 2, pitch=(31, 24)), (140, 240), np.eye(2, 3) / 0.5)
     cleared, places = without_grids(page)
     assert not cleared.ink.any()
     found = {(place.grid, place.row, place.column): place.box for place in places}

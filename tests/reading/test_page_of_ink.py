@@ -22,22 +22,19 @@ def centre_in_picture(page):
     return page.to_picture @ [*at, 1]
 
 
-def test_the_map_of_a_page_is_divided_by_its_scale():
-    rotation = np.array([[0.0, -1, 30], [1, 0, 7], [0, 0, 1]])
-    page = Page(np.zeros((20, 30), np.uint8), (40, 60), 0.5, rotation)
-    np.testing.assert_array_equal(page.to_picture, [[0, -2, 60], [2, 0, 14]])
-    np.testing.assert_array_equal(Page(np.zeros((2, 3), np.uint8), (2, 3)).to_picture, np.eye(3)[:2])
+def test_a_page_has_the_pixels_of_its_picture_by_default():
+    np.testing.assert_array_equal(Page(np.zeros((2, 3), np.uint8), (2, 3)).to_picture, [[1, 0, 0], [0, 1, 0]])
 
 
 def test_boxes_in_the_picture_contain_all_four_corners():
     rng = np.random.default_rng(0)
-    rotation = np.vstack([rng.normal(size=(2, 3)) * [1, 1, 30] + [0, 0, 40], [0, 0, 1]])
-    page = Page(np.zeros((50, 60), np.uint8), (101, 83), 0.7, rotation)
+    to_picture = rng.normal(size=(2, 3)) * [1, 1, 40] + [0, 0, 60]
+    page = Page(np.zeros((50, 60), np.uint8), (101, 83), to_picture)
     starts = rng.integers(-10, 50, (30, 2))
     boxes = np.hstack([starts, starts + rng.integers(1, 30, (30, 2))])
     for found, (left, top, right, bottom) in zip(page.boxes_in_picture(boxes), boxes.tolist(), strict=True):
         corners = [(x, y) for x in (left, right) for y in (top, bottom)]
-        a, b, c, d, e, f = (rotation[:2] / 0.7).ravel()
+        a, b, c, d, e, f = to_picture.ravel()
         xs, ys = [a * x + b * y + c for x, y in corners], [d * x + e * y + f for x, y in corners]
         low = max(0, np.floor(min(xs))), max(0, np.floor(min(ys)))
         assert found == (*low, min(83, np.ceil(max(xs))), min(101, np.ceil(max(ys))))
@@ -56,15 +53,16 @@ def test_other_ink_replaces_that_of_a_page():
     other = page.with_ink(page.ink[::-1])
     np.testing.assert_array_equal(other.ink, page.ink[::-1])
     assert other.ink.flags.c_contiguous
-    assert (other.picture_shape, other.scale, other.darkness is page.darkness) == ((20, 30), 1.0, True)
+    assert (other.picture_shape, other.darkness is page.darkness) == ((20, 30), True)
+    assert other.to_picture is page.to_picture
 
 
 def test_a_shrunk_page_shows_the_same_places():
     page = page_with_block((40, 60), 10, 20, 8).turned(1)
     small = page.shrunk(0.5)
-    assert (small.ink.shape, small.scale, small.darkness, small.picture_shape) == ((30, 20), 0.5, None, (40, 60))
-    assert page.to_scaled_picture[0, 2] == 60
-    assert small.to_scaled_picture.tolist() == [[0, -1, 30], [1, 0, 0], [0, 0, 1]]
+    assert (small.ink.shape, small.darkness, small.picture_shape) == ((30, 20), None, (40, 60))
+    assert page.to_picture.tolist() == [[0, -1, 60], [1, 0, 0]]
+    assert small.to_picture.tolist() == [[0, -2, 60], [2, 0, 0]]
     for point in [(0, 0), (7, 3), (20, 30)]:
         np.testing.assert_allclose(small.to_picture @ [*point, 1], page.to_picture @ [2 * point[0], 2 * point[1], 1])
     assert small.boxes_in_picture(small.strokes.boxes) == [(10, 20, 18, 28)]
@@ -108,10 +106,9 @@ def test_a_line_that_falls_by_the_angle_becomes_level(turns, angle):
     height, width = level.ink.shape
     assert width == int(columns * np.cos(turn) + rows * abs(np.sin(turn)))
     assert height == int(rows * np.cos(turn) + columns * abs(np.sin(turn)))
-    along = np.linalg.inv(page.to_scaled_picture) @ level.to_scaled_picture @ [1, 0, 0]
-    np.testing.assert_allclose(along, [np.cos(turn), np.sin(turn), 0], atol=1e-12)
+    along = np.linalg.inv(page.to_picture[:, :2]) @ level.to_picture @ [1, 0, 0]
+    np.testing.assert_allclose(along, [np.cos(turn), np.sin(turn)], atol=1e-12)
     middles = level.to_picture @ [width / 2, height / 2, 1], page.to_picture @ [columns / 2, rows / 2, 1]
     np.testing.assert_allclose(*middles, atol=1e-9)
     np.testing.assert_allclose(centre_in_picture(level), [32.5, 22.5], atol=1)
-    np.testing.assert_allclose(level.to_scaled_picture[2], [0, 0, 1])
-    np.testing.assert_allclose(np.linalg.det(level.to_scaled_picture), 1)
+    np.testing.assert_allclose(np.linalg.det(level.to_picture[:, :2]), 1)

@@ -116,7 +116,7 @@ def test_photographs_of_common_cameras_are_halved_once(shape):
     grey, picture_shape = reading.pictures.reduced_grey(buffer.getvalue(), reading.page.MIN_DECODED_PIXELS)
     [page] = reading.page.pages_of(grey, picture_shape)
     assert page.ink.shape == (shape[0] // 2, shape[1] // 2)
-    assert (page.picture_shape, page.scale) == (shape, 0.5)
+    assert (page.picture_shape, page.to_picture[0, 0]) == (shape, 2)
 
 
 # Invalid files

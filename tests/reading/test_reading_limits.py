@@ -566,7 +566,7 @@ def test_writing_above_80_pixels_is_shrunk(height, expected):
         ink[60 : 60 + height, 40 + 80 * n : 56 + 80 * n] = 255
     [line] = find_lines(Page(ink, ink.shape))
     assert line.height == expected
-    assert line.page.scale == expected / height
+    assert line.page.to_picture[0, 0] == height / expected
     boxes = line.page.boxes_in_picture(line.page.strokes.boxes[line.members])
     for n, box in enumerate(boxes):
         assert np.abs(np.subtract(box, (40 + 80 * n, 60, 56 + 80 * n, 60 + height))).max() <= 1

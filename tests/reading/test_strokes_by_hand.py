@@ -250,7 +250,7 @@ def test_pictures_above_3_100_000_pixels_are_shrunk():
     grey[600:640, 1000:1010] = 0
     page = page_of(grey)
     assert page.ink.shape == (1245, 2490)
-    assert page.scale == pytest.approx((3_100_000 / 3_125_000) ** 0.5)
+    assert 1 / page.to_picture[0, 0] == pytest.approx((3_100_000 / 3_125_000) ** 0.5)
     assert page.picture_shape == (1250, 2500)
     assert page.boxes_in_picture(page.strokes.boxes)[0][::2] == pytest.approx((1000, 1010), abs=3)
 
@@ -259,10 +259,11 @@ def test_a_picture_that_was_decoded_at_half_its_size_keeps_its_shape():
     grey = np.full((100, 161), 200, np.uint8)
     grey[30:60, 40:50] = 0
     [page] = pages_of(grey, (199, 321))
-    assert (page.scale, page.picture_shape, page.ink.shape) == (0.5, (199, 321), (100, 161))
+    assert (page.picture_shape, page.ink.shape) == ((199, 321), (100, 161))
+    assert page.to_picture.tolist() == [[2, 0, 0], [0, 2, 0]]
     assert page.darkness.shape == (100, 161)
     assert page.strokes.boxes.tolist() == [[40, 30, 50, 60]]
-    assert page_of(grey).scale == 1
+    assert page_of(grey).to_picture.tolist() == [[1, 0, 0], [0, 1, 0]]
 
 
 def picture_of_dots(count, shape, pitch=6):

@@ -314,8 +314,7 @@ def _part(page: Page, corners: NDArray[np.float64]) -> tuple[Page, bool]:
     kept[region] |= is_cut[region]
     ink = np.where(kept, page.ink[window], 0)
     to_page = np.array([[1.0, 0.0, origin[0]], [0.0, 1.0, origin[1]], [0.0, 0.0, 1.0]])
-    part = replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ to_page, darkness=None)
-    return part, bool(crosses.any())
+    return page.transformed(ink, to_page), bool(crosses.any())
 
 
 def _read_field(field: Field, parts: Sequence[tuple[Segments, Graph]], classes: Sequence[str]) -> tuple[str, float]:

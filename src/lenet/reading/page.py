@@ -34,20 +34,13 @@ class Page:
 
     ink: NDArray[np.uint8]  # (H, W): from 0 (paper) to 255 (ink)
     picture_shape: tuple[int, ...]  # height and width
-    scale: float = 1.0  # pixels of the page for each pixel of the picture
-    # (3, 3): the affine map from the page to the picture as it would be at the page's scale.
-    to_scaled_picture: Floats = field(default_factory=lambda: np.eye(3))
+    to_picture: Floats = field(default_factory=lambda: np.eye(2, 3))  # (2, 3): the affine map to the picture
     darkness: NDArray[np.uint8] | None = None  # (H, W): of the whole picture, not only of ink; None once transformed
 
     @cached_property
     def strokes(self) -> Strokes:
         """The connected strokes of the ink."""
         return strokes_of(self.ink)
-
-    @cached_property
-    def to_picture(self) -> Floats:
-        """The affine map from the page to the picture, shape (2, 3)."""
-        return self.to_scaled_picture[:2] / self.scale
 
     def reject_texture(self) -> None:
         """Raise InputError if there are more strokes than on any page of writing."""
@@ -69,15 +62,17 @@ class Page:
         """Return the page with other ink of the same shape."""
         return self if np.array_equal(ink, self.ink) else replace(self, ink=np.ascontiguousarray(ink))
 
+    def transformed(self, ink: NDArray[np.uint8], back: Floats) -> "Page":
+        """Return a page with transformed ink; `back` is the affine map from it to this page, shape (3, 3)."""
+        return replace(self, ink=ink, to_picture=self.to_picture @ back, darkness=None)
+
     def shrunk(self, factor: float) -> "Page":
         """Return the page at a smaller scale; strokes that are too thin for it are widened."""
-        ink, to_scaled = self.ink, self.to_scaled_picture.copy()
+        ink = self.ink
         missing = round(_MIN_PEN / factor - pen_width(ink))
         if missing > 0:
             ink = np.asarray(cv2.dilate(ink, disc(missing + 1)), np.uint8)
-        to_scaled[:2, 2] *= factor
-        scale = self.scale * factor
-        return replace(self, ink=resized(ink, factor), scale=scale, to_scaled_picture=to_scaled, darkness=None)
+        return self.transformed(resized(ink, factor), np.diag([1 / factor, 1 / factor, 1]))
 
     def turned(self, turns: int) -> "Page":
         """Return the page after some quarter turns, counter-clockwise."""
@@ -85,7 +80,7 @@ class Page:
         for _ in range(turns):
             back = np.array([[0.0, -1.0, page.ink.shape[1]], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
             ink = np.asarray(cv2.rotate(page.ink, cv2.ROTATE_90_COUNTERCLOCKWISE), np.uint8)
-            page = replace(page, ink=ink, to_scaled_picture=page.to_scaled_picture @ back, darkness=None)
+            page = page.transformed(ink, back)
         return page
 
     def levelled(self, angle: float) -> "Page":
@@ -98,8 +93,7 @@ class Page:
         height = int(abs(rotation[0, 0]) * rows + abs(rotation[0, 1]) * columns)
         rotation[:, 2] += (width - columns) / 2, (height - rows) / 2
         ink = np.asarray(cv2.warpAffine(self.ink, rotation, (width, height)), np.uint8)
-        inverse = np.vstack([cv2.invertAffineTransform(rotation), [0, 0, 1]])
-        return replace(self, ink=ink, to_scaled_picture=self.to_scaled_picture @ inverse, darkness=None)
+        return self.transformed(ink, np.vstack([cv2.invertAffineTransform(rotation), [0, 0, 1]]))
 
 
 def page_of(grey: NDArray[np.uint8]) -> Page:
@@ -125,5 +119,5 @@ def pages_of(grey: NDArray[np.uint8], picture_shape: tuple[int, ...]) -> Iterato
         photographs = None  # within its crop, the sheet's edges would look like ink
     for part, (left, top) in filter(None, (photographs, (grey, (0, 0)))):
         darkness = find_darkness(part)
-        to_scaled_picture = np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]])
-        yield Page(normalised(darkness), picture_shape, scale, to_scaled_picture, darkness)
+        to_picture = np.array([[1, 0, left], [0, 1, top]]) / scale
+        yield Page(normalised(darkness), picture_shape, to_picture, darkness)
