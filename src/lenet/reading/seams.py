@@ -7,6 +7,7 @@ it passes between slanted digits. Other seams join two valleys of the outline.
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,14 +146,12 @@ def _apart(columns: Ints, costs: Floats, crossed: Floats, min_ink: float) -> Int
     kept: list[int] = []
     for n in np.argsort(costs, kind="stable").tolist():
         place = bisect.bisect(kept, ink_left[n], key=ink_left.__getitem__)
-        left, right = kept[:place][-1:], kept[place:][:1]
-        if all(ink_left[n] - ink_left[other] > min_ink for other in left) and all(
-            ink_left[other] - ink_left[n] > min_ink for other in right
+        neighbours = [*kept[:place][-1:], n, *kept[place:][:1]]
+        if all(
+            ink_left[right] - ink_left[left] > min_ink and (columns[:, left] <= columns[:, right]).all()
+            for left, right in pairwise(neighbours)
         ):
-            is_between = [(columns[:, other] <= columns[:, n]).all() for other in left]
-            is_between += [(columns[:, other] >= columns[:, n]).all() for other in right]
-            if all(is_between):
-                kept.insert(place, n)
+            kept.insert(place, n)
     return np.array(kept, np.int64)
 
 
