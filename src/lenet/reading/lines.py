@@ -78,7 +78,8 @@ def find_lines(page: Page) -> list[InkLine]:
     height = page.strokes.writing_height
     if not height:
         return []
-    page = _without_blocks(page, height)
+    # Blocks are, for example, fingertips, which a levelled page would no longer show at its border.
+    page = page.without_strokes(np.flatnonzero(page.strokes.are_blocks(height)))
     if height > _MAX_HEIGHT:
         factor = _MAX_HEIGHT / height
         page, height = page.shrunk(factor), height * factor
@@ -93,14 +94,6 @@ def find_lines(page: Page) -> list[InkLine]:
     reject_texture(len(lines), _MAX_LINES, "lines")
     lines = [line for line in lines if line.height >= height * (_MIN_CUT_HEIGHT if _may_be_cut(line) else _MIN_HEIGHT)]
     return _with_commas(lines, height)
-
-
-def _without_blocks(page: Page, height: float) -> Page:
-    """Remove blocks, such as fingertips, which a levelled page would no longer show at its border."""
-    are_blocks = page.strokes.are_blocks(height)
-    if not are_blocks.any():
-        return page
-    return page.with_ink(np.where(page.strokes.pixels_of(are_blocks), 0, page.ink).astype(np.uint8))
 
 
 def _without_pale_stains(page: Page, height: float) -> Page:

@@ -62,6 +62,12 @@ class Page:
         """Return the page with other ink of the same shape."""
         return self if np.array_equal(ink, self.ink) else replace(self, ink=np.ascontiguousarray(ink))
 
+    def without_strokes(self, members: Ints) -> "Page":
+        """Return the page without the given strokes."""
+        if not len(members):
+            return self
+        return replace(self, ink=np.where(self.strokes.pixels_of(members), 0, self.ink).astype(np.uint8))
+
     def transformed(self, ink: NDArray[np.uint8], back: Floats) -> "Page":
         """Return a page with transformed ink; `back` is the affine map from it to this page, shape (3, 3)."""
         return replace(self, ink=ink, to_picture=self.to_picture @ back, darkness=None)

@@ -80,10 +80,7 @@ def without_folds(page: Page) -> Page:
     max_length = 2 * min(page.ink.shape)  # a narrower page may be a 1 that was cropped to its ink
     thin = np.flatnonzero(is_thin & (strokes.lengths > min_length) & (strokes.lengths < max_length))
     thin = thin[page.touched(strokes.boxes[thin]).any(axis=1)]
-    folds = [n for n in strokes.limited(thin) if _is_straight(strokes, n)]
-    if not folds:
-        return page
-    return page.with_ink(np.where(strokes.pixels_of(np.array(folds)), 0, page.ink).astype(np.uint8))
+    return page.without_strokes(np.array([n for n in strokes.limited(thin) if _is_straight(strokes, n)]))
 
 
 def straight_lines(binary: Mask, length: int, slopes: Iterable[float] = _SLOPES) -> Mask:
