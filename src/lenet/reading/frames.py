@@ -31,9 +31,10 @@ def without_frames(page: Page) -> Page:
         labels, holes, sides = strokes.labels[window], _holes(frame), _sides(frame)
         enclosed = labels[_inside(frame, holes, sides) & (labels > 0)] - 1
         is_long = strokes.lengths[enclosed] > 0.15 * min(frame.shape)
-        if is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n] or _is_box(
-            holes, sides, np.count_nonzero(labels[holes]) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
-        ):
+        has_writing = is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n]
+        has_ink = np.count_nonzero(labels[holes]) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
+        may_be_zero = not has_ink and frame.shape[0] >= frame.shape[1]
+        if has_writing or (not may_be_zero and _are_rectangle(holes, sides)):
             ink[window] = _without_sides(ink[window], frame, sides)
     return page.with_ink(ink)
 
@@ -54,11 +55,6 @@ def _without_sides(ink: NDArray[np.uint8], frame: Mask, sides: tuple[float, floa
         lines = straight_lines(frame, max(6, round(length) // 3), _SLOPES)
         own, frame = erased(own, lines, thickness_of(lines)).T, np.ascontiguousarray(frame.T)
     return np.maximum(own, others)
-
-
-def _is_box(holes: NDArray[np.bool_], sides: tuple[float, float], has_ink: bool) -> bool:
-    """Return whether a stroke with these holes is a rectangle, but no angular 0: wider than high, or around ink."""
-    return (has_ink or holes.shape[1] > holes.shape[0]) and _are_rectangle(holes, sides)
 
 
 def _are_rectangle(holes: NDArray[np.bool_], sides: tuple[float, float]) -> bool:
