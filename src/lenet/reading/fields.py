@@ -283,7 +283,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | tuple[tuple[str, A
 
 def _field(entry: Any, number: int) -> Field:
     """Return the field that an entry of a file describes, or raise InputError with the number of the entry."""
-    known, place = {each.name for each in fields(Field)}, f"entry {number}"
+    known = {each.name for each in fields(Field)}
     try:
         if isinstance(entry, tuple):
             name, keys = dict(entry).get("name"), [key for key, _ in entry]
@@ -299,4 +299,4 @@ def _field(entry: Any, number: int) -> Field:
             )
         return Field(**entry)
     except (InputError, InputTypeError) as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"entry {number}: {error}") from None

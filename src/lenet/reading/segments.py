@@ -17,9 +17,8 @@ from lenet.reading.signs import are_slanted_lines, may_be_commas, may_be_slashes
 from lenet.reading.strokes import Floats, box_around, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
-MAX_SEGMENTS_TURNED = (
-    5_000  # of a page or field after a turn, as it is read four times: upright, 1,000 digits have fewer
-)
+# Of a page after a turn, or of the fields of a form, as they are read four times: upright, 1,000 digits have fewer.
+MAX_SEGMENTS_TURNED = 5_000
 _MAX_PIECES = 14  # of a segment
 _MAX_OF_SIGN = 0.9  # probability: a more certain digit is not a sign
 _MIN_SLASHES = 2  # in a line, as in a date: a single one may be a 1
