@@ -12,7 +12,7 @@ from lenet.reading.rules import without_folds, without_printed_rules, without_ru
 from lenet.reading.skew import skew_of_lines
 from lenet.reading.strokes import MAX_HEIGHT, MAX_STROKES, Boxes, Ints, box_around, have_comma_size, reject_texture
 
-_MAX_HEIGHT = 80  # pixels: larger writing is shrunk
+_MAX_WRITING_HEIGHT = 80  # pixels: larger writing is shrunk
 _MAX_LINES = 3000  # a digit far from all others forms its own line
 # The minimum height of a line, and of a line that the border may have cut, as fractions of the typical height.
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
@@ -80,8 +80,8 @@ def find_lines(page: Page) -> list[InkLine]:
         return []
     # Blocks are, for example, fingertips, which a levelled page would no longer show at its border.
     page = page.without_strokes(np.flatnonzero(page.strokes.are_blocks(height)))
-    if height > _MAX_HEIGHT:
-        factor = _MAX_HEIGHT / height
+    if height > _MAX_WRITING_HEIGHT:
+        factor = _MAX_WRITING_HEIGHT / height
         page, height = page.shrunk(factor), height * factor
     angle = skew_of_lines(page, height)
     page = without_rules(without_rules(page, height).levelled(angle), height)

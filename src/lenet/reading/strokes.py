@@ -23,7 +23,7 @@ _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid co
 _SOLID, _FINGERTIP, _MIN_BLOCK = 0.7, 0.5, 1.2
 _MIN_THICKNESS = 0.6  # of a fingertip, as a fraction of the shorter side of its box; bold digits have 0.47
 _MAX_BOXES = 3  # page areas: of boxes that are searched one by one
-_MIN_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
+_MIN_WRITING_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
 Ints = NDArray[np.int64]
@@ -127,7 +127,7 @@ class Strokes:
         is_solid = self._are_solid[members]
         if is_solid.any() and not is_solid.all():
             height = self._median_height(members[~is_solid])
-            if height >= _MIN_HEIGHT:
+            if height >= _MIN_WRITING_HEIGHT:
                 members = members[~self.are_blocks(height)[members]]
         return self._median_height(members)
 
