@@ -198,7 +198,7 @@ def test_a_sign_has_the_lowest_digit_score_unless_it_touches_another_character()
 )
 def test_long_commas_are_uncertain_or_ones_unless_a_class_is_a_letter(monkeypatch, probability, classes, sign):
     """`probability` is that of the first class."""
-    monkeypatch.setattr(segments, "signs_of", lambda images: np.full(len(images), ""))
+    monkeypatch.setattr(signs, "crosses_of", lambda images: np.full(len(images), ""))
     line = line_of((9, 9, 21, 29), (30, 20, 35, 34), (42, 9, 54, 29))
     model = Known([[probability, 1 - probability]] * 6)
     model.classes = tuple(classes)
@@ -294,7 +294,7 @@ def test_slashes_are_thin_straight_and_lean_to_the_right(columns, width, bend, e
 
 @pytest.mark.parametrize(("probability", "classes", "sign"), [(0.89, "01", "+"), (0.91, "01", ""), (0.89, "0x", "")])
 def test_certain_digits_and_models_of_letters_have_no_signs(monkeypatch, probability, classes, sign):
-    monkeypatch.setattr(segments, "signs_of", lambda images: np.full(len(images), "+"))
+    monkeypatch.setattr(signs, "crosses_of", lambda images: np.full(len(images), "+"))
     line, model = line_of((9, 9, 21, 29)), Known([[probability, 1 - probability]])
     model.classes = tuple(classes)
     (found,) = segments.segments_of(model, [pieces_of(line, np.array([True]))])

@@ -5,7 +5,7 @@ import pytest
 
 import lenet
 from lenet.reading import read
-from lenet.reading.signs import signs_of
+from lenet.reading.signs import crosses_of
 
 cv2 = pytest.importorskip("cv2")
 
@@ -33,16 +33,16 @@ DIAGONALS = (6, 6), (22, 22), (6, 22), (22, 6)
     ],
 )  # fmt: skip
 def test_a_sign_has_four_similar_arms_at_right_angles(ends, sign):
-    assert signs_of(image_of(*ends)[np.newaxis]).tolist() == [sign]
+    assert crosses_of(image_of(*ends)[np.newaxis]).tolist() == [sign]
 
 
 def test_the_arms_of_a_sign_may_be_thick():
-    assert signs_of(image_of(UP, DOWN, LEFT, RIGHT, pen=3)[np.newaxis]).tolist() == ["+"]
+    assert crosses_of(image_of(UP, DOWN, LEFT, RIGHT, pen=3)[np.newaxis]).tolist() == ["+"]
 
 
 def test_digits_are_not_signs():
     digits = lenet.data.load_digits()
-    assert not (signs_of(np.concatenate([digits.X_train, digits.X_test])) != "").any()
+    assert not (crosses_of(np.concatenate([digits.X_train, digits.X_test])) != "").any()
 
 
 def sum_of(first, second, arms):

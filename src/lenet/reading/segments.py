@@ -13,15 +13,13 @@ from lenet.model import LeNet5
 from lenet.reading.features import MIN_PROBABILITY, Features, features_of
 from lenet.reading.loops import Loop, loops_of
 from lenet.reading.pieces import Pieces, Spans
-from lenet.reading.signs import are_slanted_lines, may_be_commas, may_be_slashes, signs_of
+from lenet.reading.signs import signs_of
 from lenet.reading.strokes import Floats, box_around, reject_texture
 
 MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 # Of a page after a turn, or of the fields of a form, as they are read four times: upright, 1,000 digits have fewer.
 MAX_SEGMENTS_TURNED = 5_000
 _MAX_PIECES = 14  # of a segment
-_MAX_OF_SIGN = 0.9  # probability: a more certain digit is not a sign
-_MIN_SLASHES = 2  # in a line, as in a date: a single one may be a 1
 _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 
 
@@ -65,17 +63,7 @@ def segments_of(
 
 def _segments(spans: Spans, images: NDArray[np.uint8], probabilities: Floats, classes: Sequence[str]) -> Segments:
     """Return the segments of a line with their features."""
-    signs = np.full(len(images), "")
-    if "".join(classes).isdecimal():  # letters may have the same shapes
-        may_be_sign = probabilities.max(axis=1) < _MAX_OF_SIGN
-        signs[may_be_sign] = signs_of(images[may_be_sign])
-        may_be_line = may_be_sign | (np.array(classes)[probabilities.argmax(axis=1)] == "1")
-        signs[may_be_line & may_be_commas(spans)] = ","
-        slashes = np.flatnonzero(may_be_line & may_be_slashes(spans))
-        slashes = slashes[are_slanted_lines(images[slashes])] if len(slashes) else slashes
-        if len(slashes) >= _MIN_SLASHES:
-            signs[slashes] = "/"
-    features = features_of(spans, signs, probabilities)
+    features = features_of(spans, signs_of(spans, images, probabilities, classes), probabilities)
     return Segments(**vars(spans), images=images, probabilities=probabilities, features=features)
 
 

@@ -1,13 +1,17 @@
 """Detect signs that resemble digits: a plus sign a 4, a multiplication sign a 7, a long comma and a slash a 1."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
 from lenet._mnist_form import MIDDLE
 from lenet.reading.pieces import Spans
-from lenet.reading.strokes import have_comma_size
+from lenet.reading.strokes import Floats, have_comma_size
 
+_MAX_OF_SIGN = 0.9  # probability: a more certain digit is not a sign
+_MIN_SLASHES = 2  # in a line, as in a date: a single one may be a 1
 _MIN_RADIUS = 5.0  # pixels: nearer to the crossing, the arms are not separate
 _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
 # Of a long comma, in heights of the writing: its top is at most this far above the middle of the line, and its bottom
@@ -25,7 +29,24 @@ _HARMONICS[np.hypot(_X, _Y) < _MIN_RADIUS] = 0
 _MOMENTS = np.stack([_X, _Y, _X * _X, _X * _Y, _Y * _Y], axis=1).astype(np.float32)
 
 
-def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
+def signs_of(
+    spans: Spans, images: NDArray[np.uint8], probabilities: Floats, classes: Sequence[str]
+) -> NDArray[np.str_]:
+    """Return "+", "x", "," or "/" for each segment of a line that is such a sign, and "" for the others."""
+    signs = np.full(len(images), "")
+    if "".join(classes).isdecimal():  # letters may have the same shapes
+        may_be_sign = probabilities.max(axis=1) < _MAX_OF_SIGN
+        signs[may_be_sign] = crosses_of(images[may_be_sign])
+        may_be_line = may_be_sign | (np.array(classes)[probabilities.argmax(axis=1)] == "1")
+        signs[may_be_line & may_be_commas(spans)] = ","
+        slashes = np.flatnonzero(may_be_line & may_be_slashes(spans))
+        slashes = slashes[are_slanted_lines(images[slashes])] if len(slashes) else slashes
+        if len(slashes) >= _MIN_SLASHES:
+            signs[slashes] = "/"
+    return signs
+
+
+def crosses_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     """Return "+" or "x" for each image that shows such a sign, and "" for the others.
 
     The ink around the centre of mass is expanded in harmonics of its angle: four similar arms at right angles have a
@@ -35,7 +56,7 @@ def signs_of(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     --------
     >>> image = np.zeros((1, 28, 28), np.uint8)
     >>> image[0, 13:16, 4:25] = image[0, 4:25, 13:16] = 255
-    >>> signs_of(image).tolist()
+    >>> crosses_of(image).tolist()
     ['+']
     """
     pixels = images.reshape(-1, SIDE * SIDE).astype(np.float32)
