@@ -12,7 +12,7 @@ from lenet.rejection import digit_score, margin
 
 MIN_PROBABILITY = 1e-6  # lower probabilities are clipped to this before their logarithm is computed
 _MAX_MARGIN = 5.0
-_MIN_SIDE, _MAX_HEIGHT, _MAX_WIDTH = 0.8, 1.15, 1.0  # of a digit, in heights of the writing
+_MIN_SIDE, _MAX_WIDTH = 0.8, 1.0  # of a digit, in heights of the writing
 _MAX_SIDE = 1.5  # heights of the writing: longer sides are clipped to this in the area
 
 
@@ -25,8 +25,7 @@ class Features:
 
     bias: Floats  # ones
     lack_of_size: Floats  # how far the longer side is below the minimum of a digit
-    excess_height: Floats  # how far the height is above the maximum of a digit
-    excess_width: Floats
+    excess_width: Floats  # how far the width is above the maximum of a digit
     area: Floats  # of the box
     gap: Floats  # the widest gap between the pieces
     overlap: Floats  # with the next piece
@@ -65,7 +64,6 @@ def features_of(spans: Spans, signs: NDArray[np.str_], probabilities: Floats) ->
     geometric = Features(
         bias=np.ones(len(starts)),
         lack_of_size=np.maximum(0, _MIN_SIDE - np.maximum(heights, widths)),
-        excess_height=np.maximum(0, heights - _MAX_HEIGHT),
         excess_width=np.maximum(0, widths - _MAX_WIDTH),
         area=np.minimum(heights, _MAX_SIDE) * np.minimum(widths, _MAX_SIDE),
         gap=_widest_gaps(left, right, starts, stops),
