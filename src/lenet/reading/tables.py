@@ -13,9 +13,7 @@ def turned(cells: Sequence[Cell], turns: int) -> tuple[Cell, ...]:
     """Return cells with the grids, rows and columns of the page after some quarter turns, counter-clockwise."""
     places = _grids_in_order(cells, turns)
     for _ in range(turns):
-        last = {cell.grid: 0 for cell in cells}
-        for cell in cells:
-            last[cell.grid] = max(last[cell.grid], cell.column)
+        last = {cell.grid: cell.column for cell in sorted(cells, key=lambda cell: cell.column)}  # of each grid
         cells = [replace(each, row=last[each.grid] - each.column, column=each.row) for each in cells]
     return tuple(replace(cell, grid=places[cell.grid]) for cell in cells)
 
