@@ -1,14 +1,15 @@
 """Read handwritten digits in pictures: prepare one digit for the network, or read a page of them.
 
-`prepare` takes one digit through `pictures`, `ink` (which looks for a `sheet`) and `single_digit`; `as_mnist` skips the
-first two. `read` takes a page through these steps, each of which takes the result of the previous one:
+`prepare` takes one digit through `pictures`, `ink` and `single_digit`; `as_mnist` skips the first two. `ink` looks for
+a `sheet` and dark `panels` in a `coarse` picture. `read` takes a page through these steps, each of which takes the
+result of the previous one:
 
 1. `pictures`: from a file or an array to grey levels (`pixels`).
 2. `page`: from grey levels to a page of `ink`; of a slide, only its `photographs`.
-3. `boxes`, `grids` and `frames`: from a page to one without their lines.
+3. `boxes`, `grids` (of `cells`) and `frames`: from a page to one without their lines.
 4. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
 5. `pieces`: from a line to pieces: wide strokes that are not legible digits are cut along `seams`.
-6. `segments`: from pieces to all groups of neighbours, with the network's probabilities and other `features`.
+6. `segments`: from pieces to all groups of neighbours, with the network's probabilities, `signs` and other `features`.
 7. `views`: from segments to segments with better probabilities for the uncertain ones.
 8. `graph`: from segments to a graph with learned weights.
 9. `paths`: from a graph to its best path.

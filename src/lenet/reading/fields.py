@@ -79,7 +79,7 @@ class Field:
                 f"A field has the name {_checks.short_repr(self.name)}; expected a letter and up to 63 letters, "
                 "digits, spaces, hyphens and underscores."
             )
-        has_shape = not hasattr(self.grid, "__index__")  # no integer
+        has_shape = not hasattr(self.grid, "__index__")  # not an integer
         has_box, has_cell = self.box is not None, self.cell is not None
         if (has_box, has_cell) not in ((False, True), (True, has_shape)):
             found = "both a box and a cell" if has_cell else "a box and the shape of a grid, but no cell"

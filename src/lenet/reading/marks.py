@@ -23,7 +23,7 @@ _MIN_COMMA = 0.22  # heights of the writing: such a comma is taller
 
 
 def may_be_marks(segments: Segments) -> NDArray[np.bool_]:
-    """Return whether each segment may be a mark: a comma or slash, or short, or with short strokes as those of "="."""
+    """Return whether each segment may be a mark: a comma, a slash, short, or of short strokes, as "=" is."""
     is_short = (_heights(segments.boxes) < SHORT * segments.pieces.line.height) | _have_short_strokes(segments)
     return np.asarray(is_short | np.isin(segments.features.signs, (",", "/")))
 

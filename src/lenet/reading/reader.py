@@ -183,7 +183,7 @@ def cut_and_classify(
 def _read_page(
     settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS
 ) -> tuple[Reading, list[NDArray[np.uint8]]]:
-    """Return the reading of a page, and the images of the digits of each line; none if the classes are not 0 to 9."""
+    """Return the reading of a page, and the images of the digits of each line; none if a class is not a digit."""
     parts = cut_and_classify(settings.model, find_lines(page), settings.n_jobs, max_segments)
     found = [(_read_line(settings, segments, graph), segments.pieces.line) for segments, graph in parts]
     lines = [(*line, ink) for line, ink in found if line is not None]
@@ -213,16 +213,16 @@ def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> tuple[L
     is_mark |= is_separator
     shown = np.flatnonzero(~is_mark)
     gaps = _gaps(boxes[shown], line)
-    gaps[np.diff(is_separator.cumsum()[shown]) > 0] = np.inf
-    boxes, found = boxes[shown], list[tuple[int, str]]()
+    gaps[np.diff(is_separator.cumsum()[shown]) > 0] = np.inf  # so that a space replaces the sign
+    boxes, marks = boxes[shown], list[tuple[int, str]]()
     if settings.marks:
-        boxes, found = digits_and_marks(segments, arcs[shown], arcs[is_mark], baseline)
+        boxes, marks = digits_and_marks(segments, arcs[shown], arcs[is_mark], baseline)
     places = line.page.boxes_in_picture(boxes + np.tile(line.corner, 2))
     labels = [None if in_word[k] else path.labels[k] for k in shown]
     rows = zip(places, labels, path.probabilities[shown], strict=True)
     digits = tuple(_digit(*row, settings.model.classes) for row in rows)
     confidence = confidence_of(labels, graph) if in_word.any() else path.confidence
-    return Line(digits, confidence, _text(digits, gaps, found)), segments.images[arcs[is_digit & ~in_word]]
+    return Line(digits, confidence, _text(digits, gaps, marks)), segments.images[arcs[is_digit & ~in_word]]
 
 
 def _without_words(

@@ -41,10 +41,9 @@ _KERNEL = square(2 * _EDGE + 1)
 def find_sheets(coarse: NDArray[np.uint8], may_be_blank: bool = False) -> NDArray[np.bool_] | None:
     """Return the pixels of the sheets of paper, or None if there are none or paper fills the picture.
 
-    A sheet is a light region with four corners and something dark on it. A light digit on a dark background is not one.
-    If no sheet has writing, and one `may_be_blank`, a wide light region without ink counts, too, unless there are
-    strokes beside it.
-    The picture is coarse: a few hundred pixels a side.
+    A sheet is a light region with four corners and writing on it, unlike a light digit on a dark background. If there
+    is none, and sheets `may_be_blank`, a wide light region without ink counts, too, unless there are strokes beside it.
+    The coarse picture has a few hundred pixels a side.
     """
     if min(coarse.shape) < _MIN_SIDE:
         return None
@@ -121,7 +120,7 @@ def _chosen_among(
 
 
 def _is_blank(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
-    """Return whether a sheet has no ink but at its edge, and is too wide for a light 1."""
+    """Return whether a sheet has no ink except at its edge, and is too wide for a light 1."""
     _, (width, height), _ = cv2.minAreaRect(cv2.findNonZero(sheet))
     within = cv2.erode(sheet, _KERNEL) == 1
     return bool(min(width, height) >= _MIN_ASPECT * max(width, height) and np.count_nonzero(ink[within]) < _MIN_INK)

@@ -62,7 +62,7 @@ class Strokes:
         return np.bincount(self.labels[region].ravel(), minlength=len(self.areas) + 1)[1:]
 
     def hollow(self, min_side: int, max_filled: float = _MAX_FILLED, among: NDArray[np.bool_] | bool = True) -> Ints:
-        """Return the strokes whose ink covers little of their boxes, such as frames and grids, largest first.
+        """Return the strokes whose ink covers little of their boxes, such as frames and grids, by decreasing area.
 
         The boxes may be nested, so their number is `limited`.
         """
