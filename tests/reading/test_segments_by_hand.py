@@ -169,7 +169,6 @@ def test_the_sizes_of_segments_in_heights():
     np.testing.assert_allclose(found.lack_of_size, [0.1, 0, 0, 0], atol=1e-12)
     np.testing.assert_allclose(found.excess_width, [0, 0.1, 1, 0], atol=1e-12)
     np.testing.assert_allclose(found.area, [0.42, 1.32, 2.25, 0.18])
-    np.testing.assert_allclose(found.off_line, [0.175, 0.075, 0.475, 0.075])  # the middles are 3.5, 6, 10 and 4.5
     assert found.bias.tolist() == [1] * 4
 
 

@@ -31,7 +31,6 @@ class Features:
     overlap: Floats  # with the next piece
     cut: Floats  # the ink that the seam after the segment crosses
     ends_at_seam: NDArray[np.bool_]  # whether there is such a seam
-    off_line: Floats  # the distance between the middles of the segment and of the line
     signs: NDArray[np.str_]  # "+", "x", "," or "/" if the segment is such a sign, which has a digit score of 0; or ""
     margin: Floats  # between the two most probable labels
     log_score: Floats  # the logarithm of the digit score
@@ -58,7 +57,6 @@ def features_of(spans: Spans, signs: NDArray[np.str_], probabilities: Floats) ->
     height = pieces.line.height
     left, _, right, _ = (pieces.boxes / height).T
     widths, heights = (boxes[:, 2:] / height - boxes[:, :2] / height).T
-    x, y = ((boxes[:, :2] + boxes[:, 2:]) / (2 * height)).T
     next_left = np.append(np.minimum.accumulate(left[::-1])[::-1], np.inf)[1:]
     unknown = np.zeros(len(starts))
     geometric = Features(
@@ -70,7 +68,6 @@ def features_of(spans: Spans, signs: NDArray[np.str_], probabilities: Floats) ->
         overlap=np.maximum(0, np.maximum.accumulate(right) - next_left)[stops - 1],
         cut=pieces.cuts[stops],
         ends_at_seam=pieces.cuts[stops] > 0,
-        off_line=np.abs(y - pieces.middle(x)),
         signs=np.where((pieces.cuts[starts] == 0) & (pieces.cuts[stops] == 0), signs, ""),  # a part may look like one
         margin=unknown,
         log_score=unknown,

@@ -29,7 +29,7 @@ LEARNED = Coefficients(
     by_label=np.array([0.22, -0.64, 0.04, 0.18, -0.61, 0.99, -0.84, 0.24, 0.6, 0.54]),
     as_digit={
         "lack_of_size": -7.18, "excess_width": -6.05, "gap": -6.07, "overlap": -7.67, "cut": -1.95,
-        "ends_at_seam": -1.78, "off_line": -1.58, "margin": 0.2, "log_score": 4.74,
+        "ends_at_seam": -1.78, "margin": 0.2, "log_score": 4.74,
     },
     as_other={
         "bias": -1.66, "area": -3.17, "overlap": -3.81, "cut": -1.42, "ends_at_seam": -3.68, "log_other_score": 1.84,
