@@ -37,8 +37,8 @@ def seams_by_loops(ink, height):
     crossed[:, 1:-1] = ink / (255 * pen)
     crossed[:, [0, -1]] = 1e6
     rows, columns = crossed.shape
-    down, above = cheapest_by_loops(crossed + 0.001)
-    up, below = cheapest_by_loops(crossed[::-1] + 0.001)
+    down, above = cheapest_by_loops(crossed)
+    up, below = cheapest_by_loops(crossed[::-1])
     near, candidates = max(1, round(0.06 * height)), []
     for part in (0.25, 0.5, 0.75):
         y = int(part * rows)

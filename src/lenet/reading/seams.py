@@ -24,7 +24,6 @@ _EDGE = 0.1  # heights of the writing: a seam this close to an edge of the strok
 _MIN_INK = 0.15  # between two seams, in stroke widths times the height
 _MAX_VALLEY_COST = 1.0  # in stroke widths of ink: of a seam between two valleys, which may run through a long contact
 _STEP_COST = 0.02  # in stroke widths of ink
-_ROW_COST = 0.001  # so that seams run straight where there is no ink
 _MAX_PIXELS = 2**18  # of strokes side by side, each as tall as the tallest: 50 bytes each
 _WALL = 1e6  # the cost of a column between strokes
 # In heights of the writing: the size of valleys, and the distances between those on one side and on both sides.
@@ -98,7 +97,7 @@ class _Row:
         with the seams of another stroke.
         """
         near, edge = max(1, round(_NEAR * height)), _EDGE * height
-        total, steps = _cheapest(self.crossed + _ROW_COST)
+        total, steps = _cheapest(self.crossed)
         lefts, rights, heights = np.repeat(
             [self.lefts, self.rights, self.heights], self.rights - self.lefts + 1, axis=1
         )
