@@ -17,10 +17,10 @@ _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
 # Of a long comma, in heights of the writing: its top is at most this far above the middle of the line, and its bottom
 # at least this far below the middle, that is, slightly below the digits.
 _MAX_ABOVE, _MIN_BELOW = 0.05, 0.6
-# Of a slash: the height in heights of the writing, the thickness as a fraction of the length (both as standard
-# deviations of its ink), the slant in columns per row, and the distance from the middle of the line.
-_MIN_TALL, _MAX_THICKNESS, _MIN_SLANT, _MAX_OFF_LINE = 1.05, 0.14, 0.15, 0.25
-_TALLER = 1.05  # the height of a slash over that of the strokes beside it
+# Of a slash: the height over those of the writing and of the strokes beside it, the thickness as a fraction of the
+# length (both as standard deviations of its ink), the slant in columns per row, and the distance from the middle of the
+# line.
+_TALLER, _MAX_THICKNESS, _MIN_SLANT, _MAX_OFF_LINE = 1.05, 0.14, 0.15, 0.25
 _Y, _X = np.mgrid[:SIDE, :SIDE].reshape(2, -1) - MIDDLE
 _ANGLES = np.arctan2(_Y, _X)
 _PHASES = np.outer(_ANGLES, (0, 1, 2, 4))
@@ -78,7 +78,7 @@ def may_be_slashes(spans: Spans) -> NDArray[np.bool_]:
     heights = np.concatenate([[np.inf], pieces.boxes[:, 3] - pieces.boxes[:, 1], [np.inf]])
     beside = np.maximum(heights[spans.starts], heights[spans.stops + 1])
     left, top, right, bottom = spans.boxes.T / height
-    is_tall = bottom - top >= np.maximum(_MIN_TALL, _TALLER * beside / height)
+    is_tall = bottom - top >= _TALLER * np.maximum(1, beside / height)
     off_line = np.abs((top + bottom) / 2 - pieces.middle((left + right) / 2))
     is_stroke = (spans.boxes == pieces.strokes[spans.starts]).all(axis=1)  # tall ones are cut into several pieces
     return np.asarray(is_stroke & is_tall & (off_line <= _MAX_OFF_LINE))
