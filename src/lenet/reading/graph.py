@@ -25,14 +25,14 @@ class Coefficients:
 
 
 LEARNED = Coefficients(
-    label=1.15,
-    by_label=np.array([0.22, -0.64, 0.04, 0.18, -0.61, 0.99, -0.84, 0.24, 0.6, 0.54]),
+    label=1.14,
+    by_label=np.array([0.16, -0.64, 0.11, 0.22, -0.63, 0.98, -0.88, 0.26, 0.57, 0.47]),
     as_digit={
-        "lack_of_size": -7.18, "excess_width": -6.05, "gap": -6.07, "overlap": -7.67, "cut": -1.95,
-        "ends_at_seam": -1.78, "margin": 0.2, "log_score": 4.74,
+        "lack_of_size": -7.33, "excess_width": -6.15, "gap": -6.11, "overlap": -7.95, "cut": -2.09,
+        "ends_at_seam": -1.67, "margin": 0.16, "log_score": 4.92,
     },
     as_other={
-        "bias": -1.66, "area": -3.17, "overlap": -3.81, "cut": -1.42, "ends_at_seam": -3.68, "log_other_score": 1.84,
+        "bias": -1.67, "area": -3.3, "overlap": -3.82, "cut": -1.42, "ends_at_seam": -3.71, "log_other_score": 1.85,
     },
 )  # fmt: skip
 
