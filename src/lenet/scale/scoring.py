@@ -165,19 +165,18 @@ def _scores(
     with _cluster_errors():
         sent = client.submit(_identity, model, pure=False, key=f"lenet-model-{os.urandom(8).hex()}", retries=retries)
         submit, rest = _submitter(client, parts, sent, rows, retries)
-    window, waiting, futures = _Window(client), deque(parts), deque[Any]()
-    submitted: deque[Part] = deque()
+    window, waiting, submitted = _Window(client), deque(parts), deque[tuple[Part, Any]]()
     try:
-        while waiting or futures:
+        while waiting or submitted:
             with _cluster_errors():
-                while waiting and len(futures) < window.width():
-                    submitted.append(waiting.popleft())
-                    futures.append(submit(submitted[-1]))
-            yield _result(submitted.popleft(), futures[0])
-            futures.popleft()
+                while waiting and len(submitted) < window.width():
+                    part = waiting.popleft()
+                    submitted.append((part, submit(part)))
+            yield _result(*submitted[0])
+            submitted.popleft()
     finally:
         with contextlib.suppress(Exception):  # the cluster may be gone
-            client.cancel([*futures, *rest, sent])
+            client.cancel([*(future for _, future in submitted), *rest, sent])
 
 
 @contextlib.contextmanager
@@ -207,8 +206,7 @@ def _submitter(
         return submit, deque()
     # The blocks of a Dask array or data frame are submitted together, so that its graph is processed once.
     delayed = dask.delayed(score_part, pure=False)
-    named = [dataclasses.replace(part, block=None) for part in parts]
-    tasks = [delayed(name, model, rows, part.block) for name, part in zip(named, parts, strict=True)]
+    tasks = [delayed(dataclasses.replace(part, block=None), model, rows, part.block) for part in parts]
     futures = deque(client.compute(tasks, retries=retries))
     return lambda _: futures.popleft(), futures
 
