@@ -44,10 +44,9 @@ def written(out: str | os.PathLike[str], dtype: np.dtype[Any]) -> Iterator[Calla
             with _save_errors(out):
                 batches.flush()
                 rows.close()
-        with _save_errors(out):
-            _sync(temporary)
-            _check_missing(target, out)  # another process may have created it in the meantime
-            temporary.rename(target)
+                _sync(temporary)
+                _check_missing(target, out)  # another process may have created it in the meantime
+                temporary.rename(target)
     finally:
         with contextlib.suppress(OSError):
             if temporary.is_dir():
