@@ -1,5 +1,6 @@
 """A skl2onnx converter for LeNetClassifier, so that pipelines that contain one can be exported to ONNX."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -73,16 +74,14 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add a classifier's operators to a graph of skl2onnx, under unique names."""
     types = require("onnx", "onnx").TensorProto
     classifier = operator.raw_operator
-    names: dict[str, str] = {}
     operators, logits = operators_of(classifier, "X")
     nocl = container.get_options(classifier, {"nocl": False})["nocl"]
     classes, whole = _labels(classifier, nocl)
     label = operators.add("ArgMax", [logits], "number", axis=1, keepdims=0)
 
+    @functools.cache
     def named(name: str) -> str:
-        if name not in names:
-            names[name] = str(scope.get_unique_variable_name(f"lenet.{name}"))
-        return names[name]
+        return str(scope.get_unique_variable_name(f"lenet.{name}"))
 
     container.add_node("Cast", [operator.inputs[0].full_name], [named("X")], to=types.FLOAT)
     for name, value in operators.constants.items():
