@@ -9,7 +9,7 @@ from lenet import _checks
 from lenet._flat import FlatDict
 from lenet.errors import InputError
 from lenet.layers import Conv2d, Linear, im2col
-from lenet.layers.base import Array, Layer
+from lenet.layers.base import Array
 from lenet.model import LeNet5
 from lenet.training.optim import SGD
 
@@ -106,17 +106,11 @@ class FOOF(SGD):
 def _inputs(model: LeNet5, images: Array) -> Iterator[tuple[str, Array]]:
     """Yield the name of each layer with parameters, and its inputs: one row (x, 1) for each image and output pixel."""
     for name, layer, x, _ in model._forward(images):
+        if isinstance(layer, Conv2d):
+            columns = im2col(x, layer.kernel_size, layer.padding, x.dtype)
+            x = columns.transpose(0, 2, 1).reshape(-1, columns.shape[1])
         if layer.parameters:
-            rows = _rows(layer, x)
-            yield name, np.column_stack([rows, np.ones(len(rows), rows.dtype)])
-
-
-def _rows(layer: Layer, x: Array) -> Array:
-    """Return the inputs of a layer as rows, each as long as the weights of one output."""
-    if isinstance(layer, Conv2d):
-        columns = im2col(x, layer.kernel_size, layer.padding, x.dtype)
-        return columns.transpose(0, 2, 1).reshape(-1, columns.shape[1])
-    return x
+            yield name, np.column_stack([x, np.ones(len(x), x.dtype)])
 
 
 def _inverse(matrix: Array) -> Array:
