@@ -48,14 +48,9 @@ class RequestContext:
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        given = self.headers.get(b"x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            self.request = given.decode()
-        else:
-            self.request = secrets.token_hex(8)
-        trace = self.headers.get(b"traceparent")
-        if trace is not None and _TRACEPARENT.fullmatch(trace):
-            self.traceparent = trace.decode()
+        given, trace = self.headers.get(b"x-request-id", b""), self.headers.get(b"traceparent", b"")
+        self.request = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        self.traceparent = trace.decode() if _TRACEPARENT.fullmatch(trace) else None
 
     def has_token(self, token: bytes) -> bool:
         """Return whether the request has a token as `Authorization: Bearer`."""
