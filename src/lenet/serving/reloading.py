@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 from lenet.errors import LenetError, NotServedError
 from lenet.serving.logs import LOG
@@ -41,29 +42,26 @@ async def watching(models: Models, metrics: Metrics | None = None) -> AsyncItera
     >>> asyncio.run(serve_for_a_moment())
     'served'
     """
-    loop = asyncio.get_running_loop()
-    hangup = asyncio.Event()
-    previous = signal.getsignal(signal.SIGHUP) if hasattr(signal, "SIGHUP") else None
-    is_handled = _handle_hangup(loop, hangup)
+    loop, hangup = asyncio.get_running_loop(), asyncio.Event()
+    previous = _handle_hangup(loop, hangup)
     task = asyncio.create_task(_watch(models, metrics, hangup))
     try:
         yield
     finally:
         task.cancel()
-        if is_handled:
+        if previous is not None:
             loop.remove_signal_handler(signal.SIGHUP)
             signal.signal(signal.SIGHUP, previous)
 
 
-def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> bool:
-    """Set the event on SIGHUP; return False if the signal is missing or handled, or this is not the main thread."""
-    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) not in _UNHANDLED:
-        return False
-    try:
-        loop.add_signal_handler(signal.SIGHUP, hangup.set)
-    except (ValueError, RuntimeError):
-        return False
-    return True
+def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> Any:
+    """Set the event on SIGHUP, and return the previous handler; None if the signal is missing or already handled."""
+    previous = signal.getsignal(signal.SIGHUP) if hasattr(signal, "SIGHUP") else None
+    if previous in _UNHANDLED:
+        with contextlib.suppress(ValueError, RuntimeError):  # this is not the main thread
+            loop.add_signal_handler(signal.SIGHUP, hangup.set)
+            return previous
+    return None
 
 
 async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event) -> None:
