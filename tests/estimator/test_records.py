@@ -9,7 +9,7 @@ pytest.importorskip("sklearn")
 
 from lenet import LeNet5
 from lenet.errors import InputError, InputTypeError
-from lenet.estimator.files import Record, name_classes, names_of, sort_classes
+from lenet.estimator.files import Record, names_of, sort_classes
 from lenet.estimator.framing import Framing
 
 VALID = {
@@ -141,15 +141,6 @@ def test_labels_that_are_no_names_are_numbered():
     assert names_of(np.array([3.5, 7.0])) == ("3.5", "7.0")
     for labels in (["", "a"], ["a", "b" * 101], ["a", "b\n"]):
         assert names_of(np.array(labels)) == ("0", "1")
-
-
-def test_the_classes_of_a_model_are_named_after_other_labels_than_their_numbers():
-    model = LeNet5(seed=0, num_classes=2)
-    name_classes(model, np.array(["no", "yes"]))
-    assert model.classes == ("no", "yes")
-    name_classes(model, np.array([0, 1]))
-    assert "classes" not in model.metadata
-    assert model.classes == ("0", "1")
 
 
 def test_classes_are_sorted_with_their_outputs():

@@ -21,7 +21,7 @@ from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
 from lenet.estimator.epochs import Epochs
-from lenet.estimator.files import FINE_TUNING, KEY, Record, name_classes, pop_record
+from lenet.estimator.files import FINE_TUNING, KEY, Record, names_of, pop_record
 from lenet.estimator.framing import Framing, framing_of, shape_of
 from lenet.estimator.inputs import Samples, as_labels, as_table, encode, validated
 from lenet.loading import load, load_named
@@ -493,7 +493,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         random = check_random_state(self.random_state)
         first, self._seed = (int(random.randint(_checks.MAX_INT32)) for _ in range(2))
         self.model_ = LeNet5(first, num_classes=len(self.classes_))
-        name_classes(self.model_, self.classes_)
+        names = names_of(self.classes_)
+        if names != self.model_.classes:
+            self.model_.classes = names
 
     def _reset_history(self) -> None:
         self.n_iter_, self.loss_curve_ = 0, []

@@ -90,13 +90,6 @@ def names_of(labels: NDArray[Any]) -> tuple[str, ...]:
         return class_names.class_names({}, len(labels))
 
 
-def name_classes(model: LeNet5, labels: NDArray[Any]) -> None:
-    """Name a model's classes after their labels."""
-    model.metadata.pop(class_names.KEY, None)
-    if model.classes != names_of(labels):
-        model.classes = names_of(labels)
-
-
 def sort_classes(model: LeNet5) -> NDArray[Any]:
     """Return the labels of a model without a record; if they are names, sort the model's outputs by them."""
     if class_names.KEY not in model.metadata:
