@@ -145,7 +145,7 @@ def test_the_names_of_arrays_are_those_of_four_parts_or_of_two():
     assert npz._complete(dict.fromkeys(four + two)) == four
     assert npz._complete(dict.fromkeys((*four[:3], *two))) == two
     assert npz._complete(dict.fromkeys(("x", "y_train", "y_test", "x_test"))) is None
-    assert npz._by_name(["X", "Other"], [1, 2], "mine") == {"x": 1, "other": 2}
+    assert npz._by_name([("X", 1), ("Other", 2)], lambda pair: pair[0], "mine") == {"x": ("X", 1)}
 
 
 def archive(*names):

@@ -6,7 +6,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -131,8 +131,7 @@ def holds_npy_files(folder: Path) -> bool:
 
 
 def _npy_files(folder: Path) -> dict[str, Path]:
-    files = [path for path in sorted(folder.glob("*.npy")) if path.stem.lower() in (*_FOUR, *_TWO)]
-    return _by_name([path.stem for path in files], files, str(folder))
+    return _by_name(sorted(folder.glob("*.npy")), lambda path: path.stem, str(folder))
 
 
 def _complete(found: Mapping[str, object]) -> tuple[str, ...] | None:
@@ -140,13 +139,15 @@ def _complete(found: Mapping[str, object]) -> tuple[str, ...] | None:
     return next((names for names in (_FOUR, _TWO) if found.keys() >= set(names)), None)
 
 
-def _by_name(names: list[str], values: list[_T], source: str) -> dict[str, _T]:
-    """Return values by their names in lower case; reject a name that occurs twice, since either could be meant."""
+def _by_name(members: Iterable[_T], name_of: Callable[[_T], str], source: str) -> dict[str, _T]:
+    """Return the arrays of a data set by their names in lower case; reject a name that occurs twice."""
     found: dict[str, _T] = {}
-    for name, value in zip(names, values, strict=True):
+    for member in members:
+        name = name_of(member)
         if name.lower() in found:
             raise DataError(f"{source} has {name} twice, in upper or lower case. Remove one.")
-        found[name.lower()] = value
+        if name.lower() in (*_FOUR, *_TWO):
+            found[name.lower()] = member
     return found
 
 
@@ -163,8 +164,7 @@ def _read_arrays(path: Path) -> list[NDArray[Any]]:
     try:
         with open_regular(path) as file, _opened(file, path) as archive:
             infos = archive.infolist()
-            known = [info for info in infos if _name(info).lower() in (*_FOUR, *_TWO)]
-            members = _by_name([*map(_name, known)], known, str(path))
+            members = _by_name(infos, _name, str(path))
             names = _complete(members)
             if names is None:
                 found = ", ".join(sorted(map(_name, infos))[:10]) or "nothing"
