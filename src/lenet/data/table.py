@@ -120,25 +120,22 @@ def numbered(labels: Sequence[str], source: str) -> tuple[NDArray[np.int64], tup
 
 def images_of_rows(parts: Iterable[tuple[NDArray[Any], list[str]]], name: str) -> tuple[NDArray[np.uint8], list[str]]:
     """Return the images and labels of a table, given in parts: pixels as for `read_csv`, (n, 784), and labels."""
-    images: list[NDArray[np.uint8]] = []
+    blocks: list[tuple[NDArray[np.uint8], bool]] = []  # images, and whether they were decimals
     labels: list[str] = []
-    decimals: list[bool] = []
     count = 0
     for pixels, some in parts:
-        image, decimal = _as_bytes(pixels, name, count)
-        count += len(image)
-        images.append(image)
-        decimals.append(decimal)
+        blocks.append(_as_bytes(pixels, name, count))
+        count += len(pixels)
         labels += some
         if count > MAX_IMAGES:
             raise DataError(f"{name} has more than {MAX_IMAGES:,} rows. Split it into several files.")
-    if any(decimals):
-        for image, decimal in zip(images, decimals, strict=True):
+    if any(decimal for _, decimal in blocks):
+        for images, decimal in blocks:
             if not decimal:  # these rows happen to have only 0.0 and 1.0
-                if image.max() > 1:
+                if images.max() > 1:
                     raise _mixed(name)
-                image *= 255
-    found = np.concatenate(images or [np.empty((0, SIDE, SIDE), np.uint8)])
+                images *= 255
+    found = np.concatenate([images for images, _ in blocks] or [np.empty((0, SIDE, SIDE), np.uint8)])
     check_levels(found, name)
     check_polarity(found, name)
     return found, labels
