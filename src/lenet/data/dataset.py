@@ -125,13 +125,13 @@ class Dataset(_Arrays):
             If the data set has a class that is not in `classes`, or a label that is not an index of `classes`.
         """
         classes = class_names.checked(classes)
-        if self.classes is None and any(name.isdecimal() and int(name) != n for n, name in enumerate(classes)):
-            found, places = np.unique(np.concatenate([self.y_train, self.y_test]), return_inverse=True)
-            y_train, y_test = np.split(places, [len(self.y_train)])
-            renumbered = Dataset(self.X_train, y_train, self.X_test, y_test)
-            return renumbered.with_classes([str(label) for label in found]).numbered_as(classes, source)
         if self.classes is None:
             labels = np.concatenate([self.y_train, self.y_test])
+            if any(name.isdecimal() and int(name) != n for n, name in enumerate(classes)):
+                found, places = np.unique(labels, return_inverse=True)
+                y_train, y_test = np.split(places, [len(self.y_train)])
+                named = self._replace(y_train=y_train, y_test=y_test).with_classes([*map(str, found)])
+                return named.numbered_as(classes, source)
             ends = labels.min(initial=0), labels.max(initial=0)
             unknown = [str(end) for end in ends if not 0 <= end < len(classes)]
         else:
@@ -144,7 +144,7 @@ class Dataset(_Arrays):
         if self.classes is None or self.classes == classes:
             return self
         numbers: NDArray[Any] = np.array([classes.index(name) for name in self.classes])
-        return Dataset(self.X_train, numbers[self.y_train], self.X_test, numbers[self.y_test]).with_classes(classes)
+        return self._replace(y_train=numbers[self.y_train], y_test=numbers[self.y_test]).with_classes(classes)
 
 
 def checked(dataset: Dataset, source: str) -> Dataset:
