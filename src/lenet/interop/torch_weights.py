@@ -230,12 +230,10 @@ def _names_by_parameter(shapes: Mapping[str, tuple[int, ...]], title: str) -> di
     """Return the name of each of lenet's parameters in another state dict, recognised by its shape."""
     found: dict[str, str] = {}
     for name, shape in shapes.items():
-        layer = _layer_of(shape)
-        if layer and f"{layer}.weight" not in found:
-            found[f"{layer}.weight"] = name
+        if layer := _layer_of(shape):
+            found.setdefault(f"{layer}.weight", name)
     for weight, name in list(found.items()):
-        bias = _bias_of(name, shapes, found.values())
-        if bias:
+        if bias := _bias_of(name, shapes, found.values()):
             found[weight.replace("weight", "bias")] = bias
     missing = [
         f"{layer} {' or '.join(map(str, known))}"
