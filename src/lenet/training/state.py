@@ -141,8 +141,7 @@ class State:
         dict of str to Any
             Fields by name; "history" is a list with a dict for each epoch.
         """
-        names = ("mean", "std", "step", "images", "loss_sum", "correct", "seconds", "images_per_second", "best_epoch")
-        values = {name: getattr(self, name) for name in names}
+        values = {name: value for name, value in vars(self).items() if not isinstance(value, np.ndarray)}
         return {**values, "history": [asdict(row) for row in self.history]}
 
     def check(self, optimizer: SGD, recipe: Recipe, images: int | None = None) -> None:
