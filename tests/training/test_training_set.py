@@ -157,9 +157,9 @@ def test_floats_become_those_of_the_model(given, dtype):
 )
 def test_added_and_varied_images_require_bytes(field, value, off):
     with pytest.raises(InputError) as caught:
-        prepare(X=(X / 255).astype(np.float32), **{field: value})
+        prepare(X=(X / 255).astype(np.float64), **{field: value})
     assert str(caught.value) == (
-        f"X has dtype float32; expected uint8, because the recipe sets {field}. Pass uint8, or use "
+        f"X has dtype float64; expected uint8, because the recipe sets {field}. Pass uint8, or use "
         f"recipe.with_changes({field}={off})."
     )
     assert prepare(X=(X / 255).astype(np.float32), **{field: off}).members.tolist() == list(range(N))

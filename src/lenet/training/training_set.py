@@ -42,6 +42,12 @@ class TrainingSet:
         images, targets = model._batch(X, y)
         labels = _checks.labels_of(targets)
         if images.dtype != np.uint8:
+            for field, off in (("defects", 0), ("drawn_digits", 0), ("non_digits", 0), ("vary", False)):
+                if getattr(recipe, field):
+                    raise InputError(
+                        f"X has dtype {images.dtype}; expected uint8, because the recipe sets {field}. Pass uint8, or "
+                        f"use recipe.with_changes({field}={off})."
+                    )
             images = np.ascontiguousarray(images, model.dtype)
         elif images.max() == 1:
             raise InputError("X has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
@@ -50,13 +56,6 @@ class TrainingSet:
         if weights is not None:
             for part in filter(len, parts):
                 weights[part] = _checks.weights(weights[part], len(part))
-        if images.dtype != np.uint8:
-            for field, off in (("defects", 0), ("drawn_digits", 0), ("non_digits", 0), ("vary", False)):
-                if getattr(recipe, field):
-                    raise InputError(
-                        f"X has dtype {images.dtype}; expected uint8, because the recipe sets {field}. Pass uint8, or "
-                        f"use recipe.with_changes({field}={off})."
-                    )
         check_classes(model.classes, recipe)
         data = cls(images, images[:0], labels, targets, weights, parts, parts.train)
         return data.with_images_of(1, recipe, seed)
