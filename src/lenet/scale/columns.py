@@ -65,12 +65,11 @@ def images_of(batch: Any, source: str, start: int) -> NDArray[Any]:
 
     In the table, `start` rows precede the batch.
     """
-    where = f"{source}, row "
     if batch.num_columns > 1:
-        return _of_pixels(batch, where, start)
+        return _of_pixels(batch, source, start)
     if is_picture(batch.schema.field(0).type):
-        return _of_pictures(batch.column(0), where, start)
-    return _of_images(batch.column(0), where, start)
+        return _of_pictures(batch.column(0), source, start)
+    return _of_images(batch.column(0), source, start)
 
 
 def images_of_frame(source: str, frame: Any) -> Iterator[NDArray[Any]]:
@@ -100,25 +99,25 @@ def _is_number(kind: Any) -> bool:
     return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
-def _of_pictures(column: Any, where: str, start: int) -> NDArray[np.uint8]:
+def _of_pictures(column: Any, source: str, start: int) -> NDArray[np.uint8]:
     """Return encoded pictures as `lenet predict` prepares them."""
     encoded = column.flatten()[column.type.get_field_index("bytes")]  # unlike field(), with the nulls of the structs
     images = np.empty((len(column), SIDE, SIDE), np.uint8)
     for row, content in enumerate(encoded.to_pylist()):
-        grey = grey_of(Picture(f"{where}{start + row + 1:,}", 0, "all", content or b""))
+        grey = grey_of(Picture(f"{source}, row {start + row + 1:,}", 0, "all", content or b""))
         if isinstance(grey, DataError):
             raise grey
         images[row] = prepare(grey)
     return images
 
 
-def _of_images(column: Any, where: str, start: int) -> NDArray[Any]:
+def _of_images(column: Any, source: str, start: int) -> NDArray[Any]:
     """Return the images in rows of 784 bytes, or lists of 784 numbers."""
     of_bytes = _is_bytes(column.type)
     lengths = (compute.binary_length if of_bytes else compute.list_value_length)(column)
     lengths = lengths.fill_null(-1).to_numpy()
     kind = "bytes" if of_bytes else "numbers"
-    _reject_first(lengths != PIXELS, where, start, f"it is not an image; expected {PIXELS} {kind}")
+    _reject_first(lengths != PIXELS, source, start, f"it is not an image; expected {PIXELS} {kind}")
     if of_bytes:
         fixed = column.cast(arrow.binary(PIXELS))
         flat = np.frombuffer(fixed.buffers()[1], np.uint8)[fixed.offset * PIXELS :][: len(fixed) * PIXELS]
@@ -126,27 +125,27 @@ def _of_images(column: Any, where: str, start: int) -> NDArray[Any]:
     values = column.flatten()
     missing = values.is_null().to_numpy(zero_copy_only=False).reshape(len(column), PIXELS)
     numbers = values.to_numpy(zero_copy_only=False).reshape(len(column), PIXELS)
-    return _checked(numbers, missing, where, start)
+    return _checked(numbers, missing, source, start)
 
 
-def _of_pixels(batch: Any, where: str, start: int) -> NDArray[Any]:
+def _of_pixels(batch: Any, source: str, start: int) -> NDArray[Any]:
     """Return the images in rows of 784 columns."""
     missing = np.column_stack([each.is_null().to_numpy(zero_copy_only=False) for each in batch.columns])
     columns = [each.to_numpy(zero_copy_only=False) for each in batch.columns]
     dtype = np.float64 if any(each.dtype.kind == "f" for each in columns) else np.int64
-    return _checked(np.column_stack([each.astype(dtype) for each in columns]), missing, where, start)
+    return _checked(np.column_stack([each.astype(dtype) for each in columns]), missing, source, start)
 
 
-def _checked(numbers: NDArray[Any], missing: NDArray[np.bool_], where: str, start: int) -> NDArray[Any]:
+def _checked(numbers: NDArray[Any], missing: NDArray[np.bool_], source: str, start: int) -> NDArray[Any]:
     """Return floats unchanged, and integers as bytes."""
-    _reject_first(missing.any(axis=1), where, start, f"a pixel is missing; expected {PIXELS} numbers")
+    _reject_first(missing.any(axis=1), source, start, f"a pixel is missing; expected {PIXELS} numbers")
     if numbers.dtype.kind == "f" or numbers.dtype == np.uint8:
         return numbers
     wrong = (numbers < 0) | (numbers > 255)
-    _reject_first(wrong.any(axis=1), where, start, "a pixel is out of range; expected integers from 0 to 255")
+    _reject_first(wrong.any(axis=1), source, start, "a pixel is out of range; expected integers from 0 to 255")
     return numbers.astype(np.uint8)
 
 
-def _reject_first(wrong: Any, where: str, start: int, why: str) -> None:
+def _reject_first(wrong: Any, source: str, start: int, why: str) -> None:
     if wrong.any():
-        raise InputError(f"{where}{start + int(wrong.argmax()) + 1:,}: {why}.")
+        raise InputError(f"{source}, row {start + int(wrong.argmax()) + 1:,}: {why}.")
