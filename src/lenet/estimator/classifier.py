@@ -280,14 +280,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
         """
         check_is_fitted(self, "model_")
-        names = getattr(self, "feature_names_in_", None)
-        record = Record(
-            self.classes_,
-            self.framing_,
-            self.n_features_in_,
-            None if names is None else names.tolist(),
-            self.get_params(),
-        )
+        names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
+        record = Record(self.classes_, self.framing_, self.n_features_in_, names, self.get_params())
         model = copy.deepcopy(self.model_)
         model.metadata[KEY] = record.to_text()
         model.save(path)
