@@ -21,7 +21,7 @@ WITHOUT_ADVICE = re.compile(
     r"\(\{.*error.*\}\)|could not be written|could not be synced|disconnected|Internal server error|, which no model"
     r"|is not LeNet-5"
     r"|, row \{|was reloaded|failed\.$|keeps its current weights"
-    r"|No such path|cannot be loaded: "
+    r"|No such path|cannot be loaded: |: \{error\}$"
 )
 ADVICE = re.compile(
     r"expected|(^|[.:;,] |or |and )(Add|Assign|Build|Calibrate|Call|Change|Choose|Correct|Create|Delete|Download|Export"
