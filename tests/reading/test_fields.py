@@ -94,10 +94,16 @@ def test_there_are_1_to_1000_fields():
 def test_a_file_may_have_a_million_bytes(tmp_path):
     path = tmp_path / "fields.json"
     text = json.dumps(
-        [{"name": "a", "box": [0, 0, 1, 1], "digits": 3, "checksum": "ean"}, {"name": "b", "cell": [1, 2], "grid": 2}]
+        [
+            {"name": "a", "box": [0, 0, 1, 1], "digits": 3, "checksum": "ean"},
+            {"name": "b", "cell": [1, 2], "grid": 2, "optional": True},
+        ]
     )
     path.write_text(text.ljust(1_000_000))
-    assert load_fields(path) == (Field("a", (0, 0, 1, 1), digits=3, checksum="ean"), Field("b", cell=(1, 2), grid=2))
+    assert load_fields(path) == (
+        Field("a", (0, 0, 1, 1), digits=3, checksum="ean"),
+        Field("b", cell=(1, 2), grid=2, optional=True),
+    )
     path.write_text(text.ljust(1_000_001))
     with pytest.raises(
         DataError, match=r"fields\.json has more than 1,000,000 bytes; expected a JSON list of fields\."

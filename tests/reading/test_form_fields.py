@@ -294,7 +294,8 @@ def test_low_non_digits_are_not_in_the_value(monkeypatch):
     assert field_read(monkeypatch, [3, None, 1, None], lows) == ("db?", ((0, 1), "field"))
     assert field_read(monkeypatch, [3, None], lows, [0, 3]) == ("d?", ((0, 1), "field"))
     assert field_read(monkeypatch, [0, None], lows, [0, 2]) == ("a", ((0, 1), "field"))
-    assert field_read(monkeypatch, [None, None], lows, [0, 3]) == ("", 0.0)
+    assert field_read(monkeypatch, [None, None], lows, [0, 3]) == ("??", ((0, 1), "field"))  # a scribble
+    assert field_read(monkeypatch, [None, None], lows, [1, 2]) == ("", 0.0)
     assert field_read(monkeypatch, [], []) == ("", 0.0)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import lenet
 from lenet._mnist_form import mnist_form
-from lenet.errors import InputError
+from lenet.errors import InputError, InputTypeError
 from lenet.reading import Field, FieldValue, forms, marks, prepare, read, read_form, reader, single_digit
 from lenet.reading.ink import find_darkness, is_dark_on_light, normalised
 from lenet.reading.lines import InkLine, find_lines
@@ -653,6 +653,15 @@ def test_limits_of_fields(options, valid):
     else:
         with pytest.raises(InputError):
             Field(**{"name": "a", **options})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("", ()), ("12", ()), ("?", ("non-digit", "digits")), ("123", ("digits",))]
+)
+def test_only_an_empty_value_of_an_optional_field_has_no_problem(value, expected):
+    assert Field("a", cell=(0, 0), digits=2, optional=True).problems(value) == expected
+    with pytest.raises(InputTypeError, match="optional of the field a is 'no'; expected"):
+        Field("a", cell=(0, 0), optional="no")
 
 
 @pytest.mark.parametrize(

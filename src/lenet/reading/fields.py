@@ -53,6 +53,8 @@ class Field:
     checksum : str, optional
         "luhn" (payment cards), "ean" (EAN, ISBN-13) or "mod11" (weights 1, 2, 3 and so on from the right: ISBN-10
         without X, NHS numbers).
+    optional : bool, default False
+        Whether the field may be empty.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Field:
     grid: tuple[int, int] | int = 0
     digits: int | None = None
     checksum: str | None = None
+    optional: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -119,6 +122,7 @@ class Field:
             raise InputError(
                 f"checksum {what} is {_checks.short_repr(self.checksum)}; expected {', '.join(CHECKSUMS)}."
             )
+        _checks.boolean(self.optional, f"optional {what}")
 
     def problems(self, value: str) -> tuple[str, ...]:
         """Return why a value is invalid.
@@ -131,11 +135,11 @@ class Field:
         Returns
         -------
         tuple of str
-            "empty", "non-digit" (a "?" or, if the field has a checksum, anything but digits), "digits" (a wrong number
-            of characters) and "checksum"; empty for a valid value.
+            "empty" (unless the field is optional), "non-digit" (a "?" or, if the field has a checksum, anything but
+            digits), "digits" (a wrong number of characters) and "checksum"; empty for a valid value.
         """
         if not value:
-            return ("empty",)
+            return () if self.optional else ("empty",)
         is_number = value.isdecimal()
         found = ["non-digit"] if "?" in value or (self.checksum is not None and not is_number) else []
         if self.digits not in (None, len(value)):

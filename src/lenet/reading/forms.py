@@ -318,7 +318,7 @@ def _part(page: Page, corners: NDArray[np.float64]) -> tuple[Page, bool]:
 
 
 def _read_field(field: Field, parts: Sequence[tuple[Segments, Graph]], classes: Sequence[str]) -> tuple[str, float]:
-    """Return the value of a field, and its probability; an empty text if there are no digits.
+    """Return the value of a field, and its probability; an empty text if there are only marks.
 
     The time of finding the most probable value grows with the square of the number of pieces.
     """
@@ -328,7 +328,5 @@ def _read_field(field: Field, parts: Sequence[tuple[Segments, Graph]], classes: 
         return "?", 0.0
     short = np.concatenate([may_be_marks(segments) for segments, _ in parts])
     arcs, labels, confidence = most_probable(joined([graph for _, graph in parts]), field)
-    if all(label is None for label in labels):
-        return "", 0.0
-    read = [(arc, label) for arc, label in zip(arcs, labels, strict=True) if label is not None or not short[arc]]
-    return "".join("?" if label is None else classes[label] for _, label in read), confidence
+    read = [label for arc, label in zip(arcs, labels, strict=True) if label is not None or not short[arc]]
+    return "".join("?" if label is None else classes[label] for label in read), confidence if read else 0.0
