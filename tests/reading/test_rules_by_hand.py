@@ -190,6 +190,16 @@ def test_the_bottoms_of_linked_digits_are_no_rule(left, start, stop, erased):
     assert (found[20:34] == 255 * on_line(3, left, start, stop)[20:34]).mean() > 0.95
 
 
+@pytest.mark.parametrize(("opened", "erased"), [(0, False), (1, False), (2, True)])
+def test_the_bottoms_of_linked_digits_close_loops(opened, erased):
+    """The line closes 12 columns below each of three arches, a quarter of its length, unless there is a gap."""
+    mask = on_line(3, 12, 12, 60)
+    for left in (12, 28, 44)[:opened]:
+        mask[20:24, left + 7 : left + 9] = 0
+    found = without_rules(page_of(mask), 15.0).ink
+    assert found[34:36, 15:57].all() != erased
+
+
 # Folds
 
 
