@@ -344,6 +344,35 @@ def test_a_soft_shadow_across_a_grey_table_does_not_split_a_sheet(strength, angl
     assert (found != expected).sum() <= 0.01 * expected.sum()
 
 
+@pytest.mark.parametrize("level", [80, 120, 160, 200])
+def test_a_darker_sheet_beside_a_light_one_is_found(level):
+    picture = np.full((190, 256), GROUND, np.uint8)
+    picture[30:160, 20:116] = picture_of((130, 96), 0, 0, 130, 96)
+    picture[30:160, 140:236] = picture_of((130, 96), 0, 0, 130, 96) * (level / LIGHT)
+    expected = rectangle(picture.shape, 34, 24, 122, 88) | rectangle(picture.shape, 34, 144, 122, 88)
+    assert (find_sheets(picture) != expected).sum() <= 0.02 * expected.sum()
+
+
+def test_a_sheet_is_found_as_a_whole_if_its_lit_part_has_another_shape():
+    """The shadow of a hand reaches across the sheet from one side, with a hard edge."""
+    picture = picture_of((192, 256), 12, 16, 168, 224)
+    shadow = cv2.fillPoly(
+        np.zeros(picture.shape, np.uint8), [np.array([(90, 192), (60, 70), (170, 40), (220, 192)])], 1
+    )
+    found = find_sheets(np.where(shadow == 1, picture * 0.5, picture).astype(np.uint8))
+    expected = rectangle(picture.shape, 16, 20, 160, 216)
+    assert (found != expected).sum() <= 0.02 * expected.sum()
+
+
+def test_sheets_are_replaced_only_by_larger_ones():
+    picture = picture_of((110, 140), 20, 30, 50, 70)
+    outlines, _ = cv2.findContours((picture > 100).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for size, is_replaced in ((50, True), (90, False)):
+        best = [np.array([(0, 0), (size, 0), (size, size), (0, size)])[:, np.newaxis]]
+        found = module._chosen_among(picture, [outlines], lambda ink, sheet: True, best)
+        assert (found is not best) == is_replaced
+
+
 @pytest.mark.parametrize(("shape", "size"), [((15, 18), 3), ((33, 35), 5), ((40, 47), 5)])
 def test_ink_on_a_region_is_closed_without_the_rest_of_the_picture(shape, size):
     rng = np.random.default_rng(0)

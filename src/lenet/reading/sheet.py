@@ -75,36 +75,49 @@ def shows_blank_sheet(coarse: NDArray[np.uint8]) -> bool:
     return find_sheets(coarse) is None and find_sheets(coarse, may_be_blank=True) is not None
 
 
-def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[NDArray[np.int32]]:
+def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> Sequence[NDArray[np.int32]]:
     """Return the outlines of chosen light regions that have the shape of sheets and stand out from the background.
 
     If the light regions are the lit parts of sheets, the outlines are those of the whole sheets.
     """
-    _, light = cv2.threshold(cv2.medianBlur(coarse, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    best = _chosen_among(coarse, _outlines_of(light), is_chosen)
-    larger = (
-        [outline]
-        for outline in _outlines_between_edges(coarse, best)
-        if not best or _are_lit_parts(coarse, best, outline)
-    )
-    return _chosen_among(coarse, larger, is_chosen) or best
+    smooth = cv2.medianBlur(coarse, 5)
+    _, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    regions = list(_outlines_of(light))
+    best = _chosen_among(coarse, regions, is_chosen)
+    edged = ([outline] for outline in _outlines_between_edges(coarse, best))
+    candidates = [whole for whole in edged if not best or _are_lit_parts(coarse, best, whole)]
+    lit = best or regions[-1]
+    if lit and not light.all():
+        level, _ = cv2.threshold(smooth[light == 0], 0, 1, cv2.THRESH_OTSU)
+        for outlines in _outlines_of((smooth > level).view(np.uint8)):  # several sheets, or one under hard shadows
+            whole = [each for each in outlines if _may_be_sheet(each, coarse.shape)]
+            if whole and _are_lit_parts(coarse, lit, whole):
+                candidates.append(whole)
+    return _chosen_among(coarse, candidates, is_chosen, best)
 
 
-def _are_lit_parts(coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]], whole: NDArray[np.int32]) -> bool:
-    """Return whether outlines share edges with that of a whole sheet, and the rest of it may be in a shadow."""
-    edges = cv2.dilate(cv2.drawContours(np.zeros(coarse.shape, np.uint8), [whole], -1, 1), _KERNEL)
+def _are_lit_parts(
+    coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]], whole: Sequence[NDArray[np.int32]]
+) -> bool:
+    """Return whether outlines share edges with those of whole sheets, and the rest of these may be in a shadow."""
+    edges = cv2.dilate(cv2.drawContours(np.zeros(coarse.shape, np.uint8), whole, -1, 1), _KERNEL)
     x, y = np.concatenate(outlines)[:, 0].T
-    lit, sheet = _filled(outlines, coarse.shape) == 1, _filled([whole], coarse.shape) == 1
+    lit, sheet = _filled(outlines, coarse.shape) == 1, _filled(whole, coarse.shape) == 1
     rest = sheet & ~lit
     is_larger = rest.sum() >= _MIN_REST * sheet.sum()
     return bool(is_larger and edges[y, x].mean() >= _MIN_SHARED and _is_shadow(coarse, rest, lit))
 
 
 def _chosen_among(
-    coarse: NDArray[np.uint8], candidates: Iterable[Sequence[NDArray[np.int32]]], is_chosen: Callable[..., bool]
-) -> list[NDArray[np.int32]]:
-    """Return the outlines of chosen regions that have the shape of sheets and stand out from the background."""
-    best: list[NDArray[np.int32]] = []
+    coarse: NDArray[np.uint8],
+    candidates: Iterable[Sequence[NDArray[np.int32]]],
+    is_chosen: Callable[..., bool],
+    best: Sequence[NDArray[np.int32]] = (),
+) -> Sequence[NDArray[np.int32]]:
+    """Return the outlines of chosen regions that have the shape of sheets and stand out from the background.
+
+    Of several candidates, and the `best` so far, those with the largest area are returned.
+    """
     for regions in candidates:
         outlines = [each for each in regions if _may_be_sheet(each, coarse.shape)]
         background = _filled(outlines, coarse.shape) == 0
