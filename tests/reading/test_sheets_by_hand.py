@@ -364,6 +364,15 @@ def test_a_sheet_is_found_as_a_whole_if_its_lit_part_has_another_shape():
     assert (found != expected).sum() <= 0.02 * expected.sum()
 
 
+@pytest.mark.parametrize(("inside", "expected"), [(120, True), (119, False)])
+def test_a_sheet_has_at_least_0_6_of_the_level_of_its_rim(inside, expected):
+    """A light frame on a dark ground has not."""
+    picture = picture_of((110, 140), 20, 30, 50, 70, ink=0)
+    picture[24:66, 34:96] = inside
+    sheet = rectangle(picture.shape, 20, 30, 50, 70, rounded=False).view(np.uint8)
+    assert module._is_filled(picture, sheet) is expected
+
+
 def test_sheets_are_replaced_only_by_larger_ones():
     picture = picture_of((110, 140), 20, 30, 50, 70)
     outlines, _ = cv2.findContours((picture > 100).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -125,7 +125,7 @@ def _chosen_among(
         for outline in outlines:
             sheet = _filled([outline], coarse.shape)
             ink = _ink(coarse, sheet == 1)
-            is_sheet = _stands_out(coarse, sheet, background) and is_chosen(ink, sheet)
+            is_sheet = _is_filled(coarse, sheet) and _stands_out(coarse, sheet, background) and is_chosen(ink, sheet)
             if is_sheet and _is_darker(coarse, ink == 1, sheet == 1):
                 chosen.append(outline)
         best = max(best, chosen, key=lambda each: sum(map(cv2.contourArea, each)))
@@ -262,6 +262,12 @@ def _stands_out(coarse: NDArray[np.uint8], sheet: NDArray[np.uint8], background:
     edge = (cv2.dilate(sheet, square(3)) > sheet) & (cv2.dilate(around, _KERNEL) > 0)
     ratios = _mean_near(coarse, around)[edge] / np.maximum(_mean_near(coarse, sheet)[edge], 1)
     return bool(edge.any() and np.median(ratios) <= _MAX_AROUND)
+
+
+def _is_filled(coarse: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
+    """Return whether a sheet is about as light as its rim, unlike a light frame with the background inside."""
+    rim = sheet - cv2.erode(sheet, _KERNEL) == 1
+    return bool(np.median(coarse[sheet == 1]) >= _MAX_AROUND * np.median(coarse[rim]))
 
 
 def _mean_near(coarse: NDArray[np.uint8], region: NDArray[np.uint8]) -> NDArray[np.float32]:
