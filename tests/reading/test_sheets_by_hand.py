@@ -373,13 +373,21 @@ def test_a_sheet_has_at_least_0_6_of_the_level_of_its_rim(inside, expected):
     assert module._is_filled(picture, sheet) is expected
 
 
-def test_sheets_are_replaced_only_by_larger_ones():
-    picture = picture_of((110, 140), 20, 30, 50, 70)
-    outlines, _ = cv2.findContours((picture > 100).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    for size, is_replaced in ((50, True), (90, False)):
-        best = [np.array([(0, 0), (size, 0), (size, size), (0, size)])[:, np.newaxis]]
-        found = module._chosen_among(picture, [outlines], lambda ink, sheet: True, best)
-        assert (found is not best) == is_replaced
+@pytest.mark.parametrize("ground", [60, 90, 125])
+@pytest.mark.parametrize("light", [0.5, 0.7])
+@pytest.mark.parametrize(
+    "shadow",
+    [[(90, 180), (80, 80), (120, 60), (150, 90), (150, 180)], [(0, 0), (130, 0), (100, 180), (0, 180)]],
+    ids=["hand", "half"],
+)
+def test_the_parts_of_a_sheet_that_a_hard_shadow_crosses_are_one_sheet(shadow, light, ground):
+    picture = np.full((180, 240), ground, np.uint8)
+    picture[30:150, 50:190] = 235
+    picture[60:120:12, 70:170:3] = 60
+    is_dark = cv2.fillPoly(np.zeros(picture.shape, np.uint8), [np.array(shadow, np.int32)], 1) > 0
+    expected = rectangle(picture.shape, 34, 54, 112, 132)
+    found = find_sheets(np.where(is_dark, picture * light, picture).astype(np.uint8))
+    assert (found != expected).sum() <= 0.01 * expected.sum()
 
 
 @pytest.mark.parametrize(("shape", "size"), [((15, 18), 3), ((33, 35), 5), ((40, 47), 5)])

@@ -33,6 +33,7 @@ _SMALL = 0.12  # of the picture: smaller sheets are labels or buttons if there i
 _MAX_INK_OUTSIDE, _MIN_AT_BORDER, _MIN_SHADOW = 0.5, 0.05, 0.35
 _MIN_REST = 0.1  # the fraction of a sheet that is not lit, if there is a shadow
 _EVEN = 0.88  # the level of a pixel over that of its neighbours, if there is no sharp edge between them
+_EDGES = 7  # pixels of the coarse picture: the edges of shadows on the background are narrower
 _MIN_SHARED = 0.5  # the fraction of the outline of the lit part of a sheet that is that of the sheet
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
 _KERNEL = square(2 * _EDGE + 1)
@@ -75,25 +76,28 @@ def shows_blank_sheet(coarse: NDArray[np.uint8]) -> bool:
     return find_sheets(coarse) is None and find_sheets(coarse, may_be_blank=True) is not None
 
 
-def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> Sequence[NDArray[np.int32]]:
+def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[NDArray[np.int32]]:
     """Return the outlines of chosen light regions that have the shape of sheets and stand out from the background.
 
     If the light regions are the lit parts of sheets, the outlines are those of the whole sheets.
     """
     smooth = cv2.medianBlur(coarse, 5)
     _, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    regions = list(_outlines_of(light))
-    best = _chosen_among(coarse, regions, is_chosen)
-    edged = ([outline] for outline in _outlines_between_edges(coarse, best))
-    candidates = [whole for whole in edged if not best or _are_lit_parts(coarse, best, whole)]
-    lit = best or regions[-1]
-    if lit and not light.all():
+    best = _chosen_among(coarse, _outlines_of(light), is_chosen)
+    candidates = [_sheets_of(outlines, coarse) for outlines in _between_edges(coarse)]
+    if not light.all():
         level, _ = cv2.threshold(smooth[light == 0], 0, 1, cv2.THRESH_OTSU)
-        for outlines in _outlines_of((smooth > level).view(np.uint8)):  # several sheets, or one under hard shadows
-            whole = [each for each in outlines if _may_be_sheet(each, coarse.shape)]
-            if whole and _are_lit_parts(coarse, lit, whole):
-                candidates.append(whole)
-    return _chosen_among(coarse, candidates, is_chosen, best)
+        darker = (_sheets_of(outlines, coarse) for outlines in _outlines_of((smooth > level).view(np.uint8)))
+        candidates += [several for several in darker if len(several) > 1]
+    for whole in candidates:
+        if whole and (not best or _are_lit_parts(coarse, best, whole)):
+            best = _chosen_among(coarse, [whole], is_chosen) or best
+    return best
+
+
+def _sheets_of(outlines: Sequence[NDArray[np.int32]], coarse: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
+    """Return the outlines that have the size and the shape of sheets."""
+    return [each for each in outlines if _may_be_sheet(each, coarse.shape)]
 
 
 def _are_lit_parts(
@@ -109,17 +113,12 @@ def _are_lit_parts(
 
 
 def _chosen_among(
-    coarse: NDArray[np.uint8],
-    candidates: Iterable[Sequence[NDArray[np.int32]]],
-    is_chosen: Callable[..., bool],
-    best: Sequence[NDArray[np.int32]] = (),
-) -> Sequence[NDArray[np.int32]]:
-    """Return the outlines of chosen regions that have the shape of sheets and stand out from the background.
-
-    Of several candidates, and the `best` so far, those with the largest area are returned.
-    """
+    coarse: NDArray[np.uint8], candidates: Iterable[Sequence[NDArray[np.int32]]], is_chosen: Callable[..., bool]
+) -> list[NDArray[np.int32]]:
+    """Return the outlines of chosen regions that have the shape of sheets and stand out from the background."""
+    best: list[NDArray[np.int32]] = []
     for regions in candidates:
-        outlines = [each for each in regions if _may_be_sheet(each, coarse.shape)]
+        outlines = _sheets_of(regions, coarse)
         background = _filled(outlines, coarse.shape) == 0
         chosen = []
         for outline in outlines:
@@ -147,7 +146,7 @@ def _is_written(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
     area, strokes = sheet.sum(), components_of(ink)
     thickness = round(_MAX_THICKNESS * math.sqrt(area)) | 1  # odd: OpenCV would shift the strokes by a pixel
     thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, square(thickness))
-    edge = sheet - cv2.erode(sheet, square(3)) == 1
+    edge = sheet - cv2.erode(sheet, square(5)) == 1
     areas, is_at_edge = strokes.areas, strokes.areas_in(edge) > 0
     writing = areas[~is_at_edge & (2 * strokes.areas_in(thick > 0) <= areas)].sum()
     return bool(areas[is_at_edge].sum() <= _MAX_AT_EDGE * area and writing >= _MIN_INK and ink.sum() <= _MAX_INK * area)
@@ -220,21 +219,26 @@ def _outlines_of(light: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32
         yield cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
 
 
-def _outlines_between_edges(coarse: NDArray[np.uint8], lit: Sequence[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:
-    """Yield the outlines of regions without sharp edges, each also joined with the lit parts of sheets.
+def _between_edges(coarse: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32]]]:
+    """Yield the outlines of the regions between sharp edges, of each and of all that the background surrounds.
 
-    The edges of most shadows are soft, so such a region may be a sheet that a shadow crosses.
+    The edges of most shadows are soft, so such a region may be a sheet that a shadow crosses. The parts of a sheet that
+    a shadow with sharp edges crosses are together inside the background, which reaches the border of the picture.
     """
     kernel = square(max(3, min(coarse.shape) // 12) | 1)
     smooth = cv2.morphologyEx(cv2.medianBlur(coarse, 5), cv2.MORPH_CLOSE, kernel)  # without ink
     is_even = cv2.erode(smooth, square(3)) > _EVEN * cv2.dilate(smooth, square(3))
     regions = components_of(is_even.view(np.uint8), connectivity=4)
-    lit_parts = _filled(lit, coarse.shape)
-    for n in np.flatnonzero(regions.areas >= _MIN_AREA * coarse.size):
-        region = cv2.dilate((regions.labels == n + 1).view(np.uint8), square(3))  # with the edges
-        for mask in (region, cv2.morphologyEx(region | lit_parts, cv2.MORPH_CLOSE, square(5)))[: 1 + bool(lit)]:
-            outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            yield max(outlines, key=cv2.contourArea)
+    largest = np.argsort(-regions.areas)
+    masks = [
+        cv2.dilate((regions.labels == n + 1).view(np.uint8), square(3))
+        for n in largest[regions.areas[largest] >= _MIN_AREA * coarse.size]
+    ]
+    inside = (~regions.pixels_of(regions.at_border)).view(np.uint8)
+    without_lines = cv2.morphologyEx(inside, cv2.MORPH_OPEN, square(_EDGES))
+    masks.append(cv2.erode(without_lines, square(3)))
+    for mask in masks:  # half of the edges, which are two pixels wide, belong to a sheet
+        yield cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
 
 
 def _may_be_sheet(outline: NDArray[np.int32], shape: tuple[int, ...]) -> bool:
