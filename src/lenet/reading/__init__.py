@@ -10,6 +10,7 @@ result of the previous one:
 4. `lines`: from a page to the lines of its `strokes` (`grouping`), without `rules` and level (`skew`).
 5. `pieces`: from a line to pieces: wide strokes that are not legible digits are cut along `seams`.
 6. `segments`: from pieces to all groups of neighbours, with the network's probabilities, `signs` and other `features`.
+   Neighbours may share the walls of their `loops`.
 7. `views`: from segments to segments with better probabilities for the uncertain ones.
 8. `graph`: from segments to a graph with learned weights.
 9. `paths`: from a graph to its best path.

@@ -1,4 +1,4 @@
-"""Find the loops of linked digits, such as 000, which share the walls between the loops."""
+"""Find the loops of linked digits, such as 000, which share the walls between their loops."""
 
 from typing import NamedTuple
 
