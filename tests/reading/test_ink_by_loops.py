@@ -289,29 +289,6 @@ def test_the_noise_of_paper_is_not_ink(paper, dark, low, full):
     np.testing.assert_allclose(normalised(darkness), stretched(darkness, low, full), atol=1)
 
 
-@pytest.mark.parametrize(
-    ("level", "side", "inside", "expected"),
-    [
-        (60, 40, 3, True),
-        (25, 40, 3, True),
-        (24, 40, 3, False),  # noise
-        (60, 35, 3, False),  # 11 * 11 pixels are 12 or more from paper, of 0.002 * 65,536
-        (60, 36, 3, True),
-        (71, 40, 3, True),  # 0.6 of the ink
-        (73, 40, 3, False),
-        (60, 40, 2, True),
-        (60, 40, 1, False),  # 4 pixels, of 0.005 * 40 * 40
-        (60, 40, 0, False),  # a logo or a bold digit
-    ],
-)
-def test_blots_are_wide_and_at_most_06_of_the_darkest_ink_and_have_ink_inside(level, side, inside, expected):
-    darkness = np.zeros((256, 256), np.uint8)
-    darkness[20 : 20 + side, 30 : 30 + side] = level
-    darkness[20 : 20 + 4, 30 : 30 + inside] = 120  # in a corner
-    darkness[100:104, 50:250] = 120  # 1.2% of the pixels, but too narrow
-    assert module._has_blots(darkness) is expected
-
-
 @pytest.mark.parametrize(("pale", "is_ink"), [(30, True), (31, False)])
 @pytest.mark.parametrize(("level", "counts"), [(11, True), (10, False)])
 def test_a_quarter_of_the_ink_is_darker_than_noise(pale, is_ink, level, counts):
@@ -450,8 +427,7 @@ def paper_by_definition(coarse):
         smooth = windowed(np.median, coarse, 3).astype(int)
         continued = np.pad(smooth, margin, "reflect", reflect_type="odd")
         around = np.minimum(np.pad(smooth, margin, "reflect"), continued).clip(0, 255)
-        levels = closed(around, size)[margin:-margin, margin:-margin]
-        levels = windowed(np.median, levels, size // 4 | 1)
+        levels = windowed(np.median, closed(around, size), size // 4 | 1)[margin:-margin, margin:-margin]
     means = windowed(np.mean, levels, max(1, size // 16), "reflect")
     return np.maximum(np.rint(means), 1)
 
@@ -466,7 +442,7 @@ def test_the_paper_is_that_of_the_definition(shape, seed, border):
     if border == "even":
         coarse[[0, -1]] = coarse[:, [0, -1]] = 140
         coarse[0, 3], coarse[-1, 2] = 150, 134
-    np.testing.assert_allclose(module._paper(coarse, shape), paper_by_definition(coarse), atol=1)
+    np.testing.assert_allclose(module._paper(coarse), paper_by_definition(coarse), atol=1)
 
 
 @pytest.mark.parametrize("steps", [16, 17])
@@ -474,7 +450,7 @@ def test_the_border_of_even_paper_has_levels_that_differ_by_16_at_most(steps):
     coarse = random_picture(0, (20, 30), 20, 220)
     coarse[[0, -1]] = coarse[:, [0, -1]] = 120
     coarse[0, 5] += steps
-    np.testing.assert_allclose(module._paper(coarse, (20, 30)), paper_by_definition(coarse), atol=0.51)
+    np.testing.assert_allclose(module._paper(coarse), paper_by_definition(coarse), atol=0.51)
 
 
 @pytest.mark.parametrize(
@@ -496,15 +472,15 @@ def test_dark_parts_narrower_than_the_window_become_paper(shape, size):
         if start <= 0:
             continue
         picture[1:-1, start : start + length] = 90
-        found = module._paper(picture, shape)
+        found = module._paper(picture)
         assert (found == 200).all() == removed
 
 
 def test_black_paper_has_the_level_1():
-    np.testing.assert_array_equal(module._paper(np.zeros((8, 9), np.uint8), (16, 20)), np.ones((16, 20)))
+    np.testing.assert_array_equal(module._paper(np.zeros((8, 9), np.uint8)), np.ones((8, 9)))
     coarse = np.zeros((30, 30), np.uint8)
     coarse[:, 20:] = 9
-    assert np.unique(module._paper(coarse, (30, 30))).tolist() == [1, 9]
+    assert np.unique(module._paper(coarse)).tolist() == [1, 9]
 
 
 def test_a_shadow_beyond_the_border_is_not_darker_than_black():
@@ -513,12 +489,11 @@ def test_a_shadow_beyond_the_border_is_not_darker_than_black():
 
 
 def test_the_paper_is_enlarged_by_interpolation():
-    coarse = np.tile(np.arange(100, 160, 2, np.uint8), (20, 1))
-    found = module._paper(coarse, (40, 60))
-    assert found.shape == (40, 60)
+    paper = np.tile(np.arange(100, 160, 2, np.uint8), (20, 1))
+    found = module._darkness(np.full((40, 60), 99, np.uint8), paper)
     places = ((np.arange(60) + 0.5) / 2 - 0.5).clip(0, 29)
-    row = paper_by_definition(coarse)[10]
-    np.testing.assert_allclose(found[20], np.interp(places, np.arange(30), row), atol=1)
+    expected = divided(99, np.interp(places, np.arange(30), paper[10]))
+    np.testing.assert_allclose(found, np.tile(expected, (40, 1)), atol=2)  # a level of paper is 1.6 here
 
 
 # The darkness of a picture
@@ -533,6 +508,36 @@ def test_darkness_is_relative_to_the_paper():
     grey[10:20, 20:25], grey[12, 22] = 60, 0
     np.testing.assert_array_equal(find_darkness(grey), divided(grey, 150))
     np.testing.assert_array_equal(find_darkness(255 - grey), divided(grey, 150))
+
+
+@pytest.mark.parametrize(
+    ("side", "level", "pen", "is_shadow"),
+    [
+        (60, 120, 4, True),
+        (26, 120, 4, True),
+        (25, 120, 4, False),  # as wide as a bold stroke may be: 0.1 of the sides of the picture
+        (60, 62, 4, True),
+        (60, 58, 4, False),  # as dark as the ink, whose darkness is 255 * (1 - 60 / 200)
+        (60, 185, 4, True),  # 19 levels
+        (60, 187, 4, False),  # 17, of which normalised ink has less than a tenth of 255
+        (60, 120, 7, True),
+        (60, 120, 9, False),  # wide strokes of a bold digit: 25 is less than 2.5 times the pen's width
+    ],
+)
+def test_a_wide_dark_region_is_a_shadow_if_it_is_paler_than_ink_and_the_pen_is_narrow(side, level, pen, is_shadow):
+    page = np.full((256, 256), 200, np.uint8)
+    page[20 : 20 + side, 30 : 30 + side] = level
+    page[120 : 120 + pen, 20:230] = page[160 : 160 + pen, 20:230] = 60
+    found = find_darkness(page)
+    middle = 20 + side // 2, 30 + side // 2
+    assert found[middle] == (0 if is_shadow else divided(level, 200))
+    assert found[120 + pen // 2, 100] == divided(60, 200)
+
+
+def test_a_shadow_that_covers_less_than_a_hundredth_of_the_page_may_be_a_blot():
+    page = np.full((256, 256), 200, np.uint8)
+    page[20:44, 30:57], page[120:124, 20:230] = 120, 60
+    assert find_darkness(page)[32, 43] == divided(120, 200)
 
 
 def test_whether_the_ink_is_dark_may_be_given():
@@ -559,10 +564,10 @@ def test_the_paper_around_a_digit_is_estimated_in_a_small_picture_averaged_if_mu
     grey[[0, -1]] = grey[:, [0, -1]] = 200
     grey[0, 7] += noise
     factor = side / 80
-    candidates = [module._paper(resize(grey, factor), grey.shape, True) for resize in (reduced, resized)]
+    candidates = [module._paper(resize(grey, factor), cropped=True) for resize in (reduced, resized)]
     assert not np.array_equal(*candidates)
-    paper = module._paper(grey, grey.shape, True) if averages is None else candidates[averages]
-    np.testing.assert_allclose(find_darkness(grey, True, cropped=True), divided(grey, paper), atol=1)
+    paper = module._paper(grey, cropped=True) if averages is None else candidates[averages]
+    np.testing.assert_array_equal(find_darkness(grey, True, cropped=True), module._darkness(grey, paper))
 
 
 def sheet_on_a_table(shape=(200, 256), ground=40):
@@ -596,7 +601,7 @@ def test_ink_outside_the_sheet_does_not_count():
     extended = np.where(sheet, coarse, module.continued(module.without_ink(coarse, sheet), sheet))
     enlarged = module.cv2.resize(extended, grey.shape[::-1], interpolation=module.cv2.INTER_LINEAR)
     on_sheet = np.kron(sheet, np.ones((2, 2), bool))
-    expected = divided(np.where(on_sheet, grey, enlarged), module._paper(extended, grey.shape))
+    expected = module._darkness(np.where(on_sheet, grey, enlarged).astype(np.uint8), module._paper(extended))
     assert expected[~on_sheet].max() < 20
     np.testing.assert_allclose(find_darkness(grey), expected, atol=1)
 

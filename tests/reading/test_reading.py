@@ -103,6 +103,18 @@ def test_a_soft_shadow_across_the_writing_does_not_matter(depth):
     assert [line.text.replace(" ", "") for line in reading.read(page).lines] == ["25", "97", "25", "97", "25"]
 
 
+@pytest.mark.parametrize("blur", [2, 40])
+@pytest.mark.parametrize("middle", [(330, 400), (620, 760)], ids=["across the writing", "beside it"])
+@pytest.mark.parametrize("depth", [0.2, 0.4])
+def test_the_shadow_of_a_hand_on_a_large_page_does_not_matter(depth, middle, blur):
+    """Before, shadows were ink unless they had soft edges and writing inside; most or all was lost."""
+    page = np.full((1200, 900), 230, np.float32)
+    page[100:580, 100:500] -= 255 - np.kron(table_of(3, 80), np.ones((2, 2), np.float32))[:480, :400]
+    hand = cv2.ellipse(np.zeros(page.shape, np.float32), (middle, (260, 520), 20), 1.0, -1)
+    page = (page.clip(40) * (1 - depth * cv2.GaussianBlur(hand, (0, 0), blur))).astype(np.uint8)
+    assert [line.text.replace(" ", "") for line in reading.read(page).lines] == ["25", "97", "25"]
+
+
 def test_the_grey_rows_of_a_table_are_read():
     page, rows = np.full((500, 600), 255, np.uint8), ["4711", "90210", "555", "1234", "876"]
     for row, text in enumerate(rows):

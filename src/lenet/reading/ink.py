@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet._mnist_form import reduced, resized, square
+from lenet._mnist_form import pen_width, reduced, resized, square
 from lenet.reading.coarse import (
     COARSE_LONGER,
     COARSE_SHORTER,
@@ -28,13 +28,11 @@ _DISTINCT = 0.68
 _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is not needed
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
-_WIDEST = 0.31  # shorter sides: anything dark and narrower may be ink; shadows are wider
-_WIDEST_BESIDE_BLOTS = 0.1  # the same in a picture with blots, such as shadows that are narrower than that
-# The width of a blot: shorter sides, and pixels of the coarse picture, where strokes may be 10 pixels wide.
-_BLOT, _MIN_BLOT = 0.1, 11
-_MIN_BLOTS = 0.002  # the fraction of the picture that is in the middle of blots
-_PALER, _DARKEST = 0.6, 0.997  # the maximum darkness of a blot relative to this quantile of the darkness
-_MIN_INK_INSIDE = 0.005  # the fraction of the blots that is ink
+# Shorter sides, and pixels of the coarse picture at least: anything dark and narrower may be ink; shadows are wider. In
+# a picture with narrower shadows, only what is narrower than those is ink.
+_WIDEST, _WIDEST_BESIDE_SHADOWS = (0.31, 21), (0.1, 11)
+# Such shadows are at least this much of the picture and of the ink's darkness, and wider than this number of pens.
+_MIN_SHADOWS, _MIN_DEPTH, _PENS = 0.01, 0.1, 2.5
 _FRAME = 0.04  # shorter sides: of a frame along the border
 _MIXED_BORDER = 0.1  # fractions of light and dark pixels: borders with more of both are no frames
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
@@ -92,10 +90,8 @@ def find_darkness(
         panels = find_panels(coarse)
     if panels is not None:
         grey, coarse = with_inverted(grey, coarse, panels)
-    darkness = _darkness(grey, _paper(coarse, grey.shape, cropped))
-    if not cropped and _has_blots(darkness):
-        darkness = _darkness(grey, _paper(coarse, grey.shape, has_blots=True))
-    return _without_grain(darkness, sheets)
+    paper = _paper(coarse, cropped=True) if cropped else _paper_of_page(grey, coarse)
+    return _without_grain(_darkness(grey, paper), sheets)
 
 
 def _without_grain(darkness: NDArray[np.uint8], sheets: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
@@ -169,6 +165,12 @@ def _skewness(grey: NDArray[np.uint8], side: int) -> float:
 
 def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return ink from 0 (paper) to 255 (the dark core of strokes)."""
+    low, full = _range_of_ink(darkness)
+    return _scaled(darkness, low, full) if full else np.zeros_like(darkness)
+
+
+def _range_of_ink(darkness: NDArray[np.uint8]) -> tuple[float, int]:
+    """Return the darkness of paper and that of the core of strokes; 0 for the latter if there is no ink."""
     counts = _counts(darkness[:: 1 + darkness.size // _MANY])  # some rows suffice
     noise = _noise(counts)
     certain = counts.copy()
@@ -177,9 +179,7 @@ def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
     full = int(below.searchsorted(0.8 * below[-1]))  # most of a stroke is darker than its edges
     low = min(noise, 0.5 * full)
     threshold = math.ceil(low + (full - low) * INK / 255)
-    if below[-1] < max(4, _MIN_CERTAIN * counts[threshold:].sum()):
-        return np.zeros_like(darkness)
-    return _scaled(darkness, low, full)
+    return low, full if below[-1] >= max(4, _MIN_CERTAIN * counts[threshold:].sum()) else 0
 
 
 def blur_of(darkness: NDArray[np.uint8], ink: NDArray[np.uint8]) -> float:
@@ -256,44 +256,41 @@ def _threshold(counts: NDArray[np.float32]) -> float:
 
 
 def _darkness(grey: NDArray[np.uint8], paper: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return how much darker each pixel is than the paper."""
-    return np.asarray(255 - cv2.divide(grey, paper, scale=255), np.uint8)
+    """Return how much darker each pixel is than the paper, which may be coarser."""
+    enlarged_paper = cv2.resize(paper, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(255 - cv2.divide(grey, enlarged_paper, scale=255), np.uint8)
 
 
-def _has_blots(darkness: NDArray[np.uint8]) -> bool:
-    """Return whether there is ink in blots, which are darker than paper, but much paler than ink.
+def _paper_of_page(grey: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the paper of a page, also in shadows that are narrower than a bold stroke may be.
 
-    They may be the shadow of a hand, the coloured rows of a table, or a stain. Without ink inside, they might be the
-    strokes of a bold digit.
+    Dark regions that are too wide for the pen are shadows if they are paler than the ink.
     """
-    small = coarsened(darkness)
-    side = max(_MIN_BLOT, int(_BLOT * min(small.shape))) | 1
-    window = square(side)
-    middles = cv2.erode((small > _MIN_CONTRAST).view(np.uint8), window)
-    if middles.sum() < _MIN_BLOTS * small.size:
-        return False
-    counts = _counts(darkness[:: 1 + darkness.size // _MANY]).cumsum()
-    darkest, level = counts.searchsorted(_DARKEST * counts[-1]), np.median(small[middles > 0])
-    inside = small[cv2.dilate(middles, window) > 0] > (level + darkest) / 2
-    return bool(level < _PALER * darkest and inside.mean() >= _MIN_INK_INSIDE)
+    paper, shaded = _paper(coarse), _paper(coarse, _WIDEST_BESIDE_SHADOWS)
+    shadows, rows = _darkness(shaded, paper), grey[:: 1 + grey.size // _MANY]  # some rows suffice for histograms
+    depth, (low, full) = np.quantile(shadows, 1 - _MIN_SHADOWS), _range_of_ink(_darkness(rows, paper))
+    if depth <= low + _MIN_DEPTH * (full - low):
+        return paper
+    pen, (_, full) = pen_width(mask_of(normalised(_darkness(coarse, shaded)))), _range_of_ink(_darkness(rows, shaded))
+    are_shadows = depth < full and _PENS * pen <= _size(coarse, _WIDEST_BESIDE_SHADOWS)
+    return np.where(shadows > low, shaded, paper).astype(np.uint8) if are_shadows else paper
 
 
-def _paper(
-    coarse: NDArray[np.uint8], shape: tuple[int, ...], cropped: bool = False, has_blots: bool = False
-) -> NDArray[np.uint8]:
-    """Return the picture without dark ink, enlarged: replace anything narrow by the level around it."""
-    widest, min_size = (_WIDEST_BESIDE_BLOTS, 3) if has_blots else (_WIDEST, min(max(coarse.shape) // 2, 21))
-    size = max(3, int(widest * min(coarse.shape)), min_size) | 1
+def _paper(coarse: NDArray[np.uint8], widest: tuple[float, int] = _WIDEST, cropped: bool = False) -> NDArray[np.uint8]:
+    """Return a coarse picture without dark ink: replace anything narrow by the level around it."""
+    size = _size(coarse, widest)
     darkest, lightest = levels_of(border_of(coarse))
     if lightest - darkest <= _EVEN:
         closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, square(size))
     else:
         closed = _paper_with_shadows(coarse, size, cropped)
-    darkest, lightest = levels_of(closed)
-    if darkest == lightest:
-        return np.full(shape, max(darkest, 1), np.uint8)
-    paper = cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1)
-    return np.asarray(cv2.resize(paper, shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1), np.uint8)
+
+
+def _size(coarse: NDArray[np.uint8], widest: tuple[float, int]) -> int:
+    """Return the side of the square that anything narrower is removed with."""
+    fraction, pixels = widest
+    return int(max(3, fraction * min(coarse.shape), min(max(coarse.shape) // 2, pixels))) | 1
 
 
 def _paper_with_shadows(coarse: NDArray[np.uint8], size: int, cropped: bool) -> NDArray[np.uint8]:
@@ -320,5 +317,5 @@ def _closed(padded: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return a padded picture without dark ink and without its margin."""
     margin = size // 2
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(size))
-    closed = np.ascontiguousarray(closed[margin:-margin, margin:-margin])
-    return np.asarray(cv2.medianBlur(closed, size // 4 | 1), np.uint8)  # keeps the edge of a hard shadow
+    closed = cv2.medianBlur(closed, size // 4 | 1)  # keeps the edge of a hard shadow
+    return np.asarray(closed[margin:-margin, margin:-margin], np.uint8)
