@@ -299,7 +299,7 @@ def _paper_with_shadows(coarse: NDArray[np.uint8], size: int, cropped: bool) -> 
     shaded = _closed(_extrapolated(smooth, margin), size)
     if not cropped:
         return shaded
-    lit = _closed(np.pad(smooth, margin, mode="reflect"), size)  # if nothing at the border is a shadow
+    lit = _closed(_mirrored(smooth, margin), size)  # if nothing at the border is a shadow
     strokes = strokes_of(normalised(_darkness(coarse, lit)))
     certain = normalised(_darkness(coarse, shaded)) >= INK  # whether the border has shadows or not
     are_ink = strokes.areas_in(certain) > _INK_OF_STROKE * strokes.areas
@@ -308,9 +308,12 @@ def _paper_with_shadows(coarse: NDArray[np.uint8], size: int, cropped: bool) -> 
 
 def _extrapolated(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     """Return an image with a margin, in which a shadow at the border darkens further."""
-    mirrored = np.pad(image, margin, mode="reflect")
     continued = np.pad(image.astype(np.int16), margin, mode="reflect", reflect_type="odd")
-    return np.asarray(np.minimum(mirrored, continued).clip(0), np.uint8)
+    return np.asarray(np.minimum(_mirrored(image, margin), continued).clip(0), np.uint8)
+
+
+def _mirrored(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REFLECT_101), np.uint8)
 
 
 def _closed(padded: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
