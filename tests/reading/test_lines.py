@@ -98,6 +98,16 @@ def test_a_sheet_on_a_table_with_a_coarse_grain_is_found():
     assert read(picture).text == "2741\n605"
 
 
+def test_the_shadows_of_a_sheet_on_a_light_table_are_not_read_as_ones():
+    """The wood has less than 0.8 of the level of the paper; before, 0.6 was the limit."""
+    page = paper(numbers(["2741", "605"]))
+    grain = cv2.resize(np.random.default_rng(0).normal(170, 14, (150, 6)), (1200, 900), interpolation=cv2.INTER_CUBIC)
+    is_table = on_a_table(np.full_like(page, 255)) < 255
+    shadow = cv2.GaussianBlur(np.roll(~is_table, (12, 12), (0, 1)).astype(float), (0, 0), 6)
+    picture = np.where(is_table, grain * (1 - 0.45 * shadow), on_a_table(page)).astype(np.uint8)
+    assert read(picture).text == "2741\n605"
+
+
 def test_a_strip_of_table_beside_a_sheet_is_not_ink():
     """The sheet reaches the upper border of the picture, and little of the table is visible."""
     page = np.full((192, 256), 200, np.uint8)

@@ -1,7 +1,7 @@
 """Find light sheets of paper on a darker background."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ _MAX_CORNERS = 5  # one of the four may be cut off by the picture's border
 _MIN_CONVEXITY = 0.93  # area over that of the convex hull
 _ROUND = 1.15  # area of the convex hull over that of the polygon of its corners; 1.57 for an ellipse with four
 _FULL = 0.98  # area of the hull over that of the smallest rectangle around it, if not round; 0.79 for an ellipse
-_MAX_AROUND = 0.6  # level just outside the sheet, as a fraction of that just inside: shadows have softer edges
+_MAX_AROUND = 0.8  # level just outside the sheet, as a fraction of that just inside: shadows have softer edges
+_MIN_WITHIN = 0.6  # level of the sheet, as a fraction of that of its rim
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_ASPECT = 0.4  # of a blank sheet: the shorter side over the longer
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
@@ -83,21 +84,22 @@ def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[N
     """
     smooth = cv2.medianBlur(coarse, 5)
     _, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    best = _chosen_among(coarse, _outlines_of(light), is_chosen)
-    candidates = [_sheets_of(outlines, coarse) for outlines in _between_edges(coarse)]
+    found = [_chosen(coarse, outlines, is_chosen) for outlines in _outlines_of(light)]
+    best = max(found, key=lambda outlines: _excess_of_light(light, outlines))
+    candidates = list(_between_edges(coarse))
     if not light.all():
         level, _ = cv2.threshold(smooth[light == 0], 0, 1, cv2.THRESH_OTSU)
-        darker = (_sheets_of(outlines, coarse) for outlines in _outlines_of((smooth > level).view(np.uint8)))
-        candidates += [several for several in darker if len(several) > 1]
+        candidates += [several for several in _outlines_of((smooth > level).view(np.uint8)) if len(several) > 1]
     for whole in candidates:
         if whole and (not best or _are_lit_parts(coarse, best, whole)):
-            best = _chosen_among(coarse, [whole], is_chosen) or best
+            best = _chosen(coarse, whole, is_chosen) or best
     return best
 
 
-def _sheets_of(outlines: Sequence[NDArray[np.int32]], coarse: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
-    """Return the outlines that have the size and the shape of sheets."""
-    return [each for each in outlines if _may_be_sheet(each, coarse.shape)]
+def _excess_of_light(light: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]]) -> int:
+    """Return how many more pixels inside outlines are light than dark: gaps between sheets are dark."""
+    inside = _filled(outlines, light.shape) == 1
+    return int((2 * light[inside].astype(np.int64) - 1).sum())
 
 
 def _are_lit_parts(
@@ -112,23 +114,18 @@ def _are_lit_parts(
     return bool(is_larger and edges[y, x].mean() >= _MIN_SHARED and _is_shadow(coarse, rest, lit))
 
 
-def _chosen_among(
-    coarse: NDArray[np.uint8], candidates: Iterable[Sequence[NDArray[np.int32]]], is_chosen: Callable[..., bool]
+def _chosen(
+    coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]], is_chosen: Callable[..., bool]
 ) -> list[NDArray[np.int32]]:
-    """Return the outlines of chosen regions that have the shape of sheets and stand out from the background."""
-    best: list[NDArray[np.int32]] = []
-    for regions in candidates:
-        outlines = _sheets_of(regions, coarse)
-        background = _filled(outlines, coarse.shape) == 0
-        chosen = []
-        for outline in outlines:
-            sheet = _filled([outline], coarse.shape)
-            ink = _ink(coarse, sheet == 1)
-            is_sheet = _is_filled(coarse, sheet) and _stands_out(coarse, sheet, background) and is_chosen(ink, sheet)
-            if is_sheet and _is_darker(coarse, ink == 1, sheet == 1):
-                chosen.append(outline)
-        best = max(best, chosen, key=lambda each: sum(map(cv2.contourArea, each)))
-    return best
+    """Return the outlines of chosen regions that stand out from the background."""
+    background, chosen = _filled(outlines, coarse.shape) == 0, []
+    for outline in outlines:
+        sheet = _filled([outline], coarse.shape)
+        ink = _ink(coarse, sheet == 1)
+        is_sheet = _is_filled(coarse, sheet) and _stands_out(coarse, sheet, background) and is_chosen(ink, sheet)
+        if is_sheet and _is_darker(coarse, ink == 1, sheet == 1):
+            chosen.append(outline)
+    return chosen
 
 
 def _is_blank(ink: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
@@ -205,8 +202,8 @@ def _side(outline: NDArray[np.int32], start: NDArray[np.float64], stop: NDArray[
     return np.array([*normal, -normal @ start])
 
 
-def _outlines_of(light: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32]]]:
-    """Yield the outlines of light regions, each of shape (n, 1, 2).
+def _outlines_of(light: NDArray[np.uint8]) -> Iterator[list[NDArray[np.int32]]]:
+    """Yield the outlines of light regions that have the size and shape of sheets, each of shape (n, 1, 2).
 
     At first, regions near each other are joined, also with objects; then objects are cut off; then regions stay apart.
     """
@@ -216,11 +213,11 @@ def _outlines_of(light: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32
         region = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(closing))
         region = cv2.morphologyEx(region, cv2.MORPH_OPEN, square(opening))
         within = region[margin:-margin, margin:-margin]
-        yield cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+        yield _sheet_shapes(within)
 
 
-def _between_edges(coarse: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.int32]]]:
-    """Yield the outlines of the regions between sharp edges, of each and of all that the background surrounds.
+def _between_edges(coarse: NDArray[np.uint8]) -> Iterator[list[NDArray[np.int32]]]:
+    """Yield the outlines of regions between sharp edges, of each and of all that the background surrounds, as above.
 
     The edges of most shadows are soft, so such a region may be a sheet that a shadow crosses. The parts of a sheet that
     a shadow with sharp edges crosses are together inside the background, which reaches the border of the picture.
@@ -238,7 +235,13 @@ def _between_edges(coarse: NDArray[np.uint8]) -> Iterator[Sequence[NDArray[np.in
     without_lines = cv2.morphologyEx(inside, cv2.MORPH_OPEN, square(_EDGES))
     masks.append(cv2.erode(without_lines, square(3)))
     for mask in masks:  # half of the edges, which are two pixels wide, belong to a sheet
-        yield cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+        yield _sheet_shapes(mask)
+
+
+def _sheet_shapes(regions: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
+    """Return the outlines of the regions that have the size and the shape of sheets."""
+    outlines, _ = cv2.findContours(regions, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return [each for each in outlines if _may_be_sheet(each, regions.shape)]
 
 
 def _may_be_sheet(outline: NDArray[np.int32], shape: tuple[int, ...]) -> bool:
@@ -271,7 +274,7 @@ def _stands_out(coarse: NDArray[np.uint8], sheet: NDArray[np.uint8], background:
 def _is_filled(coarse: NDArray[np.uint8], sheet: NDArray[np.uint8]) -> bool:
     """Return whether a sheet is about as light as its rim, unlike a light frame with the background inside."""
     rim = sheet - cv2.erode(sheet, _KERNEL) == 1
-    return bool(np.median(coarse[sheet == 1]) >= _MAX_AROUND * np.median(coarse[rim]))
+    return bool(np.median(coarse[sheet == 1]) >= _MIN_WITHIN * np.median(coarse[rim]))
 
 
 def _mean_near(coarse: NDArray[np.uint8], region: NDArray[np.uint8]) -> NDArray[np.float32]:
