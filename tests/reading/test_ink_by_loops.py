@@ -514,14 +514,14 @@ def test_darkness_is_relative_to_the_paper():
     ("side", "level", "pen", "is_shadow"),
     [
         (60, 120, 4, True),
-        (26, 120, 4, True),
-        (25, 120, 4, False),  # as wide as a bold stroke may be: 0.1 of the sides of the picture
+        (28, 120, 4, True),
+        (20, 120, 4, False),  # as wide as a bold stroke may be: 0.085 of the sides of the picture
         (60, 62, 4, True),
         (60, 58, 4, False),  # as dark as the ink, whose darkness is 255 * (1 - 60 / 200)
         (60, 185, 4, True),  # 19 levels
         (60, 187, 4, False),  # 17, of which normalised ink has less than a tenth of 255
-        (60, 120, 7, True),
-        (60, 120, 9, False),  # wide strokes of a bold digit: 25 is less than 2.5 times the pen's width
+        (60, 120, 6, True),
+        (60, 120, 8, False),  # wide strokes of a bold digit: pen_width is 9, and 2.5 times that is more than 21
     ],
 )
 def test_a_wide_dark_region_is_a_shadow_if_it_is_paler_than_ink_and_the_pen_is_narrow(side, level, pen, is_shadow):
@@ -534,10 +534,26 @@ def test_a_wide_dark_region_is_a_shadow_if_it_is_paler_than_ink_and_the_pen_is_n
     assert found[120 + pen // 2, 100] == divided(60, 200)
 
 
-def test_a_shadow_that_covers_less_than_a_hundredth_of_the_page_may_be_a_blot():
+def test_a_dark_region_of_less_than_a_hundredth_of_the_page_is_ink():
     page = np.full((256, 256), 200, np.uint8)
     page[20:44, 30:57], page[120:124, 20:230] = 120, 60
     assert find_darkness(page)[32, 43] == divided(120, 200)
+
+
+def test_an_object_as_dark_as_ink_beside_a_shadow_is_ink():
+    page = np.full((256, 256), 200, np.uint8)
+    page[20:60, 30:90], page[170:230, 60:120], page[120:124, 20:230] = 120, 60, 60
+    found = find_darkness(page)
+    assert (found[40, 60], found[200, 90]) == (0, divided(60, 200))
+
+
+@pytest.mark.parametrize(("period", "is_shadow"), [(8, True), (4, False)])
+def test_a_picture_on_the_page_is_no_shadow(period, is_shadow):
+    """A quarter or a half of its pixels are darker than the rest of it."""
+    page = np.full((256, 256), 200, np.uint8)
+    page[120:124, 20:230], page[20:80, 30:110] = 60, 140
+    page[20:80, 30:110][np.arange(60) % period < 2] = 60
+    assert (find_darkness(page)[20 + period - 1, 60] == 0) == is_shadow
 
 
 def test_whether_the_ink_is_dark_may_be_given():
@@ -589,7 +605,8 @@ def test_sheets_are_found_in_pictures_of_at_least_100_pixels(height, found):
         darkness = find_darkness(picture, dark_on_light)
         assert (darkness[7, 7] == 0) == found
         assert darkness[height // 2 - 2, 80] > 150
-    assert find_darkness(picture, False)[height // 2 + 10, 80] > 80  # the sheet would be light ink
+    picture[8:12, 20:-20] = 255  # light ink, without which the sheet would be a shadow on the inverted table
+    assert find_darkness(picture, False)[10, 80] > 80
 
 
 def test_ink_outside_the_sheet_does_not_count():

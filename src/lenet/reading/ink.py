@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import cv2
-from lenet._mnist_form import pen_width, reduced, resized, square
+from lenet._mnist_form import disc, pen_width, reduced, resized, square
 from lenet.reading.coarse import (
     COARSE_LONGER,
     COARSE_SHORTER,
@@ -28,11 +28,12 @@ _DISTINCT = 0.68
 _MAX_PAPER = 0.9  # fraction of the pixels: with more paper, Otsu's threshold is not needed
 _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
-# Shorter sides, and pixels of the coarse picture at least: anything dark and narrower may be ink; shadows are wider. In
-# a picture with narrower shadows, only what is narrower than those is ink.
-_WIDEST, _WIDEST_BESIDE_SHADOWS = (0.31, 21), (0.1, 11)
-# Such shadows are at least this much of the picture and of the ink's darkness, and wider than this number of pens.
-_MIN_SHADOWS, _MIN_DEPTH, _PENS = 0.01, 0.1, 2.5
+# The widest ink: a fraction of the shorter side and, in small pictures, a number of pixels of the coarse picture.
+_WIDEST, _WIDEST_BESIDE_SHADOWS = (0.31, 21), (0.085, 11)
+_MIN_SHADOWS = 0.01  # fraction of the picture: the minimum area of shadows narrower than that
+_MIN_DEPTH = 0.1  # fraction of the darkness of ink: fainter shadows do not matter
+_PENS = 2.6  # widths of the pen: a shadow is wider, the stroke of a bold digit is not
+_MAX_WRITTEN = 0.4  # fraction of the shadows that is ink: photographs and logos have more
 _FRAME = 0.04  # shorter sides: of a frame along the border
 _MIXED_BORDER = 0.1  # fractions of light and dark pixels: borders with more of both are no frames
 _MOSTLY = 2 / 3  # more than this fraction of the pixels, and the whole border, are paper
@@ -90,8 +91,8 @@ def find_darkness(
         panels = find_panels(coarse)
     if panels is not None:
         grey, coarse = with_inverted(grey, coarse, panels)
-    paper = _paper(coarse, cropped=True) if cropped else _paper_of_page(grey, coarse)
-    return _without_grain(_darkness(grey, paper), sheets)
+    darkness = _darkness(grey, _paper(coarse, cropped=True)) if cropped else _darkness_of_page(grey, coarse)
+    return _without_grain(darkness, sheets)
 
 
 def _without_grain(darkness: NDArray[np.uint8], sheets: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
@@ -170,7 +171,7 @@ def normalised(darkness: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _range_of_ink(darkness: NDArray[np.uint8]) -> tuple[float, int]:
-    """Return the darkness of paper and that of the core of strokes; 0 for the latter if there is no ink."""
+    """Return the darkest level of paper, and the level of the core of strokes, which is 0 if there is no ink."""
     counts = _counts(darkness[:: 1 + darkness.size // _MANY])  # some rows suffice
     noise = _noise(counts)
     certain = counts.copy()
@@ -179,7 +180,7 @@ def _range_of_ink(darkness: NDArray[np.uint8]) -> tuple[float, int]:
     full = int(below.searchsorted(0.8 * below[-1]))  # most of a stroke is darker than its edges
     low = min(noise, 0.5 * full)
     threshold = math.ceil(low + (full - low) * INK / 255)
-    return low, full if below[-1] >= max(4, _MIN_CERTAIN * counts[threshold:].sum()) else 0
+    return low, (full if below[-1] >= max(4, _MIN_CERTAIN * counts[threshold:].sum()) else 0)
 
 
 def blur_of(darkness: NDArray[np.uint8], ink: NDArray[np.uint8]) -> float:
@@ -261,45 +262,57 @@ def _darkness(grey: NDArray[np.uint8], paper: NDArray[np.uint8]) -> NDArray[np.u
     return np.asarray(255 - cv2.divide(grey, enlarged_paper, scale=255), np.uint8)
 
 
-def _paper_of_page(grey: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the paper of a page, also in shadows that are narrower than a bold stroke may be.
+def _darkness_of_page(grey: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return how much darker each pixel is than the paper of a page, also in shadows as narrow as bold strokes may be.
 
-    Dark regions that are too wide for the pen are shadows if they are paler than the ink.
+    Dark regions that are too wide for the pen are shadows if they are paler than the ink, and little of them is ink.
     """
-    paper, shaded = _paper(coarse), _paper(coarse, _WIDEST_BESIDE_SHADOWS)
-    shadows, rows = _darkness(shaded, paper), grey[:: 1 + grey.size // _MANY]  # some rows suffice for histograms
-    depth, (low, full) = np.quantile(shadows, 1 - _MIN_SHADOWS), _range_of_ink(_darkness(rows, paper))
-    if depth <= low + _MIN_DEPTH * (full - low):
-        return paper
-    pen, (_, full) = pen_width(mask_of(normalised(_darkness(coarse, shaded)))), _range_of_ink(_darkness(rows, shaded))
-    are_shadows = depth < full and _PENS * pen <= _size(coarse, _WIDEST_BESIDE_SHADOWS)
-    return np.where(shadows > low, shaded, paper).astype(np.uint8) if are_shadows else paper
+    paper, side = _paper(coarse), _side(coarse, _WIDEST_BESIDE_SHADOWS)
+    shaded = _paper(coarse, disc(side))
+    darkness, depth = _darkness(grey, paper), _darkness(shaded, paper)
+    low, full = _range_of_ink(darkness)
+    if full and _is_small(depth > low + _MIN_DEPTH * (full - low)):
+        return darkness
+    rows = grey[:: 1 + grey.size // _MANY]  # some rows suffice for a histogram
+    _, full = _range_of_ink(_darkness(rows, shaded))
+    ink, shadows = mask_of(normalised(_darkness(coarse, shaded))), (depth > _MIN_DEPTH / 2 * full) & (depth < full)
+    is_writing = 1 <= pen_width(ink) <= side / _PENS  # rather than noise or bold digits
+    if _is_small(shadows) or not is_writing or ink[shadows].mean() > _MAX_WRITTEN:
+        return darkness
+    with_edges = cv2.dilate(shadows.view(np.uint8), square(5))
+    return _darkness(grey, np.where(with_edges, shaded, paper).astype(np.uint8))
 
 
-def _paper(coarse: NDArray[np.uint8], widest: tuple[float, int] = _WIDEST, cropped: bool = False) -> NDArray[np.uint8]:
-    """Return a coarse picture without dark ink: replace anything narrow by the level around it."""
-    size = _size(coarse, widest)
+def _is_small(region: NDArray[np.generic]) -> bool:
+    return bool(np.count_nonzero(region) < _MIN_SHADOWS * region.size)
+
+
+def _paper(
+    coarse: NDArray[np.uint8], kernel: NDArray[np.uint8] | None = None, cropped: bool = False
+) -> NDArray[np.uint8]:
+    """Estimate the paper of a coarse picture: replace anything dark and narrow by the level around it."""
+    kernel = square(_side(coarse, _WIDEST)) if kernel is None else kernel
     darkest, lightest = levels_of(border_of(coarse))
     if lightest - darkest <= _EVEN:
-        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, square(size))
+        closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, kernel)
     else:
-        closed = _paper_with_shadows(coarse, size, cropped)
-    return np.asarray(cv2.max(cv2.blur(closed, (max(1, size // 16),) * 2), 1), np.uint8)
+        closed = _paper_with_shadows(coarse, kernel, cropped)
+    return np.asarray(cv2.max(cv2.blur(closed, (max(1, len(kernel) // 16),) * 2), 1), np.uint8)
 
 
-def _size(coarse: NDArray[np.uint8], widest: tuple[float, int]) -> int:
-    """Return the side of the square that anything narrower is removed with."""
+def _side(coarse: NDArray[np.uint8], widest: tuple[float, int]) -> int:
+    """Return the odd side of the square that closes anything narrower."""
     fraction, pixels = widest
     return int(max(3, fraction * min(coarse.shape), min(max(coarse.shape) // 2, pixels))) | 1
 
 
-def _paper_with_shadows(coarse: NDArray[np.uint8], size: int, cropped: bool) -> NDArray[np.uint8]:
+def _paper_with_shadows(coarse: NDArray[np.uint8], kernel: NDArray[np.uint8], cropped: bool) -> NDArray[np.uint8]:
     """Return the paper of a picture with shadows at its border or, if it may be `cropped`, strokes."""
-    smooth, margin = cv2.medianBlur(coarse, 3), size // 2
-    shaded = _closed(_extrapolated(smooth, margin), size)
+    smooth, margin = cv2.medianBlur(coarse, 3), len(kernel) // 2
+    shaded = _closed(_extrapolated(smooth, margin), kernel)
     if not cropped:
         return shaded
-    lit = _closed(_mirrored(smooth, margin), size)  # if nothing at the border is a shadow
+    lit = _closed(_mirrored(smooth, margin), kernel)  # if nothing at the border is a shadow
     strokes = strokes_of(normalised(_darkness(coarse, lit)))
     certain = normalised(_darkness(coarse, shaded)) >= INK  # whether the border has shadows or not
     are_ink = strokes.areas_in(certain) > _INK_OF_STROKE * strokes.areas
@@ -316,9 +329,9 @@ def _mirrored(image: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REFLECT_101), np.uint8)
 
 
-def _closed(padded: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _closed(padded: NDArray[np.uint8], kernel: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a padded picture without dark ink and without its margin."""
-    margin = size // 2
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(size))
-    closed = cv2.medianBlur(closed, size // 4 | 1)  # keeps the edge of a hard shadow
+    margin = len(kernel) // 2
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)
+    closed = cv2.medianBlur(closed, len(kernel) // 4 | 1)  # keeps the edge of a hard shadow
     return np.asarray(closed[margin:-margin, margin:-margin], np.uint8)

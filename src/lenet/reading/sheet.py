@@ -23,6 +23,9 @@ _ROUND = 1.15  # area of the convex hull over that of the polygon of its corners
 _FULL = 0.98  # area of the hull over that of the smallest rectangle around it, if not round; 0.79 for an ellipse
 _MAX_AROUND = 0.8  # level just outside the sheet, as a fraction of that just inside: shadows have softer edges
 _MIN_WITHIN = 0.6  # level of the sheet, as a fraction of that of its rim
+# If the level around the sheet is a higher fraction of its own, and there is a higher fraction of its ink around it, it
+# may be a box on a tinted page.
+_DARK, _MAX_INK_BESIDE_BOX = 0.6, 0.2
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_ASPECT = 0.4  # of a blank sheet: the shorter side over the longer
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
@@ -36,6 +39,8 @@ _MIN_REST = 0.1  # the fraction of a sheet that is not lit, if there is a shadow
 _EVEN = 0.88  # the level of a pixel over that of its neighbours, if there is no sharp edge between them
 _EDGES = 7  # pixels of the coarse picture: the edges of shadows on the background are narrower
 _MIN_SHARED = 0.5  # the fraction of the outline of the lit part of a sheet that is that of the sheet
+# The distance of a lit side from that of the sheet, in pixels, and the fraction of the sheet's outline that is lit.
+_NEAR, _MIN_LIT = 2, 0.6
 _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contain its shadow
 _KERNEL = square(2 * _EDGE + 1)
 
@@ -59,17 +64,21 @@ def find_sheets(coarse: NDArray[np.uint8], may_be_blank: bool = False) -> NDArra
     if not _MIN_TOTAL <= sheets.mean() <= _MAX_TOTAL:
         return None
     inside, outside = cv2.erode(sheets, _KERNEL) == 1, cv2.dilate(sheets, _KERNEL) == 0
-    max_outside = _MAX_INK_OUTSIDE * _ink(coarse, inside).sum()
-    has_ink_outside = _ink(coarse, outside).sum() > max_outside
+    ink_inside, ink_outside = _ink(coarse, inside).sum(), _ink(coarse, outside).sum()
+    max_outside = _MAX_INK_OUTSIDE * ink_inside
+    has_ink_outside = ink_outside > max_outside
     is_label = (is_blank or sheets.mean() < _SMALL) and (
         has_ink_outside or _ink(255 - coarse, outside).sum() > max_outside
+    )
+    is_box = ink_outside > _MAX_INK_BESIDE_BOX * ink_inside and (
+        np.median(coarse[outside]) > _DARK * np.median(coarse[inside])
     )
     is_lit_part = (
         has_ink_outside
         and _at_border(np.concatenate(outlines), coarse.shape) >= _MIN_AT_BORDER
         and _is_shadow(coarse, sheets == 0, sheets == 1)
     )
-    return None if is_label or is_lit_part else np.asarray(inside)
+    return None if is_label or is_box or is_lit_part else np.asarray(inside)
 
 
 def shows_blank_sheet(coarse: NDArray[np.uint8]) -> bool:
@@ -86,18 +95,56 @@ def _sheets(coarse: NDArray[np.uint8], is_chosen: Callable[..., bool]) -> list[N
     _, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     found = [_chosen(coarse, outlines, is_chosen) for outlines in _outlines_of(light)]
     best = max(found, key=lambda outlines: _excess_of_light(light, outlines))
-    candidates = list(_between_edges(coarse))
-    if not light.all():
-        level, _ = cv2.threshold(smooth[light == 0], 0, 1, cv2.THRESH_OTSU)
-        candidates += [several for several in _outlines_of((smooth > level).view(np.uint8)) if len(several) > 1]
-    for whole in candidates:
+    for whole in (*_between_edges(coarse), _completed(light)):
         if whole and (not best or _are_lit_parts(coarse, best, whole)):
             best = _chosen(coarse, whole, is_chosen) or best
     return best
 
 
+def _completed(light: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
+    """Return the outlines of light regions, extended to the quadrilaterals that most of their sides belong to.
+
+    A shadow may hide a corner or a part of a side of a sheet.
+    """
+    closed = cv2.morphologyEx(light, cv2.MORPH_CLOSE, square(_EDGE + 1))
+    found = []
+    for outline in cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]:
+        if cv2.contourArea(outline) >= _MIN_AREA * light.size:
+            sides = cv2.approxPolyDP(cv2.convexHull(outline), _NEAR, True)[:, 0].astype(np.float64)
+            whole = cv2.fillConvexPoly(np.zeros_like(light), _four_corners(sides).round().astype(np.int32), 1)
+            is_larger = cv2.contourArea(outline) < (1 - _MIN_REST) * whole.sum()
+            for shape in _sheet_shapes(whole if is_larger else _filled([outline], light.shape)):
+                near = cv2.dilate(_drawn([outline], light.shape), square(2 * _NEAR + 1))
+                x, y = shape[:, 0].T
+                if near[y, x].mean() >= _MIN_LIT:
+                    found.append(shape)
+    return found
+
+
+def _four_corners(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Extend the sides of a convex polygon until four are left, each time where it adds the least area."""
+    while len(polygon) > 4:
+        before, start, stop, after = (np.roll(polygon, k, axis=0) for k in (1, 0, -1, -2))
+        previous, side, following = start - before, stop - start, after - stop
+        turn = _cross(previous, following)
+        # The neighbours of a side meet at start + t * previous, beyond the side if t is positive.
+        t = np.divide(_cross(side, following), turn, out=np.zeros(len(turn)), where=turn != 0)
+        added = np.where(t > 0, t * np.abs(_cross(previous, side)), np.inf)
+        n = int(added.argmin())
+        if np.isinf(added[n]):
+            break
+        polygon[n] = start[n] + t[n] * previous[n]
+        polygon = np.delete(polygon, (n + 1) % len(polygon), axis=0)
+    return polygon
+
+
+def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cross products of vectors in the plane, shape (n, 2)."""
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+
+
 def _excess_of_light(light: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]]) -> int:
-    """Return how many more pixels inside outlines are light than dark: gaps between sheets are dark."""
+    """Return how many more pixels inside outlines are light than dark, as gaps between sheets are."""
     inside = _filled(outlines, light.shape) == 1
     return int((2 * light[inside].astype(np.int64) - 1).sum())
 
@@ -106,7 +153,7 @@ def _are_lit_parts(
     coarse: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]], whole: Sequence[NDArray[np.int32]]
 ) -> bool:
     """Return whether outlines share edges with those of whole sheets, and the rest of these may be in a shadow."""
-    edges = cv2.dilate(cv2.drawContours(np.zeros(coarse.shape, np.uint8), whole, -1, 1), _KERNEL)
+    edges = cv2.dilate(_drawn(whole, coarse.shape), _KERNEL)
     x, y = np.concatenate(outlines)[:, 0].T
     lit, sheet = _filled(outlines, coarse.shape) == 1, _filled(whole, coarse.shape) == 1
     rest = sheet & ~lit
@@ -156,6 +203,10 @@ def _is_darker(coarse: NDArray[np.uint8], ink: NDArray[np.bool_], sheet: NDArray
 
 def _filled(outlines: Sequence[NDArray[np.int32]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.asarray(cv2.drawContours(np.zeros(shape, np.uint8), outlines, -1, 1, cv2.FILLED), np.uint8)
+
+
+def _drawn(outlines: Sequence[NDArray[np.int32]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.drawContours(np.zeros(shape, np.uint8), outlines, -1, 1), np.uint8)
 
 
 def _is_shadow(coarse: NDArray[np.uint8], region: NDArray[np.bool_], lit: NDArray[np.bool_]) -> bool:
@@ -217,7 +268,7 @@ def _outlines_of(light: NDArray[np.uint8]) -> Iterator[list[NDArray[np.int32]]]:
 
 
 def _between_edges(coarse: NDArray[np.uint8]) -> Iterator[list[NDArray[np.int32]]]:
-    """Yield the outlines of regions between sharp edges, of each and of all that the background surrounds, as above.
+    """Yield the outlines of such regions between sharp edges: of each, and then of all that the background surrounds.
 
     The edges of most shadows are soft, so such a region may be a sheet that a shadow crosses. The parts of a sheet that
     a shadow with sharp edges crosses are together inside the background, which reaches the border of the picture.
