@@ -18,7 +18,7 @@ from lenet.reading.coarse import (
     without_ink,
 )
 from lenet.reading.panels import find_panels, with_inverted
-from lenet.reading.sheet import find_sheets
+from lenet.reading.sheet import DARK, find_sheets
 from lenet.reading.strokes import INK, mask_of, strokes_of
 
 _MIN_CONTRAST = 24  # levels
@@ -76,7 +76,9 @@ def find_darkness(
     """
     coarse = coarsened(grey)
     darkest, lightest = levels_of(border_of(coarse))
-    sheets = find_sheets(coarse, not cropped) if dark_on_light is not False else None
+    sheets = None
+    if dark_on_light is not False:
+        sheets = find_sheets(coarse, max_around=DARK) if cropped else find_sheets(coarse, may_be_blank=True)
     if sheets is not None:
         coarse = np.where(sheets, coarse, continued(without_ink(coarse, sheets), sheets))
         grey = with_outside(grey, coarse, sheets)

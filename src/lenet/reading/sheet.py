@@ -25,7 +25,7 @@ _MAX_AROUND = 0.8  # level just outside the sheet, as a fraction of that just in
 _MIN_WITHIN = 0.6  # level of the sheet, as a fraction of that of its rim
 # If the level around the sheet is a higher fraction of its own, and there is a higher fraction of its ink around it, it
 # may be a box on a tinted page.
-_DARK, _MAX_INK_BESIDE_BOX = 0.6, 0.2
+DARK, _MAX_INK_BESIDE_BOX = 0.6, 0.2
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_ASPECT = 0.4  # of a blank sheet: the shorter side over the longer
 _MIN_INK, _MAX_INK = 3, 0.25  # on the sheet: pixels, and a fraction of its area
@@ -45,16 +45,19 @@ _EDGE = 4  # pixels of the coarse picture around the sheet's outline that contai
 _KERNEL = square(2 * _EDGE + 1)
 
 
-def find_sheets(coarse: NDArray[np.uint8], may_be_blank: bool = False) -> NDArray[np.bool_] | None:
+def find_sheets(
+    coarse: NDArray[np.uint8], may_be_blank: bool = False, max_around: float = _MAX_AROUND
+) -> NDArray[np.bool_] | None:
     """Return the pixels of the sheets of paper, or None if there are none or paper fills the picture.
 
     A sheet is a light region with four corners and writing on it, unlike a light digit on a dark background. If there
     is none, and sheets `may_be_blank`, a wide light region without ink counts, too, unless there are strokes beside it.
-    The coarse picture has a few hundred pixels a side.
+    The coarse picture has a few hundred pixels a side. If its darkest pixel along the border is lighter than a fraction
+    of its lightest one, `max_around`, there is no background, which saves time.
     """
     if min(coarse.shape) < _MIN_SIDE:
         return None
-    if border_of(coarse).min() > _MAX_AROUND * coarse.max():  # there is no dark background
+    if border_of(coarse).min() > max_around * coarse.max():
         return None
     outlines = _sheets(coarse, _is_written)
     is_blank = may_be_blank and not outlines
@@ -71,7 +74,7 @@ def find_sheets(coarse: NDArray[np.uint8], may_be_blank: bool = False) -> NDArra
         has_ink_outside or _ink(255 - coarse, outside).sum() > max_outside
     )
     is_box = ink_outside > _MAX_INK_BESIDE_BOX * ink_inside and (
-        np.median(coarse[outside]) > _DARK * np.median(coarse[inside])
+        np.median(coarse[outside]) > DARK * np.median(coarse[inside])
     )
     is_lit_part = (
         has_ink_outside
