@@ -521,7 +521,7 @@ def test_darkness_is_relative_to_the_paper():
         (60, 185, 4, True),  # 19 levels
         (60, 187, 4, False),  # 17, of which normalised ink has less than a tenth of 255
         (60, 120, 6, True),
-        (60, 120, 8, False),  # wide strokes of a bold digit: pen_width is 9, and 2.5 times that is more than 21
+        (60, 120, 8, False),  # too wide a pen: 2.6 times its width, about 9, is more than 21
     ],
 )
 def test_a_wide_dark_region_is_a_shadow_if_it_is_paler_than_ink_and_the_pen_is_narrow(side, level, pen, is_shadow):

@@ -108,7 +108,7 @@ def test_a_soft_shadow_across_the_writing_does_not_matter(depth):
 @pytest.mark.parametrize("middle", [(330, 400), (620, 760)], ids=["across the writing", "beside it"])
 @pytest.mark.parametrize("depth", [0.2, 0.4])
 def test_the_shadow_of_a_hand_on_a_large_page_does_not_matter(depth, middle, blur, phone):
-    """Before, shadows were ink unless they had soft edges and writing inside; most or all was lost."""
+    """Before, a shadow was ink unless there was much darker ink in it, and most or all of the writing was lost."""
     page = np.full((1200, 900), 230, np.float32)
     page[100:580, 100:500] -= 255 - np.kron(table_of(3, 80), np.ones((2, 2), np.float32))[:480, :400]
     hand = cv2.ellipse(np.zeros(page.shape, np.float32), (middle, (260, 520), 20), 1.0, -1)

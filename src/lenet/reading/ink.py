@@ -30,7 +30,7 @@ _ABOVE_PAPER = 0.75  # fraction of Otsu's threshold above which pixels are ink
 _NARROW, _MIXED = 2.5, 0.02  # height over width; a middle with a lower fraction of light or dark pixels is uniform
 # The widest ink: a fraction of the shorter side and, in small pictures, a number of pixels of the coarse picture.
 _WIDEST, _WIDEST_BESIDE_SHADOWS = (0.31, 21), (0.085, 11)
-_MIN_SHADOWS = 0.01  # fraction of the picture: the minimum area of shadows narrower than that
+_MIN_SHADOWS = 0.01  # fraction of the picture: the minimum area of such shadows
 _MIN_DEPTH = 0.1  # fraction of the darkness of ink: fainter shadows do not matter
 _PENS = 2.6  # widths of the pen: a shadow is wider, the stroke of a bold digit is not
 _MAX_WRITTEN = 0.4  # fraction of the shadows that is ink: photographs and logos have more
@@ -63,8 +63,8 @@ def find_darkness(
     If `dark_on_light` is None, the function detects whether the ink is dark. Ink is measured relative to the paper
     around it, which removes shadows. If there are light sheets on a darker background, only they count. Light ink on
     dark panels counts in any case. If the picture shows one digit and may be `cropped` to its ink, strokes at the
-    border are not treated as shadows, and the paper is estimated in a picture with a shorter side of at most 64 instead
-    of 256 pixels, which saves time.
+    border are not treated as shadows. To save time, only sheets on dark tables are then found, and the paper is
+    estimated in a picture with a shorter side of at most 64 instead of 256 pixels.
 
     Examples
     --------

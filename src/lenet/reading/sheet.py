@@ -23,8 +23,8 @@ _ROUND = 1.15  # area of the convex hull over that of the polygon of its corners
 _FULL = 0.98  # area of the hull over that of the smallest rectangle around it, if not round; 0.79 for an ellipse
 _MAX_AROUND = 0.8  # level just outside the sheet, as a fraction of that just inside: shadows have softer edges
 _MIN_WITHIN = 0.6  # level of the sheet, as a fraction of that of its rim
-# If the level around the sheet is a higher fraction of its own, and there is a higher fraction of its ink around it, it
-# may be a box on a tinted page.
+# The maximum level of a dark table, as a fraction of that of the sheet; and the maximum ink around a sheet on a lighter
+# table, as a fraction of that on the sheet: with more, it may be a box on a tinted page.
 DARK, _MAX_INK_BESIDE_BOX = 0.6, 0.2
 _INK = 0.7  # level of ink, as a fraction of the level around it
 _MIN_ASPECT = 0.4  # of a blank sheet: the shorter side over the longer
@@ -116,8 +116,8 @@ def _completed(light: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
             sides = cv2.approxPolyDP(cv2.convexHull(outline), _NEAR, True)[:, 0].astype(np.float64)
             whole = cv2.fillConvexPoly(np.zeros_like(light), _four_corners(sides).round().astype(np.int32), 1)
             is_larger = cv2.contourArea(outline) < (1 - _MIN_REST) * whole.sum()
+            near = cv2.dilate(_drawn([outline], light.shape), square(2 * _NEAR + 1))
             for shape in _sheet_shapes(whole if is_larger else _filled([outline], light.shape)):
-                near = cv2.dilate(_drawn([outline], light.shape), square(2 * _NEAR + 1))
                 x, y = shape[:, 0].T
                 if near[y, x].mean() >= _MIN_LIT:
                     found.append(shape)
@@ -147,7 +147,7 @@ def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _excess_of_light(light: NDArray[np.uint8], outlines: Sequence[NDArray[np.int32]]) -> int:
-    """Return how many more pixels inside outlines are light than dark, as gaps between sheets are."""
+    """Return how many more pixels inside outlines are light than dark; the gaps between sheets are dark."""
     inside = _filled(outlines, light.shape) == 1
     return int((2 * light[inside].astype(np.int64) - 1).sum())
 
@@ -271,7 +271,7 @@ def _outlines_of(light: NDArray[np.uint8]) -> Iterator[list[NDArray[np.int32]]]:
 
 
 def _between_edges(coarse: NDArray[np.uint8]) -> Iterator[list[NDArray[np.int32]]]:
-    """Yield the outlines of such regions between sharp edges: of each, and then of all that the background surrounds.
+    """Yield the outlines of sheet-shaped regions between sharp edges: each region, then all inside the background.
 
     The edges of most shadows are soft, so such a region may be a sheet that a shadow crosses. The parts of a sheet that
     a shadow with sharp edges crosses are together inside the background, which reaches the border of the picture.
