@@ -78,7 +78,7 @@ def _links(boxes: Ints, height: float) -> Ints:
     beside &= (gaps < _MAX_GAP * height) & is_later
     # The upper of two strokes may be a short bar just above the lower one, such as that of a 5.
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
-    is_bar = (widths < _MAX_BAR_WIDTH * height) & (heights < _MAX_BAR_HEIGHT * height)
+    is_bar = (widths < _MAX_BAR_WIDTH * height) & (heights < _MAX_BAR_HEIGHT * height) & (heights < widths)
     has_bar = np.where(top < next_top, is_bar[: len(left), np.newaxis], is_bar[: len(others)])
     across = np.minimum(right, next_right) - np.maximum(left, next_left)
     has_bar &= (2 * across > np.minimum(right - left, next_right - next_left)) & (-shared < _MAX_BAR_GAP * height)
