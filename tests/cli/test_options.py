@@ -189,8 +189,8 @@ def test_fields_are_printed_and_written(monkeypatch, capsys, tmp_path):
     fields.write_text('[{"name": "a", "box": [0, 0, 1, 1], "digits": 2}]')
     calls = []
 
-    def read_form(file, found, model, **named):
-        calls.append((file, [field.name for field in found], named))
+    def read_form(file, fields, model, **named):
+        calls.append((file, [field.name for field in fields], named))
         if file == "broken":
             raise DataError("broken is broken.")
         if file == "interrupted":
@@ -199,7 +199,7 @@ def test_fields_are_printed_and_written(monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr("lenet.reading.read_form", read_form)
     assert cli.main(["read", "x", "broken", "--fields", str(fields), "--no-rotate", "--check-below", "0.75"]) == 1
-    assert calls[0] == ("x", ["a"], {"rotate": False, "n_jobs": None, "check_below": 0.75})
+    assert calls[0] == ("x", ["a"], {"rotate": False, "n_jobs": 1, "check_below": 0.75})
     assert capsys.readouterr().out == "x: a: 12 (0.51) check: low, digits\n"
     assert cli.main(["read", "x", "--fields", str(fields), "--json"]) == 0
     assert calls[2][-1] == {"rotate": True, "n_jobs": None}

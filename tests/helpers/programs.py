@@ -1,9 +1,11 @@
 """Programs that tests run in a separate process."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,22 @@ def finish(process):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return [json.loads(line) for line in out.splitlines()]
+
+
+def with_process(name):
+    """Return a name and the number of the process."""
+    return name, os.getpid()
+
+
+def fail_in_worker(name):
+    """Return what `with_process` does, but end a worker process at the name "4"."""
+    if name == "4" and multiprocessing.parent_process() is not None:
+        os._exit(1)
+    return with_process(name)
+
+
+def sleep(name):
+    """Take a while, and print a name."""
+    time.sleep(0.4)
+    print(name, flush=True)
+    return name

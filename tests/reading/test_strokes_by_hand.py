@@ -209,6 +209,7 @@ def test_a_stroke_is_linked_to_all_that_are_within_06_heights(gap, is_linked):
         ((2, 5, 12, 8), False), ((2, 6, 12, 10), False),  # a gap of 0.2, and a height of 0.35 heights
         ((-4, 6, 6, 9), True), ((-5, 6, 5, 9), False),  # half of it above the digit
         ((14, 6, 24, 9), True), ((15, 6, 25, 9), False),
+        ((8, 6, 12, 9), True), ((8, 6, 11, 9), False),  # wider than high
     ],
 )  # fmt: skip
 def test_a_bar_just_above_a_digit_is_linked_to_it(bar, is_linked):

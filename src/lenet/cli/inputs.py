@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import csv
+import functools
 import glob
 import io
 import os
@@ -16,6 +17,7 @@ from lenet._bar import Bar
 from lenet._files import atomic_write, begins_with, check_replaceable, read_stream
 from lenet.cli.options import at_most_one, check_png
 from lenet.cli.output import error_text, note, printable, warn
+from lenet.cli.processes import results_of
 from lenet.errors import DataError, InputError, SaveError
 
 PICTURES_HELP = (
@@ -103,25 +105,33 @@ def read_each(
 ) -> Iterator[tuple[str, _T]]:
     """Yield the name of each picture and what a function returns for it; report pictures that cannot be read.
 
-    `read` raises DataError, InputError or OSError for these, which get a row of the table. With --csv, there is a
-    progress bar.
+    `read` raises DataError, InputError or OSError for these, which get a row of the table. It must be picklable, since
+    several processes read many pictures. With --csv, there is a progress bar.
     """
-    from lenet.data.image_folder import Unreadable
-
-    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar:
-        for done, name in enumerate(names, 1):
-            try:
-                if isinstance(name, Unreadable):
-                    raise DataError(name.message)
-                found = read(name)
-            except (DataError, InputError, OSError) as error:
+    n_jobs = 1 if STANDARD_INPUT in names else arguments.n_jobs  # only this process has it
+    results = results_of(functools.partial(_read_or_error, read), names, n_jobs)
+    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar, contextlib.closing(results):
+        for done, (name, (found, error)) in enumerate(zip(names, results, strict=True), 1):
+            if error is not None:
                 source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(error)
                 is_named = text.startswith((f"{source}:", f"{source} "))
                 print(f"lenet: error: {text if is_named else f'{source}: {text}'}", file=sys.stderr)
                 table.add_unread(name, text)
-            else:
+            elif found is not None:
                 yield name, found
             bar.update(done)
+
+
+def _read_or_error(read: Callable[[str], _T], name: str) -> tuple[_T | None, Exception | None]:
+    """Return what a function returns for a picture, or the error it raises."""
+    from lenet.data.image_folder import Unreadable
+
+    try:
+        if isinstance(name, Unreadable):
+            raise DataError(name.message)
+        return read(name), None
+    except (DataError, InputError, OSError) as error:
+        return None, error
 
 
 def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{' and '.join(OF_ROWS)}",
     )
     add_model(parser)
-    add_common(parser)
+    add_common(parser, "threads or, for many pictures, processes")
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -91,7 +92,8 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
 
     classes, refused = model.classes, False
     with written_table(arguments, OF_PICTURES) as table:
-        for name, image in read_each(arguments, names, lambda name: prepared(name, "raw" in model.metadata), table):
+        prepare = functools.partial(prepared, raw="raw" in model.metadata)
+        for name, image in read_each(arguments, names, prepare, table):
             [answer] = rule._as_dicts(model.predict_proba(image, n_jobs=arguments.n_jobs), classes)
             refused |= answer["is_digit"] is False
             if arguments.csv is None:

@@ -1,10 +1,11 @@
 """Read numbers, or pages of numbers, from pictures, line by line."""
 
 import argparse
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from lenet._files import atomic_write
 from lenet.cli.inputs import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lenet.model import LeNet5
     from lenet.reading import Field, FieldValue, Reading
 
+_T = TypeVar("_T")
 COLUMNS = ("image", "line", "text", "confidence", CHECK)
 
 
@@ -69,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "read; with --fields, one row for each form",
     )
     add_model(parser)
-    add_common(parser)
+    add_common(parser, "threads or, for many pictures, processes")
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -91,12 +93,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if arguments.fields is not None:
         return run_forms(arguments, parser, names, model)
     check_csv(parser, arguments, ",".join(COLUMNS) + "\n")
-    options = {"rotate": not arguments.no_rotate, "marks": arguments.marks, "n_jobs": arguments.n_jobs}
-
-    def read_one(name: str) -> "tuple[str | BinaryIO, Reading]":
-        file = picture(name)
-        return file, read(file, model, only_digits=arguments.only_digits, **options)
-
+    options = {"only_digits": arguments.only_digits, "marks": arguments.marks, **shared_options(arguments, names)}
+    read_one = functools.partial(with_file, read, model=model, **options)
     with written_table(arguments, COLUMNS) as table:
         for name, (file, found) in read_each(arguments, names, read_one, table):
             lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
@@ -110,6 +108,17 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             if arguments.show is not None:
                 atomic_write(arguments.show, drawn(read_picture(rewound(file), colour=True), reading))
     return int(table.num_unread > 0)
+
+
+def shared_options(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Return the options of `read` and `read_form`; several pictures are read with one thread each."""
+    return {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs if len(names) == 1 else 1}
+
+
+def with_file(read: Callable[..., _T], name: str, **options: Any) -> tuple[str | BinaryIO, _T]:
+    """Return the path of a picture, or standard input, and what a function reads from it."""
+    file = picture(name)
+    return file, read(file, **options)
 
 
 def show(name: str, reading: "Reading", as_json: bool, least: float | None = None) -> None:
@@ -135,14 +144,10 @@ def run_forms(
     from lenet.reading.pictures import as_grey
 
     fields, header = fields_of(arguments, parser, model)
-    options = {"rotate": not arguments.no_rotate, "n_jobs": arguments.n_jobs}
+    options = shared_options(arguments, names)
     if arguments.check_below is not None:
         options["check_below"] = arguments.check_below
-
-    def read_one(name: str) -> "tuple[str | BinaryIO, tuple[FieldValue, ...]]":
-        file = picture(name)
-        return file, read_form(file, fields, model, **options)
-
+    read_one = functools.partial(with_file, read_form, fields=fields, model=model, **options)
     with written_table(arguments, header) as table:
         for name, (file, values) in read_each(arguments, names, read_one, table):
             if arguments.csv is None:

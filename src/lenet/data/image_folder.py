@@ -214,7 +214,7 @@ class Unreadable(str):
     def __init__(self, folder: Path, reason: str):
         self.message = f"{folder} {reason}"
 
-    def __new__(cls, folder: Path, reason: str) -> "Unreadable":  # noqa: D102
+    def __new__(cls, folder: Path, reason: str = "") -> "Unreadable":  # noqa: D102 - pickle passes no reason
         return super().__new__(cls, folder)
 
 

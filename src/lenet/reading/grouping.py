@@ -76,7 +76,7 @@ def _links(boxes: Ints, height: float) -> Ints:
     gaps = next_left - right
     is_later = (others < furthest) & (others > np.arange(len(left))[:, np.newaxis])
     beside &= (gaps < _MAX_GAP * height) & is_later
-    # The upper of two strokes may be a short bar just above the lower one, such as that of a 5.
+    # The upper of two strokes may be a short bar just above the lower one, such as that of a 5, rather than a tick.
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
     is_bar = (widths < _MAX_BAR_WIDTH * height) & (heights < _MAX_BAR_HEIGHT * height) & (heights < widths)
     has_bar = np.where(top < next_top, is_bar[: len(left), np.newaxis], is_bar[: len(others)])
