@@ -173,10 +173,14 @@ def test_workers(workers, tmp_path, images, labels):
         connection.connect()
         connection.sock.sendall(b"nonsense\r\n\r\n")
         assert b"not valid HTTP/1.1" in connection.sock.recv(1000)
-    for pid in re.findall(r"Booting worker with pid: (\d+)", log.read_text()):  # gunicorn's
+    killed = re.findall(r"Booting worker with pid: (\d+)", log.read_text())  # gunicorn's
+    for pid in killed:
         wait_for(lambda: list(tmp_path.glob("lenet-metrics-*/gauge_livesum_*")))
         os.kill(int(pid), signal.SIGKILL)
         wait_for(lambda pid=pid: not list(tmp_path.glob(f"lenet-metrics-*/gauge_live*_{pid}.db")))
+    # A worker that is still starting may miss a SIGTERM.
+    started = re.compile(r"\[(\d+)\] \[INFO\] Application startup complete")
+    wait_for(lambda: len({*started.findall(log.read_text())} - {*killed}) == len(killed))
 
 
 @pytest.mark.parametrize("is_given", [True, False])
