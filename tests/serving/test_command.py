@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -109,6 +110,18 @@ def test_mistakes_in_the_environment(capsys, monkeypatch, name, text, says):
         lenet.cli.main(["serve"])
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
+
+
+def test_misspelt_variables_are_named(capsys, monkeypatch):
+    """Kubernetes sets the last two for a service whose name is lenet."""
+    others = ("LENET_PORT", "LENET_SERVICE_PORT", "LENET_PORT_8000_TCP_PORT")
+    for name in ("LENET_PROT", "LENET_MAXBODY", "LENET_MODELS", *others):
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(SystemExit):
+        lenet.cli.main(["serve", "--workers", "0"])
+    expected = ["LENET_MAXBODY", "LENET_MAX_BODY", "LENET_MODELS", "LENET_MODEL", "LENET_PROT", "LENET_PORT"]
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert re.findall(r"LENET_\w+", "".join(warnings)) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,16 @@ changes, and all models on SIGHUP. On SIGTERM or Ctrl-C, it finishes the request
 """
 
 import argparse
+import difflib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._files import read_at_most
 from lenet.cli.options import usage_errors
-from lenet.cli.output import say
+from lenet.cli.output import say, warn
 from lenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ _SETTINGS = (
     "model", "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout",
     "deadline", "drain", "log_level",
 )  # fmt: skip
+_VARIABLES = [
+    TOKEN, f"{TOKEN}_FILE", CONTROL_TOKEN, "LENET_ALLOW_CONTROL", "LENET_DATA", "LENET_NUM_THREADS", "LENET_CPU",
+    *(f"LENET_{name.upper()}" for name in _SETTINGS),
+]  # fmt: skip
+_ALIKE = 0.85  # of the letters of two names: one is probably a misspelling
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
 
@@ -113,6 +119,19 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str | bool]:
     return settings
 
 
+def _misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the variables that are probably misspelt, and their names; others may belong to other programs.
+
+    Examples
+    --------
+    >>> list(_misspelt(["LENET_PORT", "LENET_TOKNE", "LENET_SERVICE_PORT"]))
+    [('LENET_TOKNE', 'LENET_TOKEN')]
+    """
+    for name in sorted(set(environment).difference(_VARIABLES)):
+        if name.startswith("LENET_"):
+            yield from ((name, meant) for meant in difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=_ALIKE))
+
+
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
     from lenet.serving import serve
@@ -122,6 +141,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.serving.logs import check_level
     from lenet.serving.server import check_workers
 
+    for name, meant in _misspelt(os.environ):
+        warn(f"{name} has no effect; expected {meant}. Rename it.")
     token, control_token = token_of(os.environ), os.environ.get(CONTROL_TOKEN)
     check_token(token, TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
     check_token(control_token, CONTROL_TOKEN)
