@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 
 import numpy as np
 import programs
@@ -12,106 +14,214 @@ import pytest
 
 import lenet
 from lenet import cli
-from lenet.cli import processes
+from lenet.cli import inputs, processes
 
 NAMES = [str(number) for number in range(9)]
 
 
 @pytest.fixture
 def shared(monkeypatch):
-    """Let processes share the work after the first picture, however short it is."""
-    for limit in ("_WARM_UP", "_MIN_SECONDS"):
+    """Let processes share the work after the first picture, however short it is, one by one, on four cores."""
+    for limit in ("_WARM_UP", "_MIN_SECONDS", "_SECONDS_OF_TASK"):
         monkeypatch.setattr(processes, limit, 0.0)
+    monkeypatch.setattr("lenet._fused.threads._cores", lambda: 4)
 
 
-def names_and_processes(call, n_jobs):
+def names_and_processes(call, n_jobs=2):
     found = list(processes.results_of(call, NAMES, n_jobs))
     return [name for name, _ in found], [number for _, number in found]
 
 
-def test_processes_share_long_work(shared):
-    names, numbers = names_and_processes(programs.with_process, 2)
+def test_processes_share_long_work(shared, monkeypatch):
+    """Python's environment variables do not apply to them: the paths of modules are those of this process."""
+    monkeypatch.setenv("PYTHONHOME", os.devnull)
+    names, numbers = names_and_processes(programs.with_process)
     assert names == NAMES
     assert numbers[0] == os.getpid()
     assert os.getpid() not in numbers[1:]
+    assert len(set(numbers)) in (2, 3)
 
 
-@pytest.mark.parametrize("reason", ["short", "one job", "frozen"])
-def test_one_process_does_short_work(request, monkeypatch, reason):
-    if reason != "short":
-        request.getfixturevalue("shared")
-    if reason == "frozen":
-        monkeypatch.setattr(sys, "frozen", True, raising=False)
-    names, numbers = names_and_processes(programs.with_process, 1 if reason == "one job" else 2)
-    assert (names, set(numbers)) == (NAMES, {os.getpid()})
+def test_threads_may_share_work(shared):
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(names_and_processes(programs.with_process)))
+    thread.start()
+    thread.join()
+    assert found[0] == NAMES
+    assert os.getpid() not in found[1][1:]
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "changes"),
+    [
+        (1, {}), (2, {"frozen": True}), (2, {"executable": "/usr/bin/application"}), (2, {"executable": None}),
+        (2, {"executable": "/no/such/python"}),
+    ],
+)  # fmt: skip
+def test_one_process_does_the_work_if_others_cannot(shared, monkeypatch, n_jobs, changes):
+    for name, value in changes.items():
+        monkeypatch.setattr(sys, name, value, raising=False)
+    assert names_and_processes(programs.with_process, n_jobs) == (NAMES, [os.getpid()] * 9)
+
+
+def test_one_process_does_the_work_if_no_thread_can_be_started(shared, monkeypatch):
+    def no_thread(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert names_and_processes(programs.with_process) == (NAMES, [os.getpid()] * 9)
 
 
 def test_this_process_does_the_rest_if_another_dies(shared):
-    names, numbers = names_and_processes(programs.fail_in_worker, 2)
+    names, numbers = names_and_processes(partial(programs.fail_elsewhere, os.getpid()))
     assert names == NAMES
     assert numbers[4:] == [os.getpid()] * 5
 
 
-def test_this_process_does_all_if_others_cannot_be_started(shared, monkeypatch):
-    def no_semaphores(*_):
-        raise OSError(38, "Function not implemented")
-
-    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", no_semaphores)
-    assert names_and_processes(programs.with_process, 2) == (NAMES, [os.getpid()] * 9)
-
-
-def test_at_most_eight_processes_start_unless_more_are_requested(shared, monkeypatch):
-    counts = []
-    monkeypatch.setenv("LENET_NUM_THREADS", "64")
-    monkeypatch.setattr(processes, "_results_of_workers", lambda call, names, count, size: counts.append(count) or ())
-    for n_jobs, names in [(None, NAMES * 9), (64, NAMES * 9), (64, NAMES)]:
-        list(processes.results_of(programs.with_process, names, n_jobs))
-    assert counts == [8, 61, 8]  # the last has eight names left
+DIES_IN_ANSWER = """
+import pickle, sys
+sys.path[:] = {path!r}
+for _ in range(2):
+    pickle.load(sys.stdin.buffer)
+sys.stdout.buffer.write(pickle.dumps(bytes(10**6))[:-9])
+"""
 
 
-@pytest.mark.parametrize("command", ["predict", "read"])
-def test_folders_give_the_same_answers_with_more_processes(shared, cwd, capsys, command):
+@pytest.mark.parametrize("program", ["raise ValueError", DIES_IN_ANSWER], ids=["at the start", "in an answer"])
+def test_a_process_that_dies_prints_nothing(shared, monkeypatch, capfd, program):
+    """It may die before it has received the function, since a model is larger than the buffer of a pipe."""
+    monkeypatch.setattr(processes, "_PROGRAM", program)
+    call = partial(programs.with_process, padding=bytes(2**20))
+    assert [number for _, number in processes.results_of(call, NAMES, 2)] == [os.getpid()] * 9
+    assert capfd.readouterr() == ("".join(f"{name}\n" for name in NAMES), "")
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The names left, the processes and the size of a task whenever processes would be started, instead of them."""
+    calls = []
+
+    def results(call, names, count, size):
+        calls.append((len(names), count, size))
+        return map(call, names)
+
+    monkeypatch.setattr(processes, "_results_of_workers", results)
+    return calls
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time in seconds, which only the test changes."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count", "expected"),
+    [
+        (0.25, 9, [(8, 2, 1)]), (0.25, 8, []),  # at least 2 s are left
+        (0.25, 30, [(29, 2, 1)]), (0.24, 30, [(28, 2, 1)]),  # the first pictures took 0.25 s
+        (1 / 128, 287, []), (1 / 128, 288, [(256, 2, 13)]),  # a task takes 0.1 s
+        (3, 2, []), (3, 3, [(2, 2, 1)]),  # a single picture is not shared
+    ],
+)  # fmt: skip
+def test_processes_start_when_they_pay(started, clock, monkeypatch, seconds, count, expected):
+    monkeypatch.setattr("lenet._fused.threads._cores", lambda: 4)
+
+    def call(name):
+        clock[0] += 0 if started else seconds
+        return name
+
+    names = [str(number) for number in range(count)]
+    found = []
+    for name in processes.results_of(call, names, 2):
+        found.append(name)
+        clock[0] += 5  # what is done with the results does not count
+    assert (found, started) == (names, expected)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "setting", "cores", "expected"),
+    [(None, "3", 64, 3), (None, "64", 64, 8), (16, "3", 64, 16), (16, "3", 4, 4), (-1, "3", 64, 64)],
+)
+def test_the_number_of_processes(shared, started, monkeypatch, n_jobs, setting, cores, expected):
+    monkeypatch.setenv("LENET_NUM_THREADS", setting)
+    monkeypatch.setattr("lenet._fused.threads._cores", lambda: cores)
+    list(processes.results_of(programs.with_process, NAMES, n_jobs))
+    assert [count for _, count, _ in started] == [expected]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("-", []), ("/dev/fd/7", []), ("/proc/self/fd/7", []), ("x", [4])])
+def test_files_that_only_this_process_has_opened(shared, started, name, expected, capsys):
+    arguments = inputs.argparse.Namespace(csv=None, quiet=True, n_jobs=4)
+    found = inputs.read_each(arguments, [*NAMES, name], str.upper, inputs.Table(["image"]))
+    assert len(list(found)) == 10
+    assert [count for _, count, _ in started] == expected
+
+
+@pytest.fixture
+def pictures(cwd):
     image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("cv2")
     digits = lenet.data.load_digits()
     for number in range(6):
         picture = np.pad(255 - digits.X_test[7 + number], 14, constant_values=255)
         image.fromarray(picture).resize((112, 112)).save(cwd / f"{number}.png")
     (cwd / "3.png").write_bytes(b"damaged")
+    (cwd / "empty").mkdir()
+    return digits.y_test[7:]
+
+
+@pytest.mark.parametrize("command", [["predict"], ["predict", "--json"], ["read"], ["read", "--fields", "fields.json"]])
+def test_answers_are_the_same_with_more_processes(shared, pictures, cwd, capsys, command):
+    (cwd / "fields.json").write_text('[{"name": "a", "box": [0, 0, 1, 1], "digits": 1}]')
     outputs = []
     for n_jobs in "12":
-        assert cli.main([command, ".", "--n-jobs", n_jobs, "-q"]) == 1
+        assert cli.main([*command, "0.png", "empty", ".", "*.tif", "--n-jobs", n_jobs, "-q"]) == 1
         outputs.append(capsys.readouterr())
     assert outputs[0] == outputs[1]
+    assert [line.split()[2] for line in outputs[0].err.splitlines() if "error" in line] == ["empty", "3.png", "*.tif"]
     answers = [line.split()[:2] for line in outputs[0].out.splitlines()]
-    assert answers == [[f"{n}.png:", str(digits.y_test[7 + n])] for n in (0, 1, 2, 4, 5)]
+    if command in (["predict"], ["read"]):
+        assert answers == [[f"{n}.png:", str(pictures[n])] for n in (0, 0, 1, 2, 4, 5)]
+
+
+def test_workers_leave_threads_and_warnings_to_lenet(shared):
+    pytest.importorskip("cv2")
+    found = list(processes.results_of(programs.threads_and_filters, NAMES, 2))
+    assert found[1:] == [(1, True)] * 8
+
+
+PROGRAM = """
+import sys, programs
+from lenet.cli import processes
+processes._WARM_UP = processes._MIN_SECONDS = 0
+sys.exit(programs.interrupted(processes.results_of(programs.sleep_with_lock, {names}, 2)))
+"""
 
 
 @pytest.mark.timing
 @programs.SENDS_SIGNALS
-@pytest.mark.parametrize(("interrupted", "names_before"), [(True, 1), (True, 4), (False, 4)])
-def test_all_processes_end_with_the_first(interrupted, names_before):
-    """Ctrl-C sends SIGINT to all of them, also while they start; a SIGKILL ends only the first one."""
-    code = """
-import sys, programs
-from lenet.cli import processes
-processes._WARM_UP = processes._MIN_SECONDS = 0
-try:
-    list(processes.results_of(programs.sleep, "a" * 100, 2))
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
+@pytest.mark.parametrize(("signals", "number_before"), [(1, 1), (1, 4), (2, 4), (0, 4)])
+def test_workers_end_with_this_process(tmp_path, signals, number_before):
+    """Ctrl-C once or twice, or a SIGKILL, while the workers start, or while they work on long pictures."""
+    short, long = ["0.2"] * number_before, ["20" if signals else "1"] * 6
     process = subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        [sys.executable, "-c", PROGRAM.format(names=short + long)], cwd=tmp_path, text=True, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    for _ in range(names_before):  # the second comes from another process
-        assert process.stdout.readline() == "a\n"
-    time.sleep(0.1)
-    if interrupted:
+    for _ in short:
+        assert process.stdout.readline() == "0.2\n"
+    time.sleep(0.2)
+    for _ in range(signals):
         os.killpg(process.pid, signal.SIGINT)
-    else:
+        time.sleep(0.05)
+    if not signals:
         process.kill()
-    out, err = process.communicate(timeout=30)  # until all processes have closed the output
-    assert len(out) < 2 * 20
-    if interrupted:
-        assert (process.returncode, err) == (130, "")
+    out, err = process.communicate(timeout=5)
+    assert (process.returncode, out, err) == (130 if signals else -signal.SIGKILL, "", "")
+    time.sleep(1 if signals else 2)  # the workers had time to start, and to finish a picture
+    locks = list(tmp_path.glob("*.lock"))
+    assert len(locks) >= (1 if number_before == 1 else 3)
+    assert [path for path in locks if programs.is_locked(path)] == []

@@ -1,8 +1,8 @@
 """Programs that tests run in a separate process."""
 
 import json
-import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+LOCKS = []
 SENDS_SIGNALS = pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to another process")
 
 
@@ -36,20 +37,57 @@ def finish(process):
     return [json.loads(line) for line in out.splitlines()]
 
 
-def with_process(name):
-    """Return a name and the number of the process."""
+def with_process(name, padding=b""):
+    """Print a name, and return it with the number of the process."""
+    print(name, flush=True)
     return name, os.getpid()
 
 
-def fail_in_worker(name):
-    """Return what `with_process` does, but end a worker process at the name "4"."""
-    if name == "4" and multiprocessing.parent_process() is not None:
+def fail_elsewhere(first, name):
+    """Return what `with_process` does, but end a process other than the first at the name "4"."""
+    if name == "4" and os.getpid() != first:
         os._exit(1)
     return with_process(name)
 
 
-def sleep(name):
-    """Take a while, and print a name."""
-    time.sleep(0.4)
-    print(name, flush=True)
-    return name
+def threads_and_filters(name):
+    """Return the number of OpenCV's threads, and whether Pillow's warnings are ignored."""
+    import warnings
+
+    import cv2
+
+    filters = [(action, getattr(module, "pattern", None)) for action, _, _, module, _ in warnings.filters]
+    return cv2.getNumThreads(), ("ignore", "PIL") in filters
+
+
+def sleep_with_lock(seconds):
+    """Sleep while this process has a lock, which it keeps until it ends."""
+    import fcntl
+
+    LOCKS.append(Path(f"{os.getpid()}.lock").open("w"))  # noqa: SIM115
+    fcntl.lockf(LOCKS[-1], fcntl.LOCK_EX)
+    time.sleep(float(seconds))
+    return seconds
+
+
+def is_locked(path):
+    """Return whether another process has a lock on a file."""
+    import fcntl
+
+    with path.open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def interrupted(results):
+    """Print results; return the exit code of `lenet`."""
+    try:
+        for result in results:
+            print(result, flush=True)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return 130
+    return 0

@@ -146,7 +146,7 @@ def test_the_extent_is_that_of_all_strokes_except_specks():
 
 
 def has_bar(upper, lower, height):
-    """Whether the upper of two boxes is a short bar, wider than high, just above the lower one."""
+    """Whether the upper of two boxes is a short bar, wider than tall, just above the lower one."""
     width, other_width = upper[2] - upper[0], lower[2] - lower[0]
     across = min(upper[2], lower[2]) - max(upper[0], lower[0])
     is_bar = width < 1.2 * height and upper[3] - upper[1] < min(width, 0.35 * height)

@@ -209,7 +209,6 @@ def test_a_stroke_is_linked_to_all_that_are_within_06_heights(gap, is_linked):
         ((2, 5, 12, 8), False), ((2, 6, 12, 10), False),  # a gap of 0.2, and a height of 0.35 heights
         ((-4, 6, 6, 9), True), ((-5, 6, 5, 9), False),  # half of it above the digit
         ((14, 6, 24, 9), True), ((15, 6, 25, 9), False),
-        ((8, 6, 12, 9), True), ((8, 6, 11, 9), False),  # wider than high
     ],
 )  # fmt: skip
 def test_a_bar_just_above_a_digit_is_linked_to_it(bar, is_linked):
@@ -217,6 +216,12 @@ def test_a_bar_just_above_a_digit_is_linked_to_it(bar, is_linked):
     assert len(groups_of((0, 10, 20, 40), bar)) == 2 - is_linked
     left, top, right, bottom = bar
     assert len(groups_of((0, 10, 20, 40), (left, 50 - bottom, right, 50 - top))) == 2
+
+
+@pytest.mark.parametrize(("width", "is_linked"), [(16, True), (15, False)])
+def test_a_bar_is_wider_than_tall(width, is_linked):
+    """The others are ticks, such as the end of a comma on the line above."""
+    assert len(groups_of((0, 50, 100, 200), (40, 30, 40 + width, 45), height=50.0)) == 2 - is_linked
 
 
 @pytest.mark.parametrize(("lower", "order"), [(4, [1, 0]), (5, [0, 1])])

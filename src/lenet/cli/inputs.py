@@ -24,7 +24,9 @@ PICTURES_HELP = (
     "a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
     "standard input"
 )
+PROCESSES_HELP = " or, for many pictures, of processes (default: the same, but at most 8)"
 STANDARD_INPUT = "-"
+_OWN_FILES = ("/dev/", "/proc/")  # with standard input, these may be open in this process only
 CHECK = "check"  # the column that tells what a person should check
 _T = TypeVar("_T")
 _NO_PICTURES = (
@@ -105,33 +107,33 @@ def read_each(
 ) -> Iterator[tuple[str, _T]]:
     """Yield the name of each picture and what a function returns for it; report pictures that cannot be read.
 
-    `read` raises DataError, InputError or OSError for these, which get a row of the table. It must be picklable, since
-    several processes read many pictures. With --csv, there is a progress bar.
+    `read` raises DataError, InputError or OSError for these, which get a row of the table. It must be picklable,
+    because worker processes may call it. With --csv, there is a progress bar.
     """
-    n_jobs = 1 if STANDARD_INPUT in names else arguments.n_jobs  # only this process has it
-    results = results_of(functools.partial(_read_or_error, read), names, n_jobs)
+    is_own = any(name == STANDARD_INPUT or name.startswith(_OWN_FILES) for name in names)
+    results = results_of(functools.partial(_read_or_error, read), names, 1 if is_own else arguments.n_jobs)
     with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar, contextlib.closing(results):
-        for done, (name, (found, error)) in enumerate(zip(names, results, strict=True), 1):
-            if error is not None:
-                source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(error)
+        for done, (name, found) in enumerate(zip(names, results, strict=True), 1):
+            if isinstance(found, Exception):
+                source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(found)
                 is_named = text.startswith((f"{source}:", f"{source} "))
                 print(f"lenet: error: {text if is_named else f'{source}: {text}'}", file=sys.stderr)
                 table.add_unread(name, text)
-            elif found is not None:
+            else:
                 yield name, found
             bar.update(done)
 
 
-def _read_or_error(read: Callable[[str], _T], name: str) -> tuple[_T | None, Exception | None]:
+def _read_or_error(read: Callable[[str], _T], name: str) -> _T | Exception:
     """Return what a function returns for a picture, or the error it raises."""
     from lenet.data.image_folder import Unreadable
 
     try:
         if isinstance(name, Unreadable):
             raise DataError(name.message)
-        return read(name), None
+        return read(name)
     except (DataError, InputError, OSError) as error:
-        return None, error
+        return error
 
 
 def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: str) -> None:

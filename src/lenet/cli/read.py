@@ -11,6 +11,7 @@ from lenet._files import atomic_write
 from lenet.cli.inputs import (
     CHECK,
     PICTURES_HELP,
+    PROCESSES_HELP,
     add_csv,
     check_csv,
     check_drawing,
@@ -71,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "read; with --fields, one row for each form",
     )
     add_model(parser)
-    add_common(parser, "threads or, for many pictures, processes")
+    add_common(parser, PROCESSES_HELP)
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
