@@ -176,9 +176,7 @@ def on_line(arches, left, start, stop):
     ("left", "start", "stop", "erased"),
     [
         (12, 12, 60, False),  # the bottoms of three linked digits
-        (12, 12, 65, False),
-        (12, 12, 66, True),  # more than a tenth of a rule is beside digits
-        (12, 7, 60, False),
+        (12, 7, 80, False),  # longer than the digits
         (4, 3, 52, False),
         (4, 2, 52, True),  # at the border of the picture
     ],

@@ -22,7 +22,6 @@ _MIN_PIECE = 25  # pixels of a rule that may be broken
 _FOLD_ASPECT = 50  # length over thickness
 _STRAIGHT = 4  # the area of the rectangle around a straight stroke, as a multiple of the stroke's
 _NEAR = 2  # pixels: the maximum gap between the end of a rule and the border of the picture
-_MIN_BARE = 0.1  # the fraction of a rule that has no other ink above and below it, as between digits
 _MIN_CLOSING = 0.4  # the fraction of the bottoms of linked digits that is next to their loops
 _DARKER = 1.25  # times the level of the core of rules: darker ink belongs to strokes
 
@@ -59,12 +58,9 @@ def without_rules(page: Page, height: float) -> Page:
 def _without_bottoms(page: Page, lines: Mask, height: int) -> Mask:
     """Remove the bottoms of linked digits, such as 000, from horizontal lines.
 
-    They close loops along much of their length, have other ink within a height above or below almost everywhere, and
-    do not reach the border of the picture.
+    They close loops along much of their length, and do not reach the border of the picture.
     """
     binary, thickness = _binary(page.ink), math.ceil(thickness_of(lines))
-    others = binary & ~cv2.dilate(lines, np.ones((5, 1), np.uint8))
-    is_bare = lines & ~cv2.dilate(others, np.ones((2 * height + 1, 1), np.uint8))
     paper = components_of(1 - binary, connectivity=4)
     loops = paper.pixels_of(~paper.at_border & (paper.lengths <= height)).view(np.uint8)
     closes_loop = lines & cv2.dilate(loops, np.ones((2 * thickness + 5, 1), np.uint8))
@@ -72,9 +68,7 @@ def _without_bottoms(page: Page, lines: Mask, height: int) -> Mask:
     joined = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((5, height | 1), np.uint8))
     whole = components_of(np.ascontiguousarray(joined[height:-height, height:-height]))
     areas = np.maximum(whole.areas_in(lines > 0), 1)
-    are_bottoms = (whole.areas_in(is_bare > 0) < _MIN_BARE * areas) & (
-        whole.areas_in(closes_loop > 0) >= _MIN_CLOSING * areas
-    )
+    are_bottoms = whole.areas_in(closes_loop > 0) >= _MIN_CLOSING * areas
     is_cut = page.touched(whole.boxes + np.array([-_NEAR, 0, _NEAR, 0])).any(axis=1)
     return np.where(whole.pixels_of(are_bottoms & ~is_cut), 0, lines).astype(np.uint8)
 
