@@ -50,6 +50,18 @@ def fail_elsewhere(first, name):
     return with_process(name)
 
 
+def printing(name):
+    """Return a name after writing to standard output, as libraries in C do."""
+    os.write(1, b"cwarning: something\n")
+    return name
+
+
+def counted(path):
+    """Add a byte to a file."""
+    with Path(path).open("ab") as file:
+        file.write(b"x")
+
+
 def threads_and_filters(name):
     """Return the number of OpenCV's threads, and whether Pillow's warnings are ignored."""
     import warnings

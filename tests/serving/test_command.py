@@ -130,6 +130,7 @@ def test_misspelt_variables_are_named(capsys, monkeypatch):
         ("LENET_TOKEN", "", "LENET_TOKEN"),
         ("LENET_TOKEN_FILE", os.devnull, "The file in LENET_TOKEN_FILE"),
         ("LENET_CONTROL_TOKEN", "", "LENET_CONTROL_TOKEN"),
+        ("LENET_CONTROL_TOKEN_FILE", os.devnull, "The file in LENET_CONTROL_TOKEN_FILE"),
     ],
 )
 def test_an_empty_token_is_not_a_token(capsys, monkeypatch, name, content, named):

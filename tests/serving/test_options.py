@@ -151,6 +151,8 @@ def test_a_token_is_read_from_a_file_of_at_most_4096_bytes_of_ascii(tmp_path):
     file = tmp_path / "token"
     file.write_bytes(b"sesame \r\n\n")
     assert token_of({"LENET_TOKEN_FILE": str(file)}) == "sesame "
+    assert token_of({"LENET_CONTROL_TOKEN_FILE": str(file)}, "LENET_CONTROL_TOKEN") == "sesame "
+    assert token_of({"LENET_TOKEN_FILE": str(file)}, "LENET_CONTROL_TOKEN") is None
     assert token_of({"LENET_TOKEN_FILE": str(file), "LENET_TOKEN": "open"}) == "open"
     assert token_of({}) is None
     file.write_bytes(b"x" * MAX_TOKEN_BYTES)

@@ -24,9 +24,9 @@ PICTURES_HELP = (
     "a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file, a folder of them, a quoted pattern such as 'scans/*.png', or - for "
     "standard input"
 )
-PROCESSES_HELP = " or, for many pictures, of processes (default: the same, but at most 8)"
+PROCESSES_HELP = "; for many pictures, number of processes (default: the same, but at most 8)"
 STANDARD_INPUT = "-"
-_OWN_FILES = ("/dev/", "/proc/")  # with standard input, these may be open in this process only
+_OWN_FILES = ("/dev/fd/", "/dev/std", "/proc/")  # with standard input, these may be open in this process only
 CHECK = "check"  # the column that tells what a person should check
 _T = TypeVar("_T")
 _NO_PICTURES = (

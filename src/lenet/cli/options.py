@@ -59,13 +59,13 @@ def add_network(parser: argparse.ArgumentParser, text: str, **options: Any) -> N
     parser.add_argument("--network", choices=("1998",), help=text, **options)
 
 
-def add_common(parser: argparse.ArgumentParser, others: str = "") -> None:
-    """Add --n-jobs, which may also be the number of others than threads, --json and --quiet."""
+def add_common(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add --n-jobs, with more help, --json and --quiet."""
     parser.add_argument(
         "--n-jobs",
         type=_threads,
         metavar="N",
-        help=f"number of threads (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores){others}",
+        help=f"number of threads (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores){more}",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     add_quiet(parser)

@@ -1,21 +1,27 @@
 """Share the pictures of a folder among processes; threads would mostly wait for Python's global interpreter lock."""
 
 import contextlib
+import os
 import pickle
 import subprocess  # nosemgrep: no-processes - runs this Python, with a fixed program
 import sys
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
+from lenet.cli.output import warn
+
 _T = TypeVar("_T")
-_WARM_UP = 0.25  # seconds: the first pictures take longer, as they import OpenCV
-_MIN_SECONDS = 2.0  # of the work that is left: processes take half a second to start
-_SECONDS_OF_TASK = 0.1
-_MAX_BY_DEFAULT = 8  # each takes 100 to 200 MB
+# Seconds: of reading pictures, without the first one, which imports OpenCV; of the work that is left, as a process
+# takes half a second to start; and of a task.
+_WARM_UP, _MIN_LEFT, _TASK = 0.25, 2.0, 0.1
+_MAX_BY_DEFAULT = 8  # each process takes 0.1 to 0.3 GB
+_MAX_AHEAD = 4  # tasks for each process: the results of more would need memory if they are not taken
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from lenet.cli.processes import work; work()"
+_READY = b"lenet is ready\n"  # after anything that Python's site files print
 
 
 def results_of(call: Callable[[str], _T], names: Sequence[str], n_jobs: int | None) -> Generator[_T, None, None]:
@@ -32,17 +38,19 @@ def results_of(call: Callable[[str], _T], names: Sequence[str], n_jobs: int | No
     while done < len(names):
         start = time.monotonic()
         result = call(names[done])
-        elapsed += time.monotonic() - start
+        elapsed += time.monotonic() - start if done else 0.0
         yield result
         done += 1
         left = len(names) - done
-        is_long = elapsed >= _WARM_UP and elapsed / done * left >= _MIN_SECONDS
+        is_long = done > 1 and elapsed >= _WARM_UP and elapsed / (done - 1) * left >= _MIN_LEFT
         if is_long and left > 1 and processes > 1 and _is_python():
-            size = max(1, round(_SECONDS_OF_TASK * done / elapsed))
-            with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, RuntimeError):
+            size = max(1, round(_TASK * (done - 1) / elapsed)) if elapsed else 1
+            try:
                 for result in _results_of_workers(call, names[done:], processes, size):
                     yield result
                     done += 1
+            except (OSError, EOFError, pickle.UnpicklingError, RuntimeError):
+                warn("A worker process died, so one process reads the rest. With --n-jobs 1, no others start.")
             processes = 1
 
 
@@ -59,14 +67,12 @@ def _results_of_workers(
     Raises OSError, EOFError or UnpicklingError if a process cannot be started, or dies, and RuntimeError if a thread
     cannot be started.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
     from queue import SimpleQueue
 
     tasks = [names[first : first + size] for first in range(0, len(names), size)]
-    workers = [_Worker(call) for _ in range(min(processes, len(tasks)))]
     idle: SimpleQueue[_Worker] = SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
+    pending: deque[Future[list[_T]]] = deque()
 
     def results(task: Sequence[str]) -> list[_T]:
         worker = idle.get()
@@ -75,20 +81,21 @@ def _results_of_workers(
         finally:
             idle.put(worker)
 
-    pool = ThreadPoolExecutor(len(workers))
-    try:
-        for found in pool.map(results, tasks):
-            yield from found
-    finally:  # also after Ctrl-C; the threads end with the processes that they wait for
-        for worker in workers:
-            worker.kill()
-        pool.shutdown(cancel_futures=True)
-        for worker in workers:
-            worker.close()
+    with contextlib.ExitStack() as stack:  # also after Ctrl-C; the threads end with the processes that they wait for
+        pool = ThreadPoolExecutor(processes)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        for _ in range(min(processes, len(tasks))):
+            idle.put(stack.enter_context(contextlib.closing(_Worker(call))))
+        for task in tasks:
+            pending.append(pool.submit(results, task))
+            if len(pending) == _MAX_AHEAD * processes:
+                yield from pending.popleft().result()
+        for future in pending:
+            yield from future.result()
 
 
 class _Worker:
-    """A process that calls a function for the names of each task. It ends with this process, whose pipe it reads.
+    """A Python process that calls a function for the names of each task. It exits when its input is closed.
 
     Unlike a process of multiprocessing, it does not import the user's script.
     """
@@ -103,30 +110,31 @@ class _Worker:
 
     def results(self, names: Sequence[str]) -> list[Any]:
         """Return the results for some names."""
+        is_new = bool(self._messages)
         for message in (*self._messages, names):
             pickle.dump(message, self._input)
         self._messages.clear()
         self._input.flush()
+        while is_new and self._output.readline() not in (_READY, b""):
+            pass
         return cast("list[Any]", pickle.load(self._output))  # noqa: S301 # nosemgrep: no-pickles - from our process
 
-    def kill(self) -> None:
-        """End the process at once."""
-        self._process.kill()
-
     def close(self) -> None:
-        """Release what is left of a process that ends."""
-        self._output.close()
-        with contextlib.suppress(OSError):  # what is left to send has no reader
-            self._input.close()
+        """End the process at once, and close its pipes."""
+        self._process.kill()
         self._process.wait()
+        self._output.close()
+        with contextlib.suppress(OSError):  # the process no longer reads what is left to send
+            self._input.close()
 
 
 def work() -> None:
-    """Do the tasks of a worker process until its input ends."""
+    """Do the tasks of a worker process until its input is closed."""
     from lenet._extras import cv2
 
-    messages, results = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr
+    messages, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what other libraries print
+    results.write(b"\n" + _READY)
     warnings.filterwarnings("ignore", module="PIL")
     cv2.setNumThreads(1)
     with contextlib.suppress(EOFError, OSError):

@@ -29,10 +29,11 @@ _SETTINGS = (
     "deadline", "drain", "log_level",
 )  # fmt: skip
 _VARIABLES = [
-    TOKEN, f"{TOKEN}_FILE", CONTROL_TOKEN, "LENET_ALLOW_CONTROL", "LENET_DATA", "LENET_NUM_THREADS", "LENET_CPU",
+    TOKEN, f"{TOKEN}_FILE", CONTROL_TOKEN, f"{CONTROL_TOKEN}_FILE", "LENET_ALLOW_CONTROL", "LENET_DATA",
+    "LENET_NUM_THREADS", "LENET_CPU",
     *(f"LENET_{name.upper()}" for name in _SETTINGS),
 ]  # fmt: skip
-_ALIKE = 0.85  # of the letters of two names: one is probably a misspelling
+_MIN_SIMILARITY = 0.85  # of a misspelt name to the right one, as difflib computes it
 MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
 
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-control", action="store_true",
         help="allow clients to load and unload models; requires one worker, and "
-        f"{TOKEN}, {TOKEN}_FILE or {CONTROL_TOKEN}",
+        f"{TOKEN} or {CONTROL_TOKEN}, or one of them with _FILE",
     )  # fmt: skip
     parser.add_argument(
         "--log-level", choices=("info", "warning", "error"), default="info",
@@ -129,7 +130,8 @@ def _misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
     """
     for name in sorted(set(environment).difference(_VARIABLES)):
         if name.startswith("LENET_"):
-            yield from ((name, meant) for meant in difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=_ALIKE))
+            for meant in difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=_MIN_SIMILARITY):
+                yield name, meant
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -142,10 +144,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.serving.server import check_workers
 
     for name, meant in _misspelt(os.environ):
-        warn(f"{name} has no effect; expected {meant}. Rename it.")
-    token, control_token = token_of(os.environ), os.environ.get(CONTROL_TOKEN)
-    check_token(token, TOKEN if TOKEN in os.environ else f"The file in {TOKEN}_FILE")
-    check_token(control_token, CONTROL_TOKEN)
+        warn(f"{name} has no effect. To set {meant}, use that name.")
+    token, control_token = (token_of(os.environ, variable) for variable in (TOKEN, CONTROL_TOKEN))
+    for given, variable in ((token, TOKEN), (control_token, CONTROL_TOKEN)):
+        check_token(given, variable if variable in os.environ else f"The file in {variable}_FILE")
     models = named(arguments.models or arguments.model.split(","), parser)
     with usage_errors(parser, r"^\w+"):
         check_level(arguments.log_level)
@@ -201,17 +203,17 @@ _from_0 = _converter(float, lambda x: 0 <= x <= _MAX_LIMIT, f"a number from 0 to
 _count = _converter(int, lambda x: x >= 1, "at least 1")
 
 
-def token_of(environment: Mapping[str, str]) -> str | None:
-    """Return the token from LENET_TOKEN, or from the file LENET_TOKEN_FILE without the line breaks at its end.
+def token_of(environment: Mapping[str, str], variable: str = TOKEN) -> str | None:
+    """Return the token in a variable, or in the file that VARIABLE_FILE names, without the line breaks at its end.
 
     Examples
     --------
     >>> token_of({"LENET_TOKEN": "sesame"})
     'sesame'
     """
-    path = environment.get(f"{TOKEN}_FILE")
-    if path is None or TOKEN in environment:
-        return environment.get(TOKEN)
+    path = environment.get(f"{variable}_FILE")
+    if path is None or variable in environment:
+        return environment.get(variable)
     content, reason = None, ""
     try:
         content = read_at_most(path, MAX_TOKEN_BYTES)
@@ -219,7 +221,7 @@ def token_of(environment: Mapping[str, str]) -> str | None:
         reason = f" ({error.strerror or error})"
     if content is None or not content.isascii():
         raise InputError(
-            f"{TOKEN}_FILE is {path}{reason}; expected a file with at most {MAX_TOKEN_BYTES} bytes of ASCII."
+            f"{variable}_FILE is {path}{reason}; expected a file with at most {MAX_TOKEN_BYTES} bytes of ASCII."
         )
     return content.decode().rstrip("\r\n")
 
