@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import programs
@@ -26,7 +27,7 @@ NAMES = [str(number) for number in range(9)]
 def shared(monkeypatch):
     """Let processes share the work after two pictures, however short it is, one by one, on four cores."""
     for limit in ("_WARM_UP", "_MIN_LEFT", "_TASK"):
-        monkeypatch.setattr(processes, limit, 0.0)
+        monkeypatch.setattr(processes, limit, 1e-9)
     monkeypatch.setattr("lenet._fused.threads._cores", lambda: 4)
 
 
@@ -160,7 +161,7 @@ def test_the_number_of_processes(shared, started, monkeypatch, n_jobs, setting, 
 
 @pytest.mark.parametrize(("name", "expected"), [("-", []), ("/dev/fd/7", []), ("/proc/self/fd/7", []), ("x", [4])])
 def test_files_that_only_this_process_has_opened(shared, started, name, expected, capsys):
-    arguments = inputs.argparse.Namespace(csv=None, quiet=True, n_jobs=4)
+    arguments = SimpleNamespace(csv=None, quiet=True, n_jobs=4)
     found = inputs.read_each(arguments, [*NAMES, name], str.upper, inputs.Table(["image"]))
     assert len(list(found)) == 10
     assert [count for _, count, _ in started] == expected
@@ -235,7 +236,7 @@ def test_workers_end_if_another_cannot_be_started(shared, monkeypatch, error):
 PROGRAM = """
 import sys, programs
 from lenet.cli import processes
-processes._WARM_UP = processes._MIN_LEFT = processes._TASK = 0
+processes._WARM_UP = processes._MIN_LEFT = processes._TASK = 1e-9
 sys.exit(programs.interrupted(processes.results_of(programs.sleep_with_lock, {names}, 2)))
 """
 

@@ -26,7 +26,7 @@ PICTURES_HELP = (
 )
 PROCESSES_HELP = "; for many pictures, number of processes (default: the same, but at most 8)"
 STANDARD_INPUT = "-"
-_OWN_FILES = ("/dev/fd/", "/dev/std", "/proc/")  # with standard input, these may be open in this process only
+_OWN_FILES = ("/dev/fd/", "/dev/std", "/proc/")  # like standard input, these may be open in this process only
 CHECK = "check"  # the column that tells what a person should check
 _T = TypeVar("_T")
 _NO_PICTURES = (

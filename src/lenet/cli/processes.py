@@ -15,11 +15,11 @@ from typing import IO, Any, TypeVar, cast
 from lenet.cli.output import warn
 
 _T = TypeVar("_T")
-# Seconds: of reading pictures, without the first one, which imports OpenCV; of the work that is left, as a process
-# takes half a second to start; and of a task.
-_WARM_UP, _MIN_LEFT, _TASK = 0.25, 2.0, 0.1
+_WARM_UP = 0.25  # seconds of reading to measure, without the first picture, which imports OpenCV
+_MIN_LEFT = 2.0  # seconds of work that remain: a process takes half a second to start
+_TASK = 0.1  # seconds of work in a task
 _MAX_BY_DEFAULT = 8  # each process takes 0.1 to 0.3 GB
-_MAX_AHEAD = 4  # tasks for each process: the results of more would need memory if they are not taken
+_MAX_AHEAD = 4  # tasks per process whose results have not been taken, which limits memory
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from lenet.cli.processes import work; work()"
 _READY = b"lenet is ready\n"  # after anything that Python's site files print
 
@@ -44,7 +44,7 @@ def results_of(call: Callable[[str], _T], names: Sequence[str], n_jobs: int | No
         left = len(names) - done
         is_long = done > 1 and elapsed >= _WARM_UP and elapsed / (done - 1) * left >= _MIN_LEFT
         if is_long and left > 1 and processes > 1 and _is_python():
-            size = max(1, round(_TASK * (done - 1) / elapsed)) if elapsed else 1
+            size = max(1, round(_TASK * (done - 1) / elapsed))
             try:
                 for result in _results_of_workers(call, names[done:], processes, size):
                     yield result
@@ -81,7 +81,7 @@ def _results_of_workers(
         finally:
             idle.put(worker)
 
-    with contextlib.ExitStack() as stack:  # also after Ctrl-C; the threads end with the processes that they wait for
+    with contextlib.ExitStack() as stack:  # ends the workers first, so that the threads that wait for them end, too
         pool = ThreadPoolExecutor(processes)
         stack.callback(pool.shutdown, cancel_futures=True)
         for _ in range(min(processes, len(tasks))):

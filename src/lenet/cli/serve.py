@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-control", action="store_true",
         help="allow clients to load and unload models; requires one worker, and "
-        f"{TOKEN} or {CONTROL_TOKEN}, or one of them with _FILE",
+        f"{TOKEN}, {CONTROL_TOKEN}, or either with the suffix _FILE",
     )  # fmt: skip
     parser.add_argument(
         "--log-level", choices=("info", "warning", "error"), default="info",
@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.serving.server import check_workers
 
     for name, meant in _misspelt(os.environ):
-        warn(f"{name} has no effect. To set {meant}, use that name.")
+        warn(f"The environment variable {name} has no effect; expected {meant}.")
     token, control_token = (token_of(os.environ, variable) for variable in (TOKEN, CONTROL_TOKEN))
     for given, variable in ((token, TOKEN), (control_token, CONTROL_TOKEN)):
         check_token(given, variable if variable in os.environ else f"The file in {variable}_FILE")

@@ -136,8 +136,8 @@ def check_workers(workers: int, *, allow_control: bool, has_token: bool) -> None
         raise InputError("allow_control requires one worker: a request to load or unload would reach only one of them.")
     if allow_control and not has_token:
         raise InputError(
-            "allow_control requires a token, or anyone could load and unload models. Set LENET_TOKEN "
-            "or LENET_CONTROL_TOKEN, or one of them with _FILE; in Python, pass token or control_token."
+            "allow_control requires a token, or anyone could load and unload models. Set LENET_TOKEN, "
+            "LENET_CONTROL_TOKEN, or either with the suffix _FILE; in Python, pass token or control_token."
         )
 
 
