@@ -16,7 +16,6 @@ _ASPECTS = (0.5, 1.3)  # width over height of a box; the cells of tables are wid
 _MAX_ROWS, _MAX_BOXES = 1000, 40  # of one search, where each takes up to 2 milliseconds; of a row
 _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
 _MIN_LINE = 0.8  # the length of a rule or side, as a fraction of the row's width or the height of a box
-_MIN_EDGE = 0.5  # the fraction of the columns in which a rule is the edge of the stroke; digits may cross the rule
 _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a table, all have one
 _MIN_UPRIGHT = 0.23  # heights of a box
 _MIN_TEETH = 5  # of one height, without an upper rule
@@ -34,7 +33,7 @@ class BoxLines(NamedTuple):
 
     rules: Mask  # the pixels of the lower rule and, if there is one, of the upper rule
     uprights: Mask
-    thickness: float  # of the rules
+    thickness: int  # of the rules
     size: Floats  # the width and the height of a box
     number: int  # of the boxes
 
@@ -90,8 +89,8 @@ def _may_hold(count: int, along: Ints, across: Ints) -> NDArray[np.bool_]:
 
 def _is_single_box(ink: NDArray[np.uint8], lines: BoxLines) -> bool:
     """Return whether a single box is certainly not a 0: its lines are thin, or there is ink inside it."""
-    margin = 2 * round(lines.thickness)
-    is_thin = round(lines.thickness) <= _MAX_THIN * lines.size[1]
+    margin = 2 * lines.thickness
+    is_thin = lines.thickness <= _MAX_THIN * lines.size[1]
     return lines.number == 1 and bool(is_thin or (ink[margin:-margin, margin:-margin] >= INK).any())
 
 
@@ -108,18 +107,17 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     The uprights divide the row into boxes of equal width. They stand on the lower rule; the outermost ones extend to
     the upper rule, if there is one. Without it, the boxes count as squares.
     """
-    if (found := _rules_of(stroke)) is None:
+    if (edges := _edges(stroke)) is None:
         return None
-    edges, rules, thickness = found
-    pen, lean = round(thickness), -float((edges[:, 1] - edges[:, 0]).mean())
+    thickness, lean = _thickness(stroke), -float((edges[:, 1] - edges[:, 0]).mean())
     level = sheared(stroke, lean)  # its uprights are columns
-    bottoms = np.rint(edges[0]).astype(np.int64) - pen
+    bottoms = np.rint(edges[0]).astype(np.int64) - thickness
     lengths = _lengths_above(level, bottoms)
-    height = float(np.ptp(edges.mean(axis=1))) + 1 - pen  # too low for a box if there is no upper rule
-    if (places := _places(lengths, pen, height)) is None:
+    height = float(np.ptp(edges.mean(axis=1))) + 1 - thickness  # too low for a box if there is no upper rule
+    if (places := _places(lengths, thickness, height)) is None:
         return None
     near, size = places
-    if pen > _MAX_THICKNESS * size[1]:
+    if thickness > _MAX_THICKNESS * size[1] or (rules := _rules(stroke, edges, thickness)) is None:
         return None
     is_upright = np.arange(len(stroke))[:, np.newaxis] > bottoms - _heights(lengths, near)
     bar = np.ones((round(_MIN_UPRIGHT * size[1]) | 1, 1), np.uint8)
@@ -129,23 +127,34 @@ def lines_of_boxes(stroke: Mask) -> BoxLines | None:
     return BoxLines(rules, sheared(uprights, -lean), thickness, size, len(near) - 1)
 
 
-def _rules_of(stroke: Mask) -> tuple[Floats, Mask, float] | None:
-    """Return the edge of the lower rule and, if there is one, of the upper rule, their pixels and their thickness."""
+def _edges(stroke: Mask) -> Floats | None:
+    """Return the row of the edge of the lower rule and, if there is one, of the upper rule, in each column."""
     if (lower := _lower_edge(stroke)) is None:
         return None
     if (upper := _lower_edge(stroke[::-1])) is None and len(lower) < _MIN_OPEN * _MIN_SIDE:
         return None
-    edges = np.stack([lower] if upper is None else [lower, len(stroke) - 1 - upper])  # rows, by column
-    length = round(min(_MIN_LINE * len(lower), MAX_LENGTH * len(stroke)))
+    return np.stack([lower] if upper is None else [lower, len(stroke) - 1 - upper])
+
+
+def _rules(stroke: Mask, edges: Floats, thickness: int) -> Mask | None:
+    """Return the pixels of the rules with these edges, or None if they are no rules, or have another between them."""
+    length = round(min(_MIN_LINE * stroke.shape[1], MAX_LENGTH * len(stroke)))
     rules = straight_lines(stroke, length, edges[:, 1] - edges[:, 0])
-    thickness = thickness_of(rules)
     rows = np.arange(len(stroke))[:, np.newaxis]
-    near_edges = np.stack([np.abs(rows - edge) <= 2 * round(thickness) for edge in edges])
+    near_edges = np.stack([np.abs(rows - edge) <= 2 * thickness for edge in edges])
     third = np.where(near_edges.any(axis=0), 0, rules)  # a rule of a table, or the bar of a digit in a box
     covered = (rules & near_edges).any(axis=1).mean(axis=1)
     if covered.min() < _MIN_LINE or third.any(axis=0).mean() > _MAX_THIRD:
         return None
-    return edges, rules - third, thickness
+    return np.asarray(rules - third, np.uint8)
+
+
+def _thickness(stroke: Mask) -> int:
+    """Return the lower quartile, over the columns of a stroke, of the thickness of its lowest line."""
+    upwards = np.pad(stroke[::-1], ((0, 1), (0, 0)))  # the paper above each column ends its lines
+    bottoms = upwards.argmax(axis=0)
+    tops = ((upwards == 0) & (np.arange(len(upwards))[:, np.newaxis] > bottoms)).argmax(axis=0)
+    return int(np.partition(tops - bottoms, len(tops) // 4)[len(tops) // 4])  # the others touch digits
 
 
 def _lower_edge(stroke: Mask) -> Floats | None:
@@ -155,7 +164,7 @@ def _lower_edge(stroke: Mask) -> Floats | None:
     edge = len(stroke) - 1 - stroke[::-1].argmax(axis=0)
     slope = _median(edge[half:] - edge[: width - half]) / half
     straight = _median(edge - slope * across) + slope * across
-    return straight if np.count_nonzero(np.abs(edge - straight) <= _reach(len(stroke))) >= _MIN_EDGE * width else None
+    return straight if np.count_nonzero(edge >= straight - _reach(len(stroke))) >= _MIN_LINE * width else None
 
 
 def _lengths_above(level: Mask, bottoms: Ints) -> Ints:
@@ -168,7 +177,7 @@ def _lengths_above(level: Mask, bottoms: Ints) -> Ints:
     return np.asarray(bottoms - np.where((bridged == 0) & (rows <= bottoms - 2), rows, -1).max(axis=0))
 
 
-def _places(lengths: Ints, pen: int, height: float) -> tuple[NDArray[np.bool_], Floats] | None:
+def _places(lengths: Ints, thickness: int, height: float) -> tuple[NDArray[np.bool_], Floats] | None:
     """Return the columns near each of the equidistant uprights, shape (uprights, columns), and the size of a box.
 
     If the height is too low for a box, there is no upper rule. The result is None if there are no such uprights.
@@ -178,8 +187,8 @@ def _places(lengths: Ints, pen: int, height: float) -> tuple[NDArray[np.bool_], 
     if not len(sides):
         return None
     # The middles of the outermost lines, which are wider by a pixel on either side, but not beyond the image.
-    left = sides[0] + int(sides[0] > 0) + (pen - 1) / 2
-    right = sides[-1] - int(sides[-1] < len(lengths) - 1) - (pen - 1) / 2
+    left = sides[0] + int(sides[0] > 0) + (thickness - 1) / 2
+    right = sides[-1] - int(sides[-1] < len(lengths) - 1) - (thickness - 1) / 2
     for count in range(_MAX_BOXES, 0, -1):
         width = (right - left) / count
         side = width if is_open else height
