@@ -33,7 +33,7 @@ def standardised(x: Array, mean: float | None, std: float | None, dtype: DTypeLi
 class LayerwiseKernels:
     """Run a network layer by layer, with the interface of the fused kernels (`Build` in _compiled.pyi).
 
-    LeNet1998 uses it, `layerwise_loss_and_gradients`, and LeNet5 in float64, for checking gradients. `layers` are
+    LeNet1998 uses it, LeNet5 in float64 (for checking gradients), and `layerwise_loss_and_gradients`. `layers` are
     pairs of a stage's name and a layer. The layers share their parameters with the flat vector, so the methods ignore
     `parameters`. They also ignore `work`, and sum in the order of NumPy's matrix product.
     """

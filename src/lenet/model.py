@@ -256,9 +256,9 @@ class LeNet5:
             Pixels: uint8 from 0 (background) to 255 (ink), or floating in [0, 1], with any strides and byte order.
             C-contiguous uint8 is read in place; other arrays are copied in small blocks.
         n_jobs : int, optional
-            Number of threads, at most one per 12 images (48 in float64), and one for fewer than 36; -1 for all cores.
-            By default, LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores. The result does not depend on `n_jobs` and,
-            for a LeNet5 in float32, not on the batch size.
+            Number of threads, at most one per 12 images (48 in float64, and for LeNet1998), and one for fewer than 36;
+            -1 for all cores. By default, LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores. The result does not depend
+            on `n_jobs` and, for a LeNet5 in float32, not on the batch size.
         out : ndarray of shape (n, num_classes), optional
             C-contiguous array of the model's dtype to fill and return; it must not overlap x.
 
@@ -439,8 +439,8 @@ class LeNet5:
     def layerwise_loss_and_gradients(self, x: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
         """Compute the results of `loss_and_gradients` layer by layer, with the chain rule.
 
-        The results agree with those of `loss_and_gradients` within rounding. In float32, computing them takes several
-        times as long.
+        The results agree with those of `loss_and_gradients` within rounding. For a LeNet5 in float32, computing
+        them takes several times as long.
 
         Parameters
         ----------

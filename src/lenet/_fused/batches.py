@@ -48,7 +48,7 @@ def kernels_for(parameters: FlatDict) -> Build:
         if begin != offset:
             raise InputError(
                 f"{name} is at offset {begin} of the parameter vector; expected {offset}, as in the kernels. "
-                "Make lenet/_fused/shape.pxi agree with the model, and rebuild the kernels."
+                "The kernels compute LeNet-5 only: layers of other shapes run as in LeNet1998, layer by layer."
             )
     return build
 

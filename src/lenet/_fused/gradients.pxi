@@ -35,7 +35,7 @@ cdef inline void sigmoids_backward(real* dy, const real* y, Py_ssize_t n) noexce
         dy[i] = dy[i] * y[i] * (1 - y[i])
 
 
-cdef inline void avg_pool_backward(vreal dy, real* y, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
+cdef inline void pooled_sigmoids_backward(vreal dy, real* y, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
     """Replace the sigmoids y of a window by the gradients of their sums, each from a quarter of dy."""
     cdef vreal share = dy * vset(0.25)
     vstore(y, sigmoid_backward(share, vload(y)))
@@ -57,7 +57,7 @@ cdef void c3_sums_gradient(const real* ds4, real* y, real* planes) noexcept nogi
     for v in range(S4_PIXELS * C3_MAPS // LANES):
         n = v * LANES
         row = n // C3_ROW       # of S4, to which two rows of C3 belong
-        avg_pool_backward(vload(by_pixel + n), y + row * C3_ROW + n, C3_HALF, C3_ROW)
+        pooled_sigmoids_backward(vload(by_pixel + n), y + row * C3_ROW + n, C3_HALF, C3_ROW)
     for half in range(POOL):
         transpose(True, C3_PAIRS, C3_MAPS, y + half * C3_HALF, C3_MAPS,
                   planes + half * PLANES_SIZE + MARGIN, PLANE)
@@ -186,7 +186,7 @@ cdef void c1_sums_gradient(const real* ds2, real* y, real* dbias) noexcept nogil
         total = vload(dbias + c * LANES)
         for band in range(ceil_div(S2_SIDE * S2_SIDE, LANES)):
             window = y + (band * C1_MAPS + c) * PLACES * LANES
-            avg_pool_backward(vload(ds2 + c * S2_STRIDE + band * LANES), window, LANES, 2 * LANES)
+            pooled_sigmoids_backward(vload(ds2 + c * S2_STRIDE + band * LANES), window, LANES, 2 * LANES)
             for place in range(PLACES):
                 total += vload(window + place * LANES)
         vstore(dbias + c * LANES, total)

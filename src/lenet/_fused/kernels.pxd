@@ -6,8 +6,8 @@ cdef struct Images:
     # A row is SIDE bytes from 0 to 255, or SIDE numbers of type `real` in [0, 1], seen as bytes.
     const unsigned char* pixels     # [N, SIDE, row_bytes]
     Py_ssize_t row_bytes
-    bint each                       # whether each image is standardised by its own mean and deviation
-    real mean, std                  # used if not `each`
+    bint per_image                  # whether each image is standardised by its own mean and deviation
+    real mean, std                  # used if not `per_image`
 
 cdef struct Kernels "lenet_kernels":
     const char* cpu                 # as in LENET_CPU

@@ -29,9 +29,9 @@ cdef extern from *:
 cdef Images images_of(const unsigned char[:, :, ::1] x, mean, std):
     """Return images from Python as a struct; a mean of None stands for the mean of each image."""
     cdef Images x_
-    x_.pixels, x_.row_bytes, x_.each = &x[0, 0, 0], x.shape[2], mean is None
+    x_.pixels, x_.row_bytes, x_.per_image = &x[0, 0, 0], x.shape[2], mean is None
     x_.mean, x_.std = 0, 1
-    if not x_.each:
+    if not x_.per_image:
         x_.mean, x_.std = mean, std
     return x_
 

@@ -1,4 +1,5 @@
-# The shape of LeNet-5. The first constants define it; all others follow from them.
+# The shape of LeNet-5. All other sizes and all offsets follow from the first eight constants. Three of these are fixed:
+# winograd.pxi requires KERNEL = 5, and gradients.pxi and stages.pxi require POOL = 2 and PADDING = 2.
 #
 # stage    output          weight
 # image    (1, 28, 28)

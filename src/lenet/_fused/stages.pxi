@@ -124,18 +124,18 @@ cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
     cdef const unsigned char* source = x.pixels + n * SIDE * x.row_bytes
     cdef vreal values
     cdef Py_ssize_t v
-    if x.each:
+    if x.per_image:
         scale, shift = 1, 0
     for v in range(SIDE * SIDE // LANES):
         values = vload_bytes(source + v * LANES) if bytes_ else vload(<const real*> source + v * LANES)
         vstore(pixels + v * LANES, vmuladd(values, vset(scale), vset(shift)))
-    if x.each:
+    if x.per_image:
         standardise(pixels, epsilon * unit * unit)      # bytes are 255 times as large, so their variance 255^2 times
     image_points(pixels, image)
 
 
-cdef inline vreal avg_pool(const bint keep, const real* products, Py_ssize_t point, Py_ssize_t row, vreal bias,
-                           real* y, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
+cdef inline vreal pooled_sigmoids(const bint keep, const real* products, Py_ssize_t point, Py_ssize_t row, vreal bias,
+                                  real* y, Py_ssize_t right, Py_ssize_t down) noexcept nogil:
     """Return the mean of the sigmoids of windows, each from two rows of products; with `keep`, y receives the sigmoids.
     """
     cdef vreal window[4]
@@ -191,8 +191,8 @@ cdef void c1_stage(const bint keep, const real* image, const real* filters, cons
                     products + k * POOL * LANES)
         for c in range(C1_MAPS):
             vstore(s2 + c * S2_STRIDE + band * LANES,
-                   avg_pool(keep, products + c * POINTS * POOL * LANES, POOL * LANES, LANES, vset(bias[c]),
-                            y + (band * C1_MAPS + c) * PLACES * LANES, LANES, 2 * LANES))
+                   pooled_sigmoids(keep, products + c * POINTS * POOL * LANES, POOL * LANES, LANES, vset(bias[c]),
+                                   y + (band * C1_MAPS + c) * PLACES * LANES, LANES, 2 * LANES))
 
 
 # ---- C3 and S4 -----------------------------------------------------------------------------------------
@@ -263,6 +263,6 @@ cdef void c3_stage(const bint keep, const real* points, const real* filters, con
         for v in range(C3_ROW // LANES):
             o = v * LANES
             vstore(by_pixel + row * C3_ROW + o,
-                   avg_pool(keep, products + o, POOL * C3_ROW, C3_ROW, vload(bias + o % C3_MAPS),
+                   pooled_sigmoids(keep, products + o, POOL * C3_ROW, C3_ROW, vload(bias + o % C3_MAPS),
                             y + POOL * row * C3_ROW + o, C3_HALF, C3_ROW))
     transpose(False, S4_PIXELS, C3_MAPS, by_pixel, C3_MAPS, s4, S4_PIXELS)

@@ -107,8 +107,8 @@ def train(
         If an argument is invalid, or there are too few images to hold out a validation split. Also if another call of
         `train` changes the same model during training; both calls raise the error.
     DivergedError
-        If the loss is no longer finite. The model then has the best weights so far or, if no epoch was finished, is
-        unchanged; the message says which.
+        If the loss is no longer finite. The model then has the best weights so far or, if no epoch was finished, those
+        with which the run began; the message says which.
     MissingExtraError
         If the recipe has drawn digits or non-digits, and OpenCV or Pillow is not installed.
 

@@ -83,7 +83,7 @@ class State:
     parameters, velocity : ndarray of the model's dtype, shape (p,)
         All p parameters of the model, and the velocity of SGD. During training, each step updates them in place.
     best_parameters : ndarray of the same dtype and shape
-        A copy of the parameters after the best epoch.
+        A copy of the parameters after the best epoch; those with which the run began until an epoch is finished.
     mean, std : float or None
         The model's `mean` and `std`.
     step, images : int, default 0
