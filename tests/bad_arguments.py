@@ -281,8 +281,6 @@ def cases(folder: Path) -> dict[str, Case]:
         "losses.softmax": Case(losses.softmax, {"logits": LOGITS}, {"logits": LOGIT}),
         "losses.cross_entropy": Case(losses.cross_entropy, {"logits": LOGITS, "y": LABELS},
                                      {"logits": LOGIT, "y": LABEL}),
-        "losses.squared_distance": Case(losses.squared_distance, {"logits": LOGITS, "y": LABELS},
-                                        {"logits": LOGIT, "y": LABEL}),
         "losses.competitive_distance": Case(losses.competitive_distance, {"logits": LOGITS, "y": LABELS},
                                             {"logits": LOGIT, "y": LABEL, "j": numbers()}),
         "LeNet1998": Case(lenet.LeNet1998, {"seed": 0},

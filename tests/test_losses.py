@@ -7,7 +7,7 @@ import pytest
 import reference
 
 from lenet.errors import InputError, InputTypeError
-from lenet.losses import competitive_distance, cross_entropy, log_softmax, softmax, squared_distance
+from lenet.losses import competitive_distance, cross_entropy, log_softmax, softmax
 
 
 @pytest.fixture
@@ -124,15 +124,7 @@ PENALTIES = np.array([[8.0, 1.0, 3.0], [2.0, 5.0, 0.5], [4.0, 4.5, 1.0]])
 TARGETS = np.array([[0, 0, 1], [1 / 3, 1 / 3, 1 / 3], [0.25, 0, 0.75]])
 
 
-@pytest.mark.parametrize("rows", [slice(0, 3), slice(0, 1), slice(1, 3)])
-def test_the_squared_distance_is_the_penalty_of_the_targets(rows):
-    losses, dlogits = squared_distance(-PENALTIES[rows], TARGETS[rows])
-    np.testing.assert_allclose(losses, np.array([3, 2.5, 1.75])[rows])
-    np.testing.assert_allclose(dlogits, -TARGETS[rows], rtol=1e-15)
-    assert not np.signbit(dlogits[dlogits == 0]).any()
-
-
-@pytest.mark.parametrize("function", [cross_entropy, squared_distance, competitive_distance])
+@pytest.mark.parametrize("function", [cross_entropy, competitive_distance])
 def test_a_label_is_a_target_of_one_class_and_minus_1_of_all(function):
     for by_label, by_target in zip(
         function(-PENALTIES[:2], [2, -1]), function(-PENALTIES[:2], TARGETS[:2]), strict=True
@@ -160,7 +152,7 @@ def test_the_penalty_of_non_digits_is_finite(j):
         competitive_distance(-PENALTIES, TARGETS, "1")
 
 
-@pytest.mark.parametrize("function", [cross_entropy, squared_distance, competitive_distance])
+@pytest.mark.parametrize("function", [cross_entropy, competitive_distance])
 def test_single_precision_is_kept(function):
     for result in function(-PENALTIES.astype(np.float32), TARGETS):
         assert result.dtype == np.float32

@@ -103,33 +103,6 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
     return -terms.sum(axis=1), np.exp(log_probabilities) - targets
 
 
-def squared_distance(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the negative logit of the right class of each row, and the gradient of the sum of these losses.
-
-    The logits are minus the squared distances between the outputs of F6 and the codes of the classes (see
-    `lenet.layers.RBF`). The loss is equation 8 of the 1998 paper: the squared distance to the code of the right class.
-
-    Parameters
-    ----------
-    logits, y : array_like
-        As for `cross_entropy`, with the same errors.
-
-    Returns
-    -------
-    losses : ndarray of shape (n,)
-    dlogits : ndarray of shape (n, num_classes)
-
-    Examples
-    --------
-    >>> losses, dlogits = squared_distance([[-8.0, -1.0]], [1])
-    >>> float(losses[0]), dlogits.tolist()
-    (1.0, [[0.0, -1.0]])
-    """
-    values = _checks.rows(logits, "logits")
-    targets = _target_table(y, values)
-    return -(targets * values).sum(axis=1), 0 - targets  # not -targets, whose zeros would be -0.0
-
-
 def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the loss of each row with the competitive term, and the gradient of the sum of these losses.
 
