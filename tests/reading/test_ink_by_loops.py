@@ -88,7 +88,7 @@ def test_ink_is_dark_if_the_local_contrast_is_skewed_towards_dark_relative_to_th
         picture[2, :3] = 0, 255, 0
         expected = is_dark_by_definition(picture)
         if expected is not None and 1 / 3 <= (picture > 127.5).mean() <= 2 / 3:
-            results.append((is_dark_on_light(picture), expected))
+            results.append((is_dark_on_light(picture, cropped=True), expected))
     assert len(results) > 3
     assert all(found == expected for found, expected in results)
 
@@ -105,14 +105,14 @@ def narrow_stroke(height, spots=0):
 def test_a_narrow_picture_is_ink_if_98_percent_of_its_middle_third_are_alike(spots, all_ink, inverted):
     """There are 100 pixels in the middle third."""
     picture = narrow_stroke(50, spots)
-    assert is_dark_on_light(255 - picture if inverted else picture) is (all_ink is not inverted)
+    assert is_dark_on_light(255 - picture if inverted else picture, cropped=True) is (all_ink is not inverted)
 
 
 @pytest.mark.parametrize(("height", "cropped", "is_narrow"), [(15, True, True), (14, True, False), (15, False, False)])
 @pytest.mark.parametrize("inverted", [False, True])
 def test_narrow_pictures_are_at_least_two_and_a_half_times_as_high_as_wide(height, cropped, is_narrow, inverted):
     picture = narrow_stroke(height)
-    assert is_dark_on_light(255 - picture if inverted else picture, cropped) is (is_narrow is not inverted)
+    assert is_dark_on_light(255 - picture if inverted else picture, cropped=cropped) is (is_narrow is not inverted)
 
 
 @pytest.mark.parametrize("inverted", [False, True])
@@ -120,7 +120,7 @@ def test_a_tall_picture_with_an_even_border_is_paper_with_ink(inverted):
     """Such as a receipt; its middle third has less than 2% of ink."""
     picture = np.full((60, 12), 200, np.uint8)
     picture[10:12, 3:9] = 50
-    assert is_dark_on_light(255 - picture if inverted else picture) is not inverted
+    assert is_dark_on_light(255 - picture if inverted else picture, cropped=True) is not inverted
 
 
 @pytest.mark.parametrize(("dark", "at_border", "is_measured"), [(99, 0, False), (101, 0, True), (99, 1, True)])
@@ -134,14 +134,14 @@ def test_a_border_without_ink_decides_if_the_ink_covers_less_than_a_third(dark, 
     picture[-1, 3 : 3 + at_border] = 50
     picture = 255 - picture if inverted else picture
     assert is_dark_by_definition(picture) is inverted
-    assert is_dark_on_light(picture) is (is_measured is inverted)
+    assert is_dark_on_light(picture, cropped=True) is (is_measured is inverted)
 
 
 def test_ink_that_covers_exactly_a_third_is_measured():
     picture = np.full((15, 20), 127, np.uint8)
     picture[1:11, 1:11] = 50
     picture[-3:-1:2, 1:-1:3] = picture[12, ::2] = 200
-    assert is_dark_by_definition(picture) is is_dark_on_light(picture) is False
+    assert is_dark_by_definition(picture) is is_dark_on_light(picture, cropped=True) is False
 
 
 @pytest.mark.parametrize("width", [1, 4, 8])
@@ -150,8 +150,8 @@ def test_a_frame_along_the_border_does_not_make_dark_ink_light(width):
     for digit in load_digits().X_test[:20]:
         field = cv2.resize(np.pad(digit, 4), None, fx=6, fy=6)
         field[:width] = field[-width:] = field[:, :width] = field[:, -width:] = 255
-        assert is_dark_on_light(255 - field)
-        assert not is_dark_on_light(field)
+        assert is_dark_on_light(255 - field, cropped=True)
+        assert not is_dark_on_light(field, cropped=True)
 
 
 def test_a_field_that_is_open_on_one_side_has_a_frame():
@@ -170,8 +170,8 @@ def test_a_reflection_does_not_make_dark_ink_light(seed):
     picture = 100 + rng.normal(0, 1, (120, 160)) + 100 * np.exp(-((x / 60) ** 2) - (y / 48) ** 2)
     for left in range(10, 150, 20):
         picture[70:90, left : left + 3] -= 25
-    assert is_dark_on_light(np.rint(picture).astype(np.uint8))
-    assert not is_dark_on_light(np.rint(255 - picture).astype(np.uint8))
+    assert is_dark_on_light(np.rint(picture).astype(np.uint8), cropped=True)
+    assert not is_dark_on_light(np.rint(255 - picture).astype(np.uint8), cropped=True)
 
 
 # The levels of ink
@@ -574,7 +574,7 @@ def test_whether_the_ink_is_dark_may_be_given():
 def test_the_paper_around_a_digit_is_estimated_in_a_small_picture_averaged_if_much_smaller_or_noisy(
     monkeypatch, side, noise, averages
 ):
-    monkeypatch.setattr(module, "COARSE_SHORTER", side)
+    monkeypatch.setattr(module, "_PAPER_SIDES", (256, side))
     monkeypatch.setattr(module, "_without_grain", lambda darkness, _: darkness)
     grey = random_picture(0, (80, 101), 60, 250)
     grey[[0, -1]] = grey[:, [0, -1]] = 200
@@ -643,4 +643,4 @@ def test_light_noise_on_bright_paper_is_no_ink(level, dots, is_paper):
     """Light dots with a contrast of 23 or 24 levels."""
     paper = np.full((60, 90), level, np.uint8)
     paper[10:50:8, 10:80:8] = dots
-    assert is_dark_on_light(paper) is is_paper
+    assert is_dark_on_light(paper, cropped=True) is is_paper

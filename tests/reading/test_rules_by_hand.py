@@ -31,15 +31,15 @@ def page_of(mask, level=255):
 
 @pytest.mark.parametrize("slope", [-0.3, -0.07, 0.0, 0.05, 0.25, 2.0, -7.0])
 @pytest.mark.parametrize("shape", [(12, 9), (31, 8), (40, 6)])
-def test_shearing_shifts_each_column_by_the_slope_times_its_distance_from_the_middle(slope, shape):
-    columns = np.random.default_rng(0).integers(0, 2, shape, np.uint8)
-    expected = np.zeros_like(columns)
-    for place in range(shape[0]):
-        for level in range(shape[1]):
-            source = level + round(slope * (place - shape[0] / 2))
+def test_shearing_shifts_each_row_by_the_slope_times_its_distance_from_the_middle(slope, shape):
+    image = np.random.default_rng(0).integers(0, 2, shape, np.uint8)
+    expected = np.zeros_like(image)
+    for row in range(shape[0]):
+        for column in range(shape[1]):
+            source = column + round(slope * (row - shape[0] / 2))
             if 0 <= source < shape[1]:
-                expected[place, level] = columns[place, source]
-    np.testing.assert_array_equal(sheared(columns, slope), expected)
+                expected[row, column] = image[row, source]
+    np.testing.assert_array_equal(sheared(image, slope), expected)
 
 
 @pytest.mark.parametrize(("width", "found"), [(60, False), (61, True), (62, True)])

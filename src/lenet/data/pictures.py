@@ -94,7 +94,7 @@ def _survey(pictures: Sequence[Picture]) -> tuple[list[bool], int]:
     votes, sizes = [], []
     for grey in map(grey_of, pictures[:: max(1, len(pictures) // SAMPLE)]):  # one after the other: they may be large
         if not isinstance(grey, DataError):
-            votes.append(is_dark_on_light(coarsened(grey)))
+            votes.append(is_dark_on_light(coarsened(grey), cropped=True))
             sizes.append(grey.size)
     large = bool(sizes) and float(np.mean(sizes)) >= _MIN_PIXELS_FOR_THREADS
     return votes, (os.cpu_count() or 1) if large else 1
@@ -147,7 +147,7 @@ def raw_image(grey: Image, name: str, dark: bool | None = None) -> Image | DataE
     if grey.shape != (SIDE, SIDE):
         size = f"{grey.shape[1]}x{grey.shape[0]}"
         return DataError(f"{name} has {size} pixels; expected {SIDE}x{SIDE} for a raw picture.")
-    return 255 - grey if (is_dark_on_light(grey) if dark is None else dark) else grey
+    return 255 - grey if (is_dark_on_light(grey, cropped=True) if dark is None else dark) else grey
 
 
 def _image(grey: Image | DataError, name: str, raw: bool, dark: bool | None = None) -> Image | DataError:

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from lenet._extras import cv2
 from lenet._mnist_form import disc, pen_width, reduced, resized, square
 from lenet.reading.coarse import (
-    COARSE_LONGER,
-    COARSE_SHORTER,
     border_of,
     coarsened,
     continued,
@@ -21,6 +19,7 @@ from lenet.reading.panels import find_panels, with_inverted
 from lenet.reading.sheet import DARK, find_sheets
 from lenet.reading.strokes import INK, mask_of, strokes_of
 
+_PAPER_SIDES = 256, 64  # pixels: the shorter side of the picture in which paper is estimated, of a page and of a digit
 _MIN_CONTRAST = 24  # levels
 _BRIGHT = 255 - 2 * _MIN_CONTRAST
 # Ink and paper are distinct if the between-class variance exceeds this fraction of the total (0.64 for pure noise).
@@ -82,12 +81,12 @@ def find_darkness(
     if sheets is not None:
         coarse = np.where(sheets, coarse, continued(without_ink(coarse, sheets), sheets))
         grey = with_outside(grey, coarse, sheets)
-    factor = min(1.0, (COARSE_SHORTER if cropped else COARSE_LONGER) / min(coarse.shape))
+    factor = min(1.0, _PAPER_SIDES[cropped] / min(coarse.shape))
     needs_averages = factor < 0.5 or darkest != lightest  # because of noise
     coarse = resized(coarse, factor) if needs_averages else reduced(coarse, factor)
     panels = find_panels(coarse)
     if dark_on_light is None:
-        dark_on_light = sheets is not None or panels is not None or is_dark_on_light(coarse, cropped)
+        dark_on_light = sheets is not None or panels is not None or is_dark_on_light(coarse, cropped=cropped)
     if not dark_on_light:
         grey, coarse = 255 - grey, 255 - coarse
         panels = find_panels(coarse)
@@ -122,11 +121,12 @@ def _around(image: NDArray[np.uint8], coarse_mask: NDArray[np.bool_]) -> NDArray
     return image[int(top * scale) : round((top + height) * scale), int(left * scale) : round((left + width) * scale)]
 
 
-def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
+def is_dark_on_light(grey: NDArray[np.uint8], *, cropped: bool) -> bool:
     """Return whether the ink is dark: there is less ink than paper, and the border shows more paper than ink.
 
     The border may be a frame, such as the box of a field in a form. The levels inside it then count as the border; if
-    the picture may be `cropped` to its ink, only if the border has nearly one colour.
+    the picture may be `cropped` to its ink, only if the border has nearly one colour. If it may not, and its narrow
+    parts are mostly much darker or lighter than what is around them, these are the ink.
     """
     height, width = grey.shape
     darkest, lightest = levels_of(grey)
@@ -157,7 +157,7 @@ def is_dark_on_light(grey: NDArray[np.uint8], cropped: bool = True) -> bool:
 
 
 def _skewness(grey: NDArray[np.uint8], side: int) -> float:
-    """Return the skewness of the differences from the means in windows: negative if what is narrower is mostly dark."""
+    """Return the skewness of the differences from the means in windows: negative if narrow parts are mostly dark."""
     size = max(3, side) | 1
     local = (grey - cv2.blur(grey.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)).ravel()
     local -= local.mean()

@@ -94,11 +94,11 @@ def straight_lines(binary: Mask, length: int, slopes: Iterable[float] = _SLOPES)
     return np.asarray(cv2.transpose(lines & columns), np.uint8)
 
 
-def lines_along(columns: Mask, slopes: Iterable[float], find: Callable[[Mask], Mask]) -> Mask:
+def lines_along(image: Mask, slopes: Iterable[float], find: Callable[[Mask], Mask]) -> Mask:
     """Return the pixels of lines that run down an image with one of the slopes, given how to find vertical ones."""
-    lines = np.zeros_like(columns)
+    lines = np.zeros_like(image)
     for slope in slopes:
-        level = sheared(columns, slope)
+        level = sheared(image, slope)
         bridged = cv2.dilate(level, np.ones((1, 3), np.uint8))  # over the steps of lines between two slopes
         found = find(np.asarray(bridged, np.uint8))
         if found.any():
@@ -118,7 +118,7 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
         return ink
     level = min(255, int(_DARKER * np.percentile(ink[lines > 0], 75)))  # NumPy 2.1 crashes on higher ones
     dark = ink > level
-    length = (round(1.5 * thickness) + 2) | 1  # odd: with the even length below, more parts of rules stay
+    length = (round(1.5 * thickness) + 2) | 1  # odd: a bar that is shorter by one keeps more of the rules
     kept = _opened(_binary(ink), length) | dark.view(np.uint8)
     gone = cv2.dilate(lines & ~kept, np.ones((3, 1), np.uint8)) & ~kept
     return np.where(gone, 0, ink).astype(np.uint8)
@@ -157,14 +157,14 @@ def _binary(ink: NDArray[np.uint8]) -> Mask:
     return np.ascontiguousarray(mask_of(ink))
 
 
-def _opened(columns: Mask, length: int) -> Mask:
-    """Return the pixels that a bar of this length down the columns covers without leaving the ink or the image.
+def _opened(image: Mask, length: int) -> Mask:
+    """Return the pixels that a vertical bar of this length covers without leaving the ink or the image.
 
     This is a morphological opening. The bar is composed of shorter ones, so the time grows with the logarithm of
     its length; with OpenCV, it grows with the length.
     """
-    opened, fits = np.zeros_like(columns), columns  # fits: whether a bar that begins at each pixel fits, once complete
-    if length > len(columns):
+    opened, fits = np.zeros_like(image), image  # fits: whether a bar that begins at each pixel fits, once complete
+    if length > len(image):
         return opened
     steps = _doubling(length)
     for step in steps:
@@ -190,13 +190,13 @@ def _doubling(length: int) -> list[int]:
     return steps
 
 
-def sheared(columns: Mask, slope: float) -> Mask:
-    """Return the columns of an image, each shifted up by the slope times its distance from the middle."""
-    count, height = columns.shape
-    shifts = np.rint(slope * (np.arange(count) - count / 2)).clip(-height, height).astype(np.int64)
+def sheared(image: Mask, slope: float) -> Mask:
+    """Return an image with each row shifted left by the slope times its distance from the middle row."""
+    count, width = image.shape
+    shifts = np.rint(slope * (np.arange(count) - count / 2)).clip(-width, width).astype(np.int64)
     starts = [0, *(1 + np.flatnonzero(np.diff(shifts))).tolist()]  # of neighbours with the same shift
-    sheared = np.zeros_like(columns)
+    result = np.zeros_like(image)
     for start, stop, shift in zip(starts, [*starts[1:], count], shifts[starts].tolist(), strict=True):
-        up, down = max(0, shift), max(0, -shift)
-        sheared[start:stop, down : height - up] = columns[start:stop, up : height - down]
-    return sheared
+        left, right = max(0, shift), max(0, -shift)
+        result[start:stop, right : width - left] = image[start:stop, left : width - right]
+    return result
