@@ -95,6 +95,17 @@ def test_enclosed_strokes_are_longer_than_0_15_of_the_shorter_side(side, changed
     assert changes(np.max([block(SHAPE, top, 54, side, side) for top in (30, 45, 60)], axis=0)) is changed
 
 
+@pytest.mark.parametrize("axes", [(40, 40), (55, 40), (40, 50)])
+@pytest.mark.parametrize(("share", "erased"), [(0.38, False), (0.42, True)])
+def test_a_ring_is_erased_if_a_stroke_in_it_has_0_4_of_its_height(axes, share, erased):
+    """Of a lower stroke, as in a 0 with a dot, only straight parts of the oval are erased."""
+    ring = cv2.ellipse(np.zeros((140, 160), np.uint8), (80, 70), axes, 0, 0, 360, 255, 2)
+    content = block((140, 160), 60, 70, round(share * (2 * axes[1] + 2)), 12)
+    found = without_frames(Page(np.maximum(ring, content), ring.shape)).ink
+    np.testing.assert_array_equal(found[content > 0], content[content > 0])
+    assert bool((found[ring > 0] == 0).all()) is erased
+
+
 @pytest.mark.parametrize(
     ("height", "width", "erased"), [(60, 60, False), (60, 61, True), (60, 140, True), (13, 30, True), (12, 30, False)]
 )

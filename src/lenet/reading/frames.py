@@ -1,4 +1,4 @@
-"""Erase the frames printed around writing, such as the boxes of a form."""
+"""Erase the frames around writing, such as the boxes of a form and the rings around numbers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,16 @@ _MIN_INK, _MIN_INSIDE = 12, 0.015
 # The hole of an empty frame, as a fraction of the smallest rectangle around it (ellipses: 0.79), and the hole of an
 # empty or open frame as a fraction of the smallest rectangle around the frame.
 _MIN_HOLE, _MIN_SHARE = 0.85, 0.5
+# The hole of a ring as a fraction of its convex hull, and the height of a stroke in it as a fraction of the ring's: the
+# speck or dot in a 0 is lower.
+_MIN_CONVEX, _MIN_STROKE_IN_RING = 0.95, 0.4
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 
 def without_frames(page: Page) -> Page:
     """Remove strokes that frame others, rectangles around any ink, and empty boxes wider than high.
 
-    Writing that touches a frame loses little.
+    Writing that touches a frame with straight sides loses little.
     """
     strokes, ink = page.strokes, page.ink.copy()
     for n in strokes.hollow(_MIN_SIDE):
@@ -34,9 +37,22 @@ def without_frames(page: Page) -> Page:
         has_writing = is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n]
         has_ink = np.count_nonzero(labels[holes]) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
         may_be_zero = not has_ink and frame.shape[0] >= frame.shape[1]
-        if has_writing or (not may_be_zero and _are_rectangle(holes, sides)):
+        is_around_stroke = strokes.heights[enclosed].max(initial=0) >= _MIN_STROKE_IN_RING * len(frame)
+        if has_writing and is_around_stroke and _are_of_ring(holes):
+            ink[window][cv2.dilate(frame, square(3)) > 0] = 0
+        elif has_writing or (not may_be_zero and _are_rectangle(holes, sides)):
             ink[window] = _without_sides(ink[window], frame, sides)
     return page.with_ink(ink)
+
+
+def _are_of_ring(holes: NDArray[np.bool_]) -> bool:
+    """Return whether the pixels that a stroke encloses have the shape of an ellipse rather than a rectangle."""
+    outlines, _ = cv2.findContours(holes.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return False
+    outline = max(outlines, key=len)
+    area, (width, height) = cv2.contourArea(outline), cv2.minAreaRect(outline)[1]
+    return bool(_MIN_CONVEX * cv2.contourArea(cv2.convexHull(outline)) <= area < _MIN_HOLE * width * height)
 
 
 def _sides(frame: Mask) -> tuple[float, float]:

@@ -17,8 +17,10 @@ _SPECK = 0.04  # fraction of the largest stroke's area
 # The same at the border; and for strokes at the left or right border that are taller than wide, as parts of neighbours.
 _SPECK_AT_BORDER, _NEIGHBOUR = 0.1, 0.6
 _FRAME = 0.9  # fraction of the picture's sides
-_SIDE_OF_FRAME = 0.75  # the fraction of each side along which a frame runs; it is lower for digits cropped to their ink
-_MIN_INSIDE = 0.25  # heights of a frame: the minimum height of a stroke inside, unless the frame fills the picture
+# The fraction of each side along which a frame runs; it is lower for digits cropped to their ink, and for rings.
+_SIDE_OF_FRAME, _SIDE_OF_RING = 0.75, 0.5
+# Heights of a frame, and of a ring: the minimum height of a stroke inside, unless the frame fills the picture.
+_MIN_INSIDE, _MIN_INSIDE_RING = 0.25, 0.4
 _EDGE = 0.12  # of the picture's shorter side: the strip along its border in which lines may be parts of a frame
 _MAX_FILLED, _MIN_SIDE = 0.25, 8  # the fraction of its box that a frame covers; pixels
 _MAX_PEN = 0.8  # the thickness of such lines over that of the digit: the strokes of symbols are thicker
@@ -160,24 +162,26 @@ def _without_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 def _is_frame(strokes: Strokes, n: int) -> bool:
-    """Return whether a stroke runs along all four sides of the picture, or of a box around a stroke that is not low."""
+    """Return whether a stroke runs along all four sides of the picture, or is a box or ring around a high stroke."""
     width, height = strokes.widths[n], strokes.heights[n]
     fills_picture = height >= _FRAME * strokes.labels.shape[0] and width >= _FRAME * strokes.labels.shape[1]
-    if not fills_picture and not _is_around_a_stroke(strokes, n):
+    inside = _height_inside(strokes, n) / height
+    if not fills_picture and inside < _MIN_INSIDE:
         return False
     stroke = strokes.mask(n)
     band_y, band_x = -(-height // 10), -(-width // 10)
     sides = (stroke[:band_y], stroke[-band_y:], stroke[:, :band_x].T, stroke[:, -band_x:].T)
-    return all(side.any(axis=0).mean() >= _SIDE_OF_FRAME for side in sides)
+    shortest = min(side.any(axis=0).mean() for side in sides)
+    return bool(shortest >= (_SIDE_OF_FRAME if inside < _MIN_INSIDE_RING else _SIDE_OF_RING))
 
 
-def _is_around_a_stroke(strokes: Strokes, n: int) -> bool:
-    """Return whether a high stroke is in the box of another one."""
+def _height_inside(strokes: Strokes, n: int) -> int:
+    """Return the height of the highest stroke in the box of another one; 0 if there is none."""
     inside = strokes.labels[strokes.window(n)]
     others = np.unique(inside[(inside > 0) & (inside != n + 1)]).astype(np.int64) - 1
     starts, stops = strokes.boxes[others, :2], strokes.boxes[others, 2:]
     are_inside = ((starts > strokes.boxes[n, :2]) & (stops < strokes.boxes[n, 2:])).all(axis=1)
-    return bool((are_inside & (strokes.heights[others] >= _MIN_INSIDE * strokes.heights[n])).any())
+    return int(strokes.heights[others][are_inside].max(initial=0))
 
 
 def _are_lines_at_border(strokes: Strokes) -> NDArray[np.bool_]:
