@@ -207,13 +207,15 @@ def test_a_page_is_turned_to_where_shapes_are_upright(chosen, shapes, expected):
 @pytest.mark.parametrize(
     ("text", "shape", "expected"),
     [
-        ("7", 9, (0, 4)),  # 0.3 * 2.933 + 7 = 7.880
+        ("7", 9, (0, 4)),  # 0.3 * 2.933 + 6 = 6.880
         ("77", 2.1, (0, 4)),  # 2 * 2.933 + 2.1 = 7.967
         ("77", 2.2, (180, 4)),
-        ("34734??", 9, (0, 4)),  # illegible: 8.667, less than 10 without the shapes
+        ("34734??", 1.3, (0, 4)),  # illegible: 8.667 + 1.3 = 9.967, less than 10
+        ("34734??", 1.4, (180, 4)),
+        ("3473???", 9, (0, 4)),  # 3.733 + 6
     ],
 )
-def test_shapes_count_at_most_7_and_not_on_an_illegible_page(chosen, text, shape, expected):
+def test_shapes_count_at_most_6_and_more_is_required_of_an_illegible_page(chosen, text, shape, expected):
     assert chosen(NOTHING, NOTHING, reading_of(even_line(text, 1.0)), NOTHING, shapes=(0, 0, shape, 0)) == expected
 
 
@@ -225,7 +227,7 @@ def rows():
     return np.stack(ten, axis=1)
 
 
-@pytest.mark.parametrize(("turns", "least"), [(0, 20), (1, 20), (2, 19), (3, 20)])
+@pytest.mark.parametrize(("turns", "least"), [(0, 17), (1, 20), (2, 20), (3, 20)])
 def test_the_shapes_of_ten_digits_tell_whether_they_are_upright(rows, turns, least):
     odds = np.array([orientation.upright_log_odds([np.rot90(row, turns, (1, 2))]) for row in rows])
     assert len(odds) == 20
@@ -234,12 +236,12 @@ def test_the_shapes_of_ten_digits_tell_whether_they_are_upright(rows, turns, lea
 
 def test_digits_alone_on_their_line_count_less(rows):
     one = orientation.upright_log_odds([rows[0, 7:8]])
-    assert orientation.upright_log_odds([rows[0, [7, 7]]]) == pytest.approx(2 * one / 0.3, rel=1e-4)
-    assert orientation.upright_log_odds([rows[0, 7:8], rows[0, [7, 7]]]) == pytest.approx(one + 2 * one / 0.3, rel=1e-4)
+    assert orientation.upright_log_odds([rows[0, [7, 7]]]) == pytest.approx(2 * one / 0.3, rel=1e-3)
+    assert orientation.upright_log_odds([rows[0, 7:8], rows[0, [7, 7]]]) == pytest.approx(one + 2 * one / 0.3, rel=1e-3)
     assert orientation.upright_log_odds([]) == 0
 
 
 @pytest.mark.parametrize(("count", "seen"), [(32, 32), (33, 17), (64, 32), (65, 22)])
 def test_at_most_32_digits_at_equal_distances_are_looked_at(rows, count, seen):
     two = orientation.upright_log_odds([rows[0, [4, 4]]])
-    assert orientation.upright_log_odds([rows[0, [4] * count]]) == pytest.approx(seen * two / 2, rel=1e-4)
+    assert orientation.upright_log_odds([rows[0, [4] * count]]) == pytest.approx(seen * two / 2, rel=1e-3)

@@ -27,9 +27,9 @@ ReadPage = Callable[..., tuple[Reading, Sequence[Images]]]
 
 # A page whose characters have this mean probability is not turned, if their shapes are upright, and there is a row of
 # them or no other stroke.
-_LEGIBLE = 0.98
+_SURE = 0.98
 _MIN_LEGIBLE = 0.85  # the minimum mean probability of a legible page; a less probable digit is evidence against it
-_CLEAR_LEAD = 10.0  # required if the mean is lower, without the shapes: turned letters resemble upright digits
+_CLEAR_LEAD = 10.0  # required if the mean is lower
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 # The evidence that each number of quarter turns must gain. Upside down, 0 remains a 0, and 6 and 9 become each other.
 _LEADS = {1: 6.0, 2: 8.0, 3: 6.0}
@@ -40,7 +40,7 @@ _LONE = 0.3  # the weight of the evidence of a character that is alone on its li
 # The shapes of at most this many digits are evidence. A digit's log-odds are clipped to the first limit, and what they
 # gain in all to the second, since the digits of one hand have the same peculiarities.
 _MAX_SHAPES = 32
-_MAX_OF_SHAPE, _MAX_OF_SHAPES = 3.0, 7.0
+_MAX_OF_SHAPE, _MAX_OF_SHAPES = 3.0, 6.0
 
 
 def read_upright(read_page: ReadPage, page: Page) -> Reading:
@@ -50,11 +50,11 @@ def read_upright(read_page: ReadPage, page: Page) -> Reading:
     argument is the maximum number of segments, above which it raises InputError.
     """
     reading, digits = read_page(page)
-    is_legible, num_strokes = _legibility(reading) >= _LEGIBLE, len(page.strokes.boxes)
+    is_sure, num_strokes = _legibility(reading) >= _SURE, len(page.strokes.boxes)
     lengths = [len(line.digits) for line in reading.lines]
     is_complete = max(lengths, default=0) > 1 or sum(lengths) >= num_strokes
     shapes_before = upright_log_odds(digits)
-    if (is_legible and is_complete and shapes_before >= 0) or num_strokes > _MAX_STROKES:
+    if (is_sure and is_complete and shapes_before >= 0) or num_strokes > _MAX_STROKES:
         return reading
     is_column = max(lengths, default=0) == 1
     best, best_lead = reading, -math.inf
@@ -65,12 +65,10 @@ def read_upright(read_page: ReadPage, page: Page) -> Reading:
             continue
         lone = 1.0 if is_column and turns == 2 else _LONE  # upside down, a column of digits remains one
         # A number on its side is a column, of which sometimes only a 0 is legible; but it may be a list of digits.
-        before = max(evidence_of(reading, _UPRIGHT_NON_DIGIT, 1.0 if is_legible else lone), 0)
+        before = max(evidence_of(reading, _UPRIGHT_NON_DIGIT, 1.0 if is_sure else lone), 0)
         lead = evidence_of(turned, lone=lone, limit_ones=turns != 2) - before
-        is_clear = lead >= _CLEAR_LEAD
         lead += max(-_MAX_OF_SHAPES, min(upright_log_odds(digits) - shapes_before, _MAX_OF_SHAPES))
-        is_better = is_clear if _legibility(turned) < _MIN_LEGIBLE else lead >= least
-        if is_better and lead > best_lead:
+        if lead > best_lead and lead >= (least if _legibility(turned) >= _MIN_LEGIBLE else _CLEAR_LEAD):
             best, best_lead = replace(turned, rotation=90 * turns), lead
     return best
 
@@ -87,9 +85,14 @@ def upright_log_odds(lines: Sequence[Images]) -> float:
     digits = np.concatenate(lines)
     of_line = np.concatenate([np.full(len(line), _LONE if len(line) == 1 else 1.0) for line in lines])
     step = math.ceil(len(digits) / _MAX_SHAPES)
-    scores = features(model, digits[::step]) @ weight.T + bias
-    odds = scores[:, 0] - scores[:, 1:].max(axis=1)
-    return float(of_line[::step] @ odds.clip(-_MAX_OF_SHAPE, _MAX_OF_SHAPE))
+    odds = log_odds_of_turns(features(model, digits[::step]) @ weight.T + bias)
+    of_shape = (odds[:, 0] - odds[:, 1:].max(axis=1)).clip(-_MAX_OF_SHAPE, _MAX_OF_SHAPE)
+    return float(of_line[::step] @ of_shape)
+
+
+def log_odds_of_turns(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logarithm of the odds of each number of quarter turns, from the scores of digits and of letters."""
+    return np.logaddexp(scores[:, :4], scores[:, 4:])
 
 
 def features(model: LeNet5, digits: Images) -> NDArray[np.float32]:
@@ -100,7 +103,10 @@ def features(model: LeNet5, digits: Images) -> NDArray[np.float32]:
 
 @functools.cache
 def _classifier() -> tuple[LeNet5, NDArray[np.float32], NDArray[np.float32]]:
-    """Return the network whose features are classified, and the weights and biases: a row for each number of turns."""
+    """Return the network whose features are classified, the weights, shape (8, 604), and the biases.
+
+    The first four rows are those of digits after 0 to 3 quarter turns, and the others those of letters.
+    """
     with resources.as_file(resources.files("lenet.weights") / "pretrained" / "orientation.safetensors") as path:
         tensors = from_integers(*read_tensors(path))
     return given_model("mnist"), tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)

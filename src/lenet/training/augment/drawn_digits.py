@@ -151,13 +151,15 @@ def drawn_digits(n: int, rng: Random) -> tuple[Image, NDArray[np.int64]]:
     """
     n, rng = _checks.size(n, "n"), _checks.generator(rng)
     labels = rng.integers(0, len(DIGITS), n)
-    return np.stack([(_printed if rng.random() < _PRINTED else _written)(k, rng) for k in labels]), labels
+    drawn = [printed(DIGITS[k], rng) if rng.random() < _PRINTED else _written(k, rng) for k in labels]
+    return np.stack(drawn), labels
 
 
-def _printed(digit: int, rng: Random) -> Image:
+def printed(character: str, rng: Random) -> Image:
+    """Draw an image of a character in one of OpenCV's Hershey fonts, in MNIST's format."""
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     face, size, pen = int(rng.integers(_FACES)), float(rng.uniform(2.5, 4)), int(rng.integers(4, 19))
-    cv2.putText(canvas, DIGITS[digit], (30, 120), face, size, 255, pen, cv2.LINE_AA)
+    cv2.putText(canvas, character, (30, 120), face, size, 255, pen, cv2.LINE_AA)
     ink = cropped(canvas)
     width = round(ink.shape[1] * rng.uniform(0.6, 1.1))
     return mnist_form(np.asarray(cv2.resize(ink, (width, len(ink)), interpolation=cv2.INTER_AREA), np.uint8))
