@@ -66,7 +66,7 @@ def test_the_soft_edges_of_a_digit_are_kept_for_two_pixels_and_the_box_ends_with
     ("margin", "thick", "gap", "kept"),
     [
         (0, 2, 0, False), (20, 2, 0, False),
-        (20, 2, 15, False), (20, 2, 16, True),  # along three quarters of each side
+        (20, 2, 30, False), (20, 2, 31, True),  # along half of each side
         (20, 4, 0, False), (20, 5, 0, True),  # a quarter of its box is ink
     ],
 )  # fmt: skip
@@ -76,9 +76,31 @@ def test_a_frame_runs_along_all_four_sides(margin, thick, gap, kept):
     frame = np.zeros_like(ink)
     frame[outer, outer] = 200
     frame[inner, inner] = 0
-    frame[:50, 50 : 50 + gap] = 0  # a gap in the upper side
+    frame[:50, 40 : 40 + gap] = 0  # a gap in the upper side
     found = single_digit._without_specks(np.maximum(ink, frame))
     assert (found.shape == (40, 25)) is not kept
+
+
+@pytest.mark.parametrize(
+    ("height", "gap", "kept"), [(15, 15, False), (15, 16, True), (23, 16, True), (24, 16, False), (24, 31, True)]
+)
+def test_a_frame_around_a_low_stroke_has_hardly_any_gaps(height, gap, kept):
+    """The frame is 60 pixels high, and its upper side has a gap; the stroke may be the dot in a 0."""
+    ink = np.zeros((100, 100), np.uint8)
+    ink[20:80, 20:80] = 200
+    ink[22:78, 22:78] = 0
+    ink[:50, 40 : 40 + gap] = 0
+    ink[45 : 45 + height, 45:55] = 200
+    assert (single_digit._without_specks(ink).shape == (60, 60)) is kept
+
+
+@pytest.mark.parametrize(("height", "kept"), [(30, True), (35, False)])
+def test_a_ring_around_a_high_stroke_is_removed(height, kept):
+    """The ring is 81 pixels high; four tenths are 32."""
+    ink = np.zeros((100, 100), np.uint8)
+    cv2.circle(ink, (50, 50), 40, 200, 2)
+    ink[35 : 35 + height, 45:55] = 200
+    assert (single_digit._without_specks(ink).shape == (height, 10)) is not kept
 
 
 @pytest.mark.parametrize(
@@ -336,6 +358,20 @@ def test_marks_before_and_after_a_number_and_in_a_wide_gap(monkeypatch):
     boxes = [(0, 9, 6, 11), (10, 0, 20, 20), (30, 17, 33, 20), (45, 0, 55, 20), (60, 17, 63, 24), (65, 9, 72, 12)]
     line, _ = read_line(monkeypatch, boxes, [None, 1, None, 2, None, None], marks=True)
     assert line.text == "-b.c,-"
+
+
+@pytest.mark.parametrize(
+    ("mark", "left", "text"),
+    [
+        ((12, 17, 15, 20), 27, "b.c"),
+        ((12, 17, 15, 20), 28, "b. c"),
+        ((12, 17, 15, 24), 28, "b, c"),
+        ((12, 9, 18, 12), 40, "b-c"),
+    ],
+)
+def test_a_gap_of_0_6_heights_after_a_point_or_comma_is_a_space(monkeypatch, mark, left, text):
+    boxes = [(0, 0, 10, 20), mark, (left, 0, left + 10, 20)]
+    assert read_line(monkeypatch, boxes, [1, None, 2], marks=True)[0].text == text
 
 
 @pytest.mark.parametrize(
@@ -691,10 +727,10 @@ def test_a_narrow_picture_of_ink_is_judged_by_its_middle_third(width):
     third = width // 3
     picture = np.full((3 * width, width), 200, np.uint8)
     picture[:, [third - 1, width - third]] = 50
-    assert not is_dark_on_light(picture)
-    assert is_dark_on_light(255 - picture)
+    assert not is_dark_on_light(picture, cropped=True)
+    assert is_dark_on_light(255 - picture, cropped=True)
     picture[:, third : width - third] = 50  # all of the middle is dark
-    assert is_dark_on_light(picture)
+    assert is_dark_on_light(picture, cropped=True)
 
 
 # Small pictures

@@ -225,6 +225,22 @@ def test_the_size_and_place_of_long_commas(box, expected):
     assert found.tolist() == [False, expected, False]
 
 
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((120, 4, 165, 49), True),  # 0.45 wide and high, and above the middle
+        ((120, 5, 165, 50), False),
+        ((120, 4, 166, 49), False),
+        ((120, 3, 165, 49), False),
+    ],
+)
+def test_the_size_and_place_of_degree_signs(box, expected):
+    """The digits are 100 pixels high."""
+    found = signs.may_be_degrees(one_by_one(pieces_in([(0, 0, 60, 100), box, (200, 0, 260, 100)], 100.0)))
+    assert found.tolist() == [False, expected, False]
+    assert not signs.may_be_degrees(one_by_one(pieces_in([box, (200, 0, 260, 100)], 100.0))).any()  # nothing before it
+
+
 @pytest.mark.parametrize(("top", "bottom", "expected"), [(192, 247, True), (170, 250, False)])
 def test_a_long_comma_in_a_sloping_line(top, bottom, expected):
     """Eight digits fall by 30 pixels each: at the comma, their middle is at row 183.5, but its median is at row 155."""

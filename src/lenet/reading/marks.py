@@ -11,6 +11,7 @@ from lenet.reading.strokes import SHORT, Boxes, Ints, box_around
 
 _MAX_GAP = 0.6  # heights of the writing between a mark and the nearest digit; half of it between two marks
 _MAX_BAR_GAP = 1.2  # the same for dashes and the bars of equals signs
+_SPACE = 0.6  # heights of the writing: a wider gap between a point, comma or colon and the next digit is a space
 # Of two strokes above each other that are a colon or an equals sign.
 _MIN_SHARED = 0.5  # widths of the wider one: the part that is above or below the other, if both were upright
 _SLANT = 0.25  # of italics: across over down
@@ -23,9 +24,9 @@ _MIN_COMMA = 0.22  # heights of the writing: such a comma is taller
 
 
 def may_be_marks(segments: Segments) -> NDArray[np.bool_]:
-    """Return whether each segment may be a mark: a comma, a slash, short, or of short strokes, as "=" is."""
+    """Return whether each segment may be a mark: short, of short strokes, as "=" is, a comma, a slash or "°"."""
     is_short = (_heights(segments.boxes) < SHORT * segments.pieces.line.height) | _have_short_strokes(segments)
-    return np.asarray(is_short | np.isin(segments.features.signs, (",", "/")))
+    return np.asarray(is_short | np.isin(segments.features.signs, (",", "/", "°")))
 
 
 def mark_boxes(segments: Segments, marks: Ints) -> tuple[Boxes, list[str]]:
@@ -90,7 +91,7 @@ def _heights(boxes: Boxes) -> Ints:
 def _marks_beside(
     digits: Boxes, others: Boxes, signs: Sequence[str], baseline: float, line: InkLine
 ) -> list[tuple[int, str]]:
-    """Return each mark of a line and the number of digits before it, from left to right.
+    """Return each mark of a line, with the space after it, and the number of digits before it, from left to right.
 
     The marks are among other boxes, the first of which may be known to be `signs`, and short strokes that are not part
     of the line.
@@ -110,8 +111,13 @@ def _marks_beside(
         else:
             found.append((box, str(known[k]) or _mark(box, baseline, line.height)))
     counts = [int((digits[:, 0] + digits[:, 2] < box[0] + box[2]).sum()) for box, _ in found]
+    lefts = np.append(digits[:, 0], 0)  # nothing follows the last digit
+    marks = [
+        f"{mark} " if mark in (".", ",", ":") and lefts[n] - box[2] > _SPACE * line.height else mark
+        for n, (box, mark) in zip(counts, found, strict=True)
+    ]
     # A text that begins with one of these signs would be a formula in a spreadsheet.
-    return [(n, mark) for n, (_, mark) in zip(counts, found, strict=True) if mark and (n or mark not in ("=", "+"))]
+    return [(n, mark) for n, mark in zip(counts, marks, strict=True) if mark and (n or mark not in ("=", "+"))]
 
 
 def _stacked(boxes: Boxes, baseline: float, height: float) -> str:

@@ -60,7 +60,8 @@ def read(
 
     Ink is separated from paper, sloping lines are levelled, and rules, frames and specks are removed. Strokes that are
     not clearly one digit are cut into pieces. The result is the most probable way to join the pieces (section V of the
-    paper). Everything beside photographs on a background of one colour is ignored, unless they show no digits.
+    paper). Everything beside photographs on a background of one colour is ignored, unless the whole picture clearly
+    shows more digits.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def read(
         Whether to read a page on its side or upside down as if it were upright, if its digits are then clearly more
         legible.
     marks : bool, default False
-        Whether points, commas, colons, dashes and the signs +, x, / and = are in the texts, as in 3.14. They have no
+        Whether points, commas, colons, dashes and the signs +, x, /, = and ° are in the texts, as in 3.14. They have no
         `Digit`.
     n_jobs : int, optional
         Number of threads, as for `lenet.LeNet5.predict`.

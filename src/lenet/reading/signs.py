@@ -1,4 +1,4 @@
-"""Detect signs that resemble digits: a plus sign a 4, a multiplication sign a 7, a long comma and a slash a 1."""
+"""Detect signs that resemble digits: "+" a 4, a multiplication sign a 7, a long comma or a slash a 1, "°" a 0."""
 
 from collections.abc import Sequence
 
@@ -17,6 +17,7 @@ _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
 # Of a long comma, in heights of the writing: its top is at most this far above the middle of the line, and its bottom
 # at least this far below the middle, that is, slightly below the digits.
 _MAX_ABOVE, _MIN_BELOW = 0.05, 0.6
+_MAX_RING = 0.45  # heights of the writing: the sides of a degree sign
 # Of a slash: the height over those of the writing and of the strokes beside it, the thickness as a fraction of the
 # length (both as standard deviations of its ink), the slant in columns per row, and the distance from the middle of the
 # line.
@@ -32,12 +33,14 @@ _MOMENTS = np.stack([_X, _Y, _X * _X, _X * _Y, _Y * _Y], axis=1).astype(np.float
 def signs_of(
     spans: Spans, images: NDArray[np.uint8], probabilities: Floats, classes: Sequence[str]
 ) -> NDArray[np.str_]:
-    """Return "+", "x", "," or "/" for each segment of a line that is such a sign, and "" for the others."""
+    """Return "+", "x", ",", "/" or "°" for each segment of a line that is such a sign, and "" for the others."""
     signs = np.full(len(images), "")
     if "".join(classes).isdecimal():  # letters may have the same shapes
         may_be_sign = probabilities.max(axis=1) < _MAX_OF_SIGN
         signs[may_be_sign] = crosses_of(images[may_be_sign])
-        may_be_line = may_be_sign | (np.array(classes)[probabilities.argmax(axis=1)] == "1")
+        likeliest = np.array(classes)[probabilities.argmax(axis=1)]
+        signs[(may_be_sign | (likeliest == "0")) & may_be_degrees(spans)] = "°"
+        may_be_line = may_be_sign | (likeliest == "1")
         signs[may_be_line & may_be_commas(spans)] = ","
         slashes = np.flatnonzero(may_be_line & may_be_slashes(spans))
         slashes = slashes[are_slanted_lines(images[slashes])] if len(slashes) else slashes
@@ -101,6 +104,14 @@ def are_slanted_lines(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     spread = np.hypot((xx - yy) / 2, xy)
     thickness = np.sqrt(np.maximum((xx + yy) / 2 - spread, 0) / np.maximum((xx + yy) / 2 + spread, 1))
     return np.asarray((thickness < _MAX_THICKNESS) & (-xy > _MIN_SLANT * yy))
+
+
+def may_be_degrees(spans: Spans) -> NDArray[np.bool_]:
+    """Return whether each segment of a line has the size and place of a degree sign, after something else."""
+    pieces, height = spans.pieces, spans.pieces.line.height
+    left, top, right, bottom = spans.boxes.T / height
+    is_small = np.maximum(right - left, bottom - top) <= _MAX_RING
+    return np.asarray(is_small & (bottom < pieces.middle((left + right) / 2)) & (spans.starts > 0))
 
 
 def may_be_commas(spans: Spans) -> NDArray[np.bool_]:
