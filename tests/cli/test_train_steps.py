@@ -261,7 +261,34 @@ def test_data_of_a_run_that_were_moved_are_those_of_the_run(training, capsys):
     Path("mine.npz").rename("moved.npz")
     error = fails(capsys, "train", "--resume", "runs/train-1")
     assert error.startswith(f"lenet: error: {Path('mine.npz').resolve()} cannot be read")
-    assert " The path is stored in runs/train-1. Restore the data, or start a new run.\n" in error
+    advice = "If the data was moved, pass its new path: lenet train DATA --resume runs/train-1.\n"
+    assert f" The path is stored in runs/train-1. {advice}" in error
+
+
+def test_a_run_resumes_with_data_that_were_moved_and_stores_their_new_path(training):
+    training.stop = 3
+    assert cli.main(["train", "mine.npz", "-q"]) == 130
+    before = args_of("train-1")
+    Path("mine.npz").rename("moved.npz")
+    assert cli.main(["train", "moved.npz", "--resume", "runs/train-1", "-q"]) == 130
+    assert training.made[1][-1]["state"].step == 3
+    assert args_of("train-1") == before | {"data": str(Path("moved.npz").resolve())}
+    assert cli.main(["train", "--resume", "runs/train-1", "-q"]) == 130
+    assert len(training.made) == 3
+
+
+def test_a_run_does_not_resume_with_other_data(training, capsys):
+    assert cli.main(["train", "mine.npz", "-q"]) == 0
+    before = args_of("train-1")
+    error = fails(capsys, "train", "digits", "--resume", "runs/train-1")
+    assert error == (
+        "lenet: error: digits differs from the data that runs/train-1 was started with. Pass the original data, or "
+        "start a new run.\n"
+    )
+    assert "none.npz cannot be read" in (error := fails(capsys, "train", "none.npz", "--resume", "runs/train-1"))
+    assert "is stored in" not in error
+    assert args_of("train-1") == before
+    assert len(training.made) == 1
 
 
 def test_a_run_without_the_build_of_its_kernels_is_resumed_without_a_note(training, capsys):

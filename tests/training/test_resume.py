@@ -77,5 +77,5 @@ def test_other_images_are_noticed(reference, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.startswith("lenet: error: ")
-    assert "has changed since" in err
+    assert "differs from the data that" in err
     assert err.count("\n") == 1

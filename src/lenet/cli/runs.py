@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lenet import __version__
 from lenet._files import check_writable
 from lenet.cli.options import DATA_NAMES, load_data, load_model, usage_errors, warn_if_changed
-from lenet.cli.output import note, warn
+from lenet.cli.output import note, quoted, warn
 from lenet.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def args_of(
     args = {
         "lenet": __version__,
         "cpu": chosen(),
-        "data": arguments.data if arguments.data in DATA_NAMES else str(Path(arguments.data).resolve()),
+        "data": stored_path(arguments.data),
         "data_sha256": data.sha256(),
         "test_sha256": data.sha256(test_only=True),
         "num_classes": len(classes),
@@ -80,6 +80,11 @@ def args_of(
     if arguments.start is not None:
         args["from"] = arguments.start
     return args
+
+
+def stored_path(data: str) -> str:
+    """Return DATA as a run stores it: a name, or an absolute path."""
+    return data if data in DATA_NAMES else str(Path(data).resolve())
 
 
 def chosen_recipe(arguments: argparse.Namespace) -> "Recipe":
@@ -201,7 +206,7 @@ def check_early(
 
 
 def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
-    """Open a run folder, and load the data of the run."""
+    """Open a run folder, and load the data of the run, which may have been moved to DATA."""
     from lenet._fused.dispatch import chosen
     from lenet.cli.progress import has_events
     from lenet.training.runs import Run
@@ -211,14 +216,22 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     arguments.tensorboard |= has_events(opened.folder)
     require_extras(opened.recipe, tensorboard=arguments.tensorboard)
     check_writable(opened.folder)
+    path = opened.args["data"] if arguments.data is None else stored_path(arguments.data)
     try:
-        data = load_data(opened.args["data"], raw=opened.args.get("raw") is True, quiet=arguments.quiet)
+        data = load_data(path, raw=opened.args.get("raw") is True, quiet=arguments.quiet)
     except DataError as error:
-        raise DataError(f"{error} The path is stored in {folder}. Restore the data, or start a new run.") from error
+        if arguments.data is not None:
+            raise
+        raise DataError(
+            f"{error} The path is stored in {folder}. If the data was moved, pass its new path: lenet train DATA "
+            f"--resume {quoted(folder)}."
+        ) from error
     if data.sha256() != opened.args["data_sha256"]:
         raise InputError(
-            f"{opened.args['data']} has changed since {folder} was started. Restore the data, or start a new run."
+            f"{path} differs from the data that {folder} was started with. Pass the original data, or start a new run."
         )
+    if path != opened.args["data"]:
+        opened.set_data(path)
     cpu = opened.args.get("cpu", chosen())
     if cpu != chosen():
         note(

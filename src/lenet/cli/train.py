@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `lenet train`."""
     add_data(parser, nargs="?")
-    parser.add_argument("--resume", metavar="RUN", help="resume a run from its folder, such as runs/train-1")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="resume a run from its folder, such as runs/train-1; pass DATA as well if the data was moved",
+    )
     add_network(parser, "train the network of the 1998 paper, with the recipe paper")
     parser.add_argument(
         "--recipe",
@@ -100,7 +104,6 @@ def check_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser
             parser.error(f"The value of --{option} is empty; expected a folder.")
     if arguments.data is None and arguments.resume is None:
         parser.error("DATA is missing; expected a data set, or --resume RUN.")
-    at_most_one(parser, DATA=arguments.data, resume=arguments.resume)
     if arguments.resume is not None:
         options = [name for name in OF_A_NEW_RUN if getattr(arguments, name) is not None]
         if options:
