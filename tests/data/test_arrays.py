@@ -22,7 +22,7 @@ def levels(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (784,)])
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (28, 28, 1), (784,)])
 @pytest.mark.parametrize("n", [1, 3])
 def test_images_of_28_pixels_are_unchanged(n, shape):
     X = levels(n, *shape)
@@ -36,7 +36,8 @@ def test_images_of_28_pixels_are_unchanged(n, shape):
 @pytest.mark.parametrize(
     ("shape", "size"),
     [((3, 4, 4), (4, 4)), ((3, 4, 9), (4, 9)), ((3, 1, 9, 4), (9, 4)), ((3, 30, 20), (30, 20)), ((3, 1, 4, 5), (4, 5)),
-     ((3, 28, 27), (28, 27)), ((1, 5, 6), (5, 6)), ((1, 4, 4096), (4, 4096))],
+     ((3, 28, 27), (28, 27)), ((1, 5, 6), (5, 6)), ((1, 4, 4096), (4, 4096)),
+     ((3, 9, 4, 1), (9, 4)), ((3, 1, 4, 4), (4, 4))],
 )  # fmt: skip
 def test_other_images_are_fitted_into_the_box(shape, size):
     X = levels(*shape)
@@ -62,15 +63,15 @@ def test_blank_margins_of_a_tenth_of_the_longer_side_are_noted(caplog, size, mar
 
 @pytest.mark.parametrize(
     "shape",
-    [(3, 3, 9), (3, 9, 3), (3, 1, 3, 9), (3, 2, 9, 9), (3, 9, 9, 1), (3, 785), (3, 1, 784), (3, 784, 1), (784,), (3,),
-     (3, 1, 4), (1, 4, 4097), (1, 1, 1, 5, 5), (28, 28), ()],
+    [(3, 3, 9), (3, 9, 3), (3, 1, 3, 9), (3, 2, 9, 9), (3, 9, 9, 2), (3, 9, 3, 1), (3, 785), (3, 1, 784),
+     (3, 784, 1), (784,), (3,), (3, 1, 4), (1, 4, 4097), (1, 1, 1, 5, 5), (28, 28), ()],
 )  # fmt: skip
 def test_images_have_two_sides_of_at_least_four_pixels(shape):
     with pytest.raises(DataError) as caught:
         npz._as_images(levels(*shape), "mine")
     assert str(caught.value) == (
-        f"mine has images of shape {shape}; expected (n, height, width), (n, 1, height, width) or (n, 784), with sides "
-        "of at least 4 and at most 4,096 pixels."
+        f"mine has images of shape {shape}; expected (n, height, width), perhaps with an axis of one channel, or "
+        "(n, 784). Sides have 4 to 4,096 pixels."
     )
 
 
@@ -94,11 +95,50 @@ def test_levels_out_of_range_are_errors(values):
         npz._as_images(X, "mine")
 
 
-@pytest.mark.parametrize("y", [np.zeros((3, 1), int), np.zeros(()), np.zeros(3), np.zeros(3, bool), np.array(["1"])])
-def test_labels_are_integers_in_one_dimension(y):
-    with pytest.raises(DataError, match=r"^mine has labels of shape "):
-        npz._as_labels(y, "mine")
-    assert npz._as_labels(np.array([3, 1], np.uint16), "mine").dtype == np.int64
+@pytest.mark.parametrize(
+    "y",
+    [np.zeros((3, 1), int), np.zeros(()), np.zeros(3, bool), np.array([b"a"]), np.array([["a"]]), np.zeros(1_000_001)],
+)
+def test_labels_are_numbers_or_text_in_one_dimension(y):
+    with pytest.raises(
+        DataError, match=r"^mine has labels of shape .* integers or text of shape \(n,\), n at most 1,0"
+    ):
+        npz._as_labels([y], "mine")
+    labels, classes = npz._as_labels([np.array([3, 1], np.uint16)], "mine")
+    assert (labels.dtype, classes) == (np.int64, None)
+    assert len(npz._as_labels([np.zeros(1_000_000)], "mine")[0]) == 1_000_000
+
+
+@pytest.mark.parametrize("kind", ["f2", ">f4", "f8", "g"])
+def test_labels_may_be_floats_without_fractions(kind):
+    labels, classes = npz._as_labels([np.array([3, 1, 0], kind), np.array([2])], "mine")
+    assert (labels.tolist(), labels.dtype, classes) == ([3, 1, 0, 2], np.int64, None)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("y", "wrong"),
+    [([1, 0.5], "0.5"), ([np.nan], "nan"), ([np.inf], "inf"), ([2.0**63], "9.22"), (np.array([2**64 - 1]), "18446")],
+)
+def test_other_numbers_are_no_labels(y, wrong):
+    with pytest.raises(DataError, match=rf"^mine has the label {wrong}\S*; expected integers from 0, or names\.$"):
+        npz._as_labels([np.array(y)], "mine")
+
+
+def test_labels_of_text_are_numbered_in_both_parts_alike():
+    parts = [np.array(["b", "d", "b"]), np.array(["caf\u00e9", "cafe\u0301", "b"], ">U5")]
+    labels, classes = npz._as_labels(parts, "mine")
+    assert (labels.tolist(), classes) == ([0, 2, 0, 1, 1, 0], ("b", "caf\u00e9", "d"))
+    for numbers in (np.array([1, 10]), np.array([1.0, 10.0])):
+        labels, classes = npz._as_labels([np.array(["10", "2"]), numbers], "mine")
+        assert (labels.tolist(), classes) == ([10, 2, 1, 10], None)
+
+
+def test_codes_that_are_not_characters_are_an_error():
+    with pytest.raises(DataError, match=r"^mine has labels that are not valid text\. Save it again with NumPy\.$"):
+        npz._as_labels([np.array([97, 0x110000], ">u4").view(">U1")], "mine")
+    labels, classes = npz._as_labels([np.array([97, 0x10FFFF], ">u4").view(">U2")], "mine")
+    assert (labels.tolist(), classes) == ([0], ("a\U0010ffff",))
 
 
 def header_of(shape="(2, 3)", order="False", kind="<u2", version=b"\x01\x00", end=", }"):
@@ -131,7 +171,8 @@ def test_a_header_has_a_shape_an_order_and_a_type(header, expected):
         (header_of("(784000001,)", kind="|u1"), "has shape (784000001,) and dtype uint8; expected no dimension of 0"),
         (header_of("(392000001,)"), "has shape (392000001,)"),
         (header_of(version=b"\x01\x01"), "is not a plain array of numbers"),
-        (header_of(kind="|b1"), "has dtype bool; expected numbers"),
+        (header_of(kind="<U0"), "is not a plain array of numbers or text"),
+        (header_of(kind="|O"), "contains Python objects"),
     ],
 )
 def test_other_headers_are_errors(header, message):

@@ -42,6 +42,7 @@ def as_fortran(X):
         lambda X: X,
         lambda X: X.reshape(-1, 784),
         lambda X: X.reshape(-1, 1, 28, 28),
+        lambda X: X.reshape(-1, 28, 28, 1),
         as_fortran,
         lambda X: X.astype(np.int64),
         lambda X: X.astype(">u2"),
@@ -87,6 +88,22 @@ def test_x_and_y_may_be_for_testing_only(save, tmp_path):
         np.testing.assert_array_equal(data.y_test, y)
 
 
+def test_names_become_classes(save, tmp_path):
+    X, y = small()
+    names = np.array(["d", "cat", "b", "j", "i", "h", "g", "f", "e", "a"])
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", names[y])
+    for data in (
+        load_npz(save(X=X, y=names[y])),
+        load_npy_folder(tmp_path),
+        load_npz(save(X_train=X[:60], y_train=names[y[:60]], X_test=X[60:63], y_test=names[y[60:63]])),
+        load_npz(save(X=X, y=names[y]), hold_out=False),
+    ):
+        assert data.classes == ("a", "b", "cat", "d", "e", "f", "g", "h", "i", "j")
+        for images, labels in (data[:2], data[2:]):
+            assert [data.classes[label] for label in labels] == names[images[:, 5, 5] % 10].tolist()
+
+
 @pytest.mark.timing
 def test_many_classes_are_rejected_at_once(save):
     path = save(X=np.zeros((30_000, 28, 28), np.uint8), y=np.arange(30_000))
@@ -121,7 +138,7 @@ X70, Y70 = small()
         ({"X": X70}, "contains X; expected X and y"),
         ({"X_train": X70, "y_train": Y70}, "X_train, y_train, X_test and y_test"),
         ({}, "contains nothing"),
-        ({"X": X70[:, :3], "y": Y70}, r"shape \(70, 3, 28\); expected \(n, height, width\).* at least 4 and"),
+        ({"X": X70[:, :3], "y": Y70}, r"shape \(70, 3, 28\); expected \(n, height, width\), perhaps"),
         (
             {"X": X70.astype(float), "y": Y70},
             r"pixels from 0 to \d+; expected 0 .* to 1 \(ink\)\. Scale them: \(X - background\)",
@@ -132,9 +149,16 @@ X70, Y70 = small()
         ),
         ({"X": np.full((70, 28, 28), np.inf), "y": Y70}, r"from inf to inf; .* Replace NaN and infinite values\.$"),
         ({"X": X70.astype(int) * 10, "y": Y70}, "pixels from 0 to 2000; expected 0"),
-        ({"X": X70.astype(complex), "y": Y70}, "X in .* has dtype complex128; expected numbers"),
+        ({"X": X70.astype(complex), "y": Y70}, "images of dtype complex128; expected numbers"),
+        ({"X": np.full((70, 784), "0"), "y": Y70}, "images of dtype <U1; expected numbers"),
         ({"X": np.zeros(70, [("a", "u1", (28, 28))]), "y": Y70}, "not a plain array"),
-        ({"X": X70, "y": Y70.astype(float)}, r"labels of shape \(70,\) and dtype float64; expected integers"),
+        ({"X": X70, "y": Y70 / 2}, r"the label 0\.5; expected integers from 0, or names"),
+        ({"X": X70, "y": np.where(Y70, "a", "")}, r"no label in row 1; expected one in each row"),
+        ({"X": X70, "y": np.where(Y70, "a", "b\a")}, r"classes contains 'b\\x07'; expected 1 to 100 printable"),
+        (
+            {"X_train": X70, "y_train": np.where(Y70, "a", "b"), "X_test": X70, "y_test": np.where(Y70, "a", "c")},
+            r"has no training images of class 'c'; expected at least one\.$",
+        ),
         ({"X": X70, "y": np.eye(10, dtype=int)[Y70]}, r"labels of shape \(70, 10\)"),
         ({"X": X70, "y": Y70[:-1]}, "70 images and 69 labels"),
         ({"X": X70, "y": Y70 - 1}, "10 different training labels, from -1 to 8; expected 0 to 9 without gaps"),
@@ -143,7 +167,7 @@ X70, Y70 = small()
             {"X": X70, "y": np.arange(70) // 4 + 1},
             "from 1 to 18; expected 0 to 17 without gaps. Renumber them: np.unique",
         ),
-        ({"X": X70, "y": np.full(70, 2**64 - 1, dtype=np.uint64)}, "from -1 to -1; expected 0 to 0"),
+        ({"X": X70, "y": np.full(70, 2**64 - 1, dtype=np.uint64)}, "the label 18446744073709551615; expected integers"),
         ({"X": X70[:30], "y": Y70[:30]}, "at most 3 images per class; expected at least 4"),
         ({"X": X70[:0], "y": Y70[:0]}, r"X in .* has shape \(0, 28, 28\).*no dimension of 0"),
         (
@@ -174,8 +198,9 @@ def test_pickles_are_never_opened(save, tmp_path):
     mark = tmp_path / "mark"
     X = np.empty(70, dtype=object)
     X[0] = Trap(mark)
-    with pytest.raises(DataError, match="Python objects, which lenet never unpickles"):
-        load_npz(save(X=X, y=Y70))
+    for arrays in ({"X": X, "y": Y70}, {"X": X70, "y": X}):
+        with pytest.raises(DataError, match=r"Python objects, which lenet never unpickles\. .* as y\.astype\(str\)\.$"):
+            load_npz(save(**arrays))
     (tmp_path / "bare.npz").write_bytes(pickle.dumps(Trap(mark)))
     with pytest.raises(DataError, match=r"not a complete \.npz file"):
         load_npz(tmp_path / "bare.npz")
@@ -282,9 +307,10 @@ def test_every_cut_and_changed_pixel_bytes_are_found(save, how):
             load_npz(path)
 
 
-def test_random_damage_never_raises_anything_else(save):
+@pytest.mark.parametrize("y", [Y70, Y70.astype(str), Y70.astype(float)], ids=["integers", "text", "floats"])
+def test_random_damage_never_raises_anything_else(save, y):
     rng = np.random.default_rng(1)
-    path = save(np.savez_compressed, X=X70, y=Y70)
+    path = save(np.savez_compressed, X=X70, y=y)
     whole = path.read_bytes()
     for _ in range(1000):
         damaged = bytearray(whole)

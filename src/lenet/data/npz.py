@@ -4,9 +4,10 @@ import logging
 import math
 import os
 import re
+import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -17,7 +18,8 @@ from lenet import _checks
 from lenet._checks import SIDE
 from lenet._files import open_regular
 from lenet.data.box import fit_into_box
-from lenet.data.dataset import MAX_BYTES, Dataset, check_polarity, checked, stratified_split
+from lenet.data.dataset import MAX_BYTES, MAX_IMAGES, Dataset, check_polarity, checked, named, stratified_split
+from lenet.data.table import numbered
 from lenet.errors import DataError
 
 # In lower case: Keras writes x_train, scikit-learn users write X_train.
@@ -28,7 +30,8 @@ _MAX_INNER_INK = 0.995  # fraction of the ink; if more is inside the margins, th
 _T = TypeVar("_T")
 MAX_DIRECTORY_BYTES = 2**16  # of the zip directory, about 60 bytes per member
 _HEADER = re.compile(
-    r"\{'descr': '([<>|=][biufcOSU]\d{0,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\),? ?\}\s*"
+    r"\{'descr': '([<>|=](?:[biufcSU][1-9]\d{0,3}|O))', 'fortran_order': (True|False), "
+    r"'shape': \(([\d, ]{0,99})\),? ?\}\s*"
 )
 
 logger = logging.getLogger(__name__)
@@ -42,23 +45,26 @@ def load_npz(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     Parameters
     ----------
     path : str or path-like
-        The images have shape (n, height, width), (n, 1, height, width) or (n, 784): integers from 0 (background) to
-        255 (ink), or floats in [0, 1], which are rounded to 256 levels. Images of other sizes than 28x28 are scaled
-        into MNIST's box of 20 pixels and centred by mass. The labels are integers of shape (n,). The names of the
-        arrays may be in lower case.
+        The images have shape (n, height, width), (n, 1, height, width), (n, height, width, 1) or (n, 784): integers
+        from 0 (background) to 255 (ink), or floats in [0, 1], which are rounded to 256 levels. Images of other sizes
+        than 28x28 are scaled into MNIST's box of 20 pixels and centred by mass. The labels have shape (n,): integers,
+        also as floats, or text, the names of the classes. The names of the arrays may be in lower case.
     hold_out : bool, default True
-        If False, all images of `X` are for testing, and none for training; their labels are any integers from 0.
+        If False, all images of `X` are for testing, and none for training; their labels are any integers from 0, or
+        names.
 
     Returns
     -------
     Dataset
+        If the labels are names, its `classes` are these names in alphabetical order.
 
     Raises
     ------
     DataError
         If the file cannot be read or is damaged; if an array is missing, has another type or shape, or has more than
-        784,000,000 bytes; if a pixel is out of range, or the data set is invalid as described in `load_idx_folder`.
-        Object arrays are rejected, since reading them requires pickle, which can run code.
+        784,000,000 bytes; if there are more than 1,000,000 labels; if a pixel is out of range, a label is a fraction,
+        a named class has no training images, or the data set is invalid as described in `load_idx_folder`. Object
+        arrays are rejected, since reading them requires pickle, which can run code.
     InputTypeError
         If `hold_out` has another type.
 
@@ -154,10 +160,16 @@ def _by_name(members: Iterable[_T], name_of: Callable[[_T], str], source: str) -
 def _as_dataset(arrays: list[NDArray[Any]], source: str, hold_out: bool) -> Dataset:
     if len(arrays) == 2:
         X, y = arrays
-        return stratified_split(_as_images(X, source), _as_labels(y, source), 7, source, hold_out)
+        labels, classes = _as_labels([y], source)
+        return named(stratified_split(_as_images(X, source), labels, 7, source, hold_out), classes, source)
     X_train, y_train, X_test, y_test = arrays
     X_train, X_test = _as_images(X_train, f"X_train in {source}"), _as_images(X_test, f"X_test in {source}")
-    return checked(Dataset(X_train, _as_labels(y_train, source), X_test, _as_labels(y_test, source)), source)
+    labels, classes = _as_labels([y_train, y_test], source)
+    y_train, y_test = np.split(labels, [len(y_train)])
+    if classes and len(missing := np.setdiff1d(y_test, y_train)):
+        name = _checks.short_repr(classes[missing[0]])
+        raise DataError(f"{source} has no training images of class {name}; expected at least one.")
+    return named(checked(Dataset(X_train, y_train, X_test, y_test), source), classes, source)
 
 
 def _read_arrays(path: Path) -> list[NDArray[Any]]:
@@ -227,7 +239,7 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
     start = stream.read(10)
     header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
     match = _HEADER.fullmatch(header)
-    invalid = DataError(f"{source} is not a plain array of numbers. Save it again with NumPy.")
+    invalid = DataError(f"{source} is not a plain array of numbers or text. Save it again with NumPy.")
     if start[:8] != b"\x93NUMPY\x01\x00" or match is None:
         raise invalid
     try:
@@ -236,11 +248,9 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
         raise invalid from None
     if dtype.hasobject:
         raise DataError(
-            f"{source} contains Python objects, which lenet never unpickles. Save it as an array of numbers."
+            f"{source} contains Python objects, which lenet never unpickles. Save it as an array of numbers, or text "
+            "labels as y.astype(str)."
         )
-    if dtype.kind not in "uif":
-        advice = "Save images as uint8 pixels from 0 to 255, and labels as integers from 0."
-        raise DataError(f"{source} has dtype {dtype}; expected numbers. {advice}")
     # Check each dimension as well: in the product, a zero would hide a huge one.
     if not all(1 <= n <= MAX_BYTES for n in shape) or math.prod(shape) * dtype.itemsize > MAX_BYTES:
         raise DataError(
@@ -251,11 +261,17 @@ def _read_header(stream: IO[bytes], source: str) -> tuple[tuple[int, ...], Liter
 
 
 def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
-    shape = (SIDE, SIDE) if X.shape[1:] == (SIDE * SIDE,) else X.shape[2:] if X.shape[1:2] == (1,) else X.shape[1:]
+    if X.dtype.kind not in "uif":
+        raise DataError(
+            f"{source} has images of dtype {X.dtype}; expected numbers. Save them as uint8 pixels from 0 to 255."
+        )
+    shape = (SIDE, SIDE) if X.shape[1:] == (SIDE * SIDE,) else X.shape[1:]
+    if len(shape) == 3 and 1 in (shape[0], shape[2]):  # one channel, first or last
+        shape = shape[1:] if shape[0] == 1 else shape[:2]
     if len(shape) != 2 or min(shape) < _MIN_SIDE or max(shape) > _MAX_SIDE:
         raise DataError(
-            f"{source} has images of shape {X.shape}; expected (n, height, width), (n, 1, height, width) or (n, 784), "
-            f"with sides of at least {_MIN_SIDE} and at most {_MAX_SIDE:,} pixels."
+            f"{source} has images of shape {X.shape}; expected (n, height, width), perhaps with an axis of one "
+            f"channel, or (n, 784). Sides have {_MIN_SIDE} to {_MAX_SIDE:,} pixels."
         )
     if X.dtype.kind == "f":
         if not ((X >= 0) & (X <= 1)).all():  # NaN fails too
@@ -280,7 +296,21 @@ def _as_images(X: NDArray[Any], source: str) -> NDArray[np.uint8]:
     return fit_into_box(images)
 
 
-def _as_labels(y: NDArray[Any], source: str) -> NDArray[np.int64]:
-    if y.ndim != 1 or y.dtype.kind not in "ui":
-        raise DataError(f"{source} has labels of shape {y.shape} and dtype {y.dtype}; expected integers of shape (n,).")
-    return y.astype(np.int64)
+def _as_labels(parts: Sequence[NDArray[Any]], source: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
+    """Return the labels of all parts as numbers, and the names of the classes if the labels are names."""
+    for y in parts:
+        if y.ndim != 1 or len(y) > MAX_IMAGES or y.dtype.kind not in "uifU":
+            raise DataError(
+                f"{source} has labels of shape {y.shape} and dtype {y.dtype}; expected integers or text of shape "
+                f"(n,), n at most {MAX_IMAGES:,}."
+            )
+        if y.dtype.kind == "U" and y.view(f"{y.dtype.byteorder}u4").max() > sys.maxunicode:
+            raise DataError(f"{source} has labels that are not valid text. Save it again with NumPy.")
+    if any(y.dtype.kind == "U" for y in parts):
+        return numbered([str(label) for y in parts for label in y.tolist()], source)
+    y = np.concatenate(parts)
+    with np.errstate(invalid="ignore"):  # NaN and numbers out of range differ from the result
+        numbers = y.astype(np.int64)
+    if len(wrong := y[numbers != y]):
+        raise DataError(f"{source} has the label {wrong[0]}; expected integers from 0, or names.")
+    return numbers, None
