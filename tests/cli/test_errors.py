@@ -110,8 +110,9 @@ def test_damaged_data_is_a_one_line_error_and_starts_no_run(capsys, cwd):
 
 @pytest.mark.usefixtures("no_figures")
 def test_too_few_images_disable_validation_by_default(capsys, cwd):
-    X, y = np.zeros((2, 28, 28), np.uint8), np.arange(2)
-    np.savez("mine.npz", X_train=X, y_train=y, X_test=X + 9, y_test=y)
+    y = np.arange(2, dtype=np.uint8)
+    X = np.full((2, 28, 28), 9 * y[:, None, None])
+    np.savez("mine.npz", X_train=X, y_train=y, X_test=X + 5, y_test=y)
     before = tree(cwd)
     assert "fraction is 0.1, so none of the 2 labels would be held out" in fails(
         capsys, "train", "mine.npz", "--validation", "0.1"

@@ -161,7 +161,7 @@ def test_classes_without_test_images_and_copies_of_training_images_are_reported(
     data = np.load("mine.npz")
     X, y = data["X_train"], data["y_train"]
     tested = np.flatnonzero(data["y_test"] < 8)
-    X_test, y_test = np.append(data["X_test"][tested], X[3:5], 0), np.append(data["y_test"][tested], [0, 0])
+    X_test, y_test = np.append(data["X_test"][tested], X[3:5], 0), np.append(data["y_test"][tested], y[3:5])
     np.savez("copies.npz", X_train=X, y_train=y, X_test=X_test, y_test=y_test)
     assert cli.main(["train", "copies.npz"]) == 0
     assert capsys.readouterr().err == (
@@ -171,6 +171,30 @@ def test_classes_without_test_images_and_copies_of_training_images_are_reported(
     )
     assert cli.main(["train", "mine.npz"]) == 0
     assert capsys.readouterr().err == ""
+
+
+COPIES = "The training set contains {} of the {} test images"
+CLASHES = "The same image is in the classes {}. Images in more than one class: {}. Remove them from the wrong classes."
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        ("0a 1b 2c", "3a", []),
+        ("0a 1b 2c 0a", "0a 1b 3a", [COPIES.format(2, 3)]),
+        ("0a 1b 2c", "0b 1b 3a", [CLASHES.format("a and b", 1), COPIES.format(1, 3)]),
+        ("0a 1b 2c 0c 1a 1b", "3a", [CLASHES.format("a and c", 2)]),
+        ("0a 1b 2c", "3c 3a", [CLASHES.format("c and a", 1)]),
+    ],
+)
+def test_images_in_two_classes_are_reported_with_an_example(capsys, train, test, said):
+    """A number stands for an image, and a letter for its class."""
+    levels, labels = np.array([(int(image), "abc".index(label)) for image, label in (train + " " + test).split()]).T
+    X, count = np.broadcast_to(levels[:, None, None], (len(levels), 28, 28)), len(train.split())
+    data = Dataset(X[:count], labels[:count], X[count:], labels[count:])
+    runs.inspect_data(data, tuple("abc"), SimpleNamespace(quiet=True))
+    warnings = capsys.readouterr().err.splitlines()
+    assert [line.partition(", so the accuracy")[0] for line in warnings] == [f"lenet: warning: {text}" for text in said]
 
 
 @pytest.mark.parametrize(

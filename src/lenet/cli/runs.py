@@ -119,7 +119,9 @@ def classes_of(data: "Dataset", arguments: argparse.Namespace) -> tuple[str, ...
 
 
 def inspect_data(data: "Dataset", classes: tuple[str, ...], arguments: argparse.Namespace) -> None:
-    """Report classes without training or test images, and test images that are also in the training set."""
+    """Report classes without training or test images, images in several classes, and test images for training."""
+    from itertools import chain
+
     import numpy as np
 
     def names(labels: "NDArray[np.int64]") -> str:
@@ -132,8 +134,15 @@ def inspect_data(data: "Dataset", classes: tuple[str, ...], arguments: argparse.
         warn(text)
     if len(untested := np.setdiff1d(data.y_train, data.y_test)):
         note(f"The report does not cover classes without test images: {names(untested)}.", quiet=arguments.quiet)
-    training = {hash(image.tobytes()) for image in data.X_train}
-    if copies := sum(hash(image.tobytes()) in training for image in data.X_test):
+    images = [hash(image.tobytes()) for image in chain(data.X_train, data.X_test)]
+    labelled = list(zip(images, chain(data.y_train.tolist(), data.y_test.tolist()), strict=True))
+    label_of = dict(labelled)
+    if others := {image: label for image, label in labelled if label != label_of[image]}:
+        image, label = next(iter(others.items()))
+        text = f"The same image is in the classes {classes[label]} and {classes[label_of[image]]}."
+        warn(f"{text} Images in more than one class: {len(others):,}. Remove them from the wrong classes.")
+    training = set(labelled[: len(data.X_train)])
+    if copies := sum(pair in training for pair in labelled[len(data.X_train) :]):
         text = f"The training set contains {copies:,} of the {len(data.X_test):,} test images, so the accuracy may be"
         warn(f"{text} overestimated. Remove them from the training set.")
 
