@@ -383,18 +383,37 @@ def test_a_resumed_run_keeps_its_options(capsys, options, name):
     )
 
 
-@pytest.mark.parametrize(("smallest", "rate"), [(4, 0.25), (3, 0.0)])
-def test_validation_needs_an_image_of_each_class(capsys, smallest, rate):
-    labels, arguments = np.repeat([0, 2], [50, smallest]), SimpleNamespace(quiet=False, patience=None)
+FEW = "lenet: note: Class c has too few training images ({}) to hold out 25% for validation. "
+ONE = "At most one image of each class below 4 is held out.\n"
+NONE = "The weights of the last epoch are kept.\n"
+
+
+@pytest.mark.parametrize(
+    ("counts", "rate", "said"),
+    [
+        ((4, 0, 4), 0.25, ""),
+        ((9, 0, 3), 0.25, FEW.format(3) + ONE),  # 3 of 12 images are 25%
+        ((8, 0, 3), 0.0, FEW.format(3) + NONE),
+        ((15, 3, 2), 0.25, FEW.format(2) + ONE),
+        ((14, 3, 2), 0.0, FEW.format(2) + NONE),
+    ],
+)
+def test_classes_with_few_of_the_images_do_not_disable_validation(capsys, counts, rate, said):
+    labels, arguments = np.repeat([0, 1, 2], counts), SimpleNamespace(quiet=False, patience=None)
     recipe = replace(recipe_named("small"), validation=0.25)
     assert runs.with_possible_validation(recipe, labels, "abc", arguments).validation == rate
-    said = "Class c has too few training images (3) to hold out 25% for validation."
-    assert (said in capsys.readouterr().err) == (rate == 0)
+    assert capsys.readouterr().err == said
+    assert np.bincount(labels[split(labels, 0.25, 0).validation], minlength=3)[1:].max() <= 1
+
+
+def test_a_rare_class_does_not_prevent_patience():
+    labels, arguments = np.repeat([0, 1], [300, 5]), SimpleNamespace(quiet=True, patience=3)
+    assert runs.with_possible_validation(recipe_named("small"), labels, "ab", arguments) == recipe_named("small")
 
 
 @pytest.mark.parametrize(("smallest", "fraction"), [(3, 0.34), (7, 0.15), (9, 0.12)])
 def test_patience_needs_a_fraction_that_holds_out_an_image_of_each_class(smallest, fraction):
-    labels = np.repeat([0, 1], [50, smallest])
+    labels = np.repeat([0, 1], [20, smallest])
     held_out = split(labels, fraction, 0).validation
     assert np.count_nonzero(labels[held_out] == 1) == 1
     said = rf"^Class b has too few .* \({smallest}\) to .* Set --validation, for example to {fraction}, or omit"

@@ -167,14 +167,22 @@ def fine_tuning_recipe(old: "LeNet5", classes: tuple[str, ...], data: "Dataset",
 def with_possible_validation(
     recipe: "Recipe", labels: "NDArray[np.int64]", classes: Sequence[str], arguments: argparse.Namespace
 ) -> "Recipe":
-    """Return the recipe; if a class has fewer than 1 / validation images, disable validation and print a note."""
+    """Return the recipe, and print a note if there are classes with fewer than 1 / validation images.
+
+    `split` holds out at most one image of such a class. If the fraction of their images is above that held out, the
+    others do not represent the data: validation is disabled.
+    """
     import numpy as np
 
     found, counts = np.unique(labels, return_counts=True)
     name, fewest = classes[found[counts.argmin()]], int(counts.min())
-    if fewest >= math.ceil(1 / recipe.validation):
+    needed = math.ceil(1 / recipe.validation)
+    if fewest >= needed:
         return recipe
     text = f"Class {name} has too few training images ({fewest}) to hold out {recipe.validation:.0%} for validation."
+    if counts[counts < needed].sum() <= recipe.validation * len(labels):
+        note(f"{text} At most one image of each class below {needed} is held out.", quiet=arguments.quiet)
+        return recipe
     if arguments.patience is not None:
         enough = math.ceil(100 / max(2, fewest)) / 100
         raise InputError(f"{text} Set --validation, for example to {enough:g}, or omit --patience.")
