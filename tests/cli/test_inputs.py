@@ -514,6 +514,31 @@ def test_a_model_is_tested_on_the_held_out_images(cwd, capsys):
         assert note in captured.err
 
 
+@pytest.mark.parametrize(("name", "renamed", "count"), [("mine", "copy", 6), ("mine.npz", "copy.npz", 30)])
+def test_a_renamed_training_set_is_recognised_by_its_images(cwd, capsys, name, renamed, count):
+    """One picture in five is held out, but one row in seven."""
+    symbols(cwd / "mine", 12, 0)
+    np.savez("mine.npz", X=DIGITS.X_train[:210], y=DIGITS.y_train[:210])
+    lines(capsys, "train", name, "--epochs", "1")
+    Path(name).rename(renamed)
+    assert cli.main(["evaluate", renamed, "--model", "runs/train-1", "--json"]) == 0
+    captured = capsys.readouterr()
+    outcome = json.loads(captured.out)
+    assert outcome["images"] == count
+    assert str(outcome["accuracy"]) == lenet.load("runs/train-1").metadata["test_accuracy"]
+    text = f"The model was trained on the images of {renamed}: only their test set, {count} images, is used."
+    assert text in captured.err
+
+
+@pytest.mark.parametrize("count", [2, 209])  # 2 are too few to hold out any
+def test_all_images_of_another_data_set_are_tested(cwd, capsys, count):
+    np.savez("mine.npz", X=DIGITS.X_train[:210], y=DIGITS.y_train[:210])
+    np.savez("other.npz", X=DIGITS.X_train[210:][:count], y=DIGITS.y_train[210:][:count])
+    lines(capsys, "train", "mine.npz", "--epochs", "1")
+    outcome = lines(capsys, "evaluate", "other.npz", "--model", "runs/train-1", "--json", "-q")
+    assert json.loads(outcome[0])["images"] == count
+
+
 @pytest.mark.parametrize("use", [["evaluate", "--model"], ["train", "--epochs", "1", "--from"]])
 def test_a_training_set_that_has_changed_is_reported(cwd, capsys, use):
     """The positions of the test images stay the same, so those at them were for training before."""

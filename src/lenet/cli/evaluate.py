@@ -7,6 +7,7 @@ AMD EPYC (Zen 5), and requires OpenCV: pip install 'lenet[vision]'.
 """
 
 import argparse
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -24,6 +25,7 @@ from lenet.cli.options import (
     warn_if_changed,
 )
 from lenet.cli.output import note, standard_output
+from lenet.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +103,23 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
         warn_if_changed(model, name, data)
         text = f"The model was trained on data named {name}: only its test set, {len(data.X_test):,} images, is used."
         note(text, quiet=arguments.quiet)
+    elif (held_out := held_out_part(model, data)) is not None:
+        data = held_out
+        text = f"The model was trained on the images of {source}: only their test set, {len(data.X_test):,} images,"
+        note(f"{text} is used.", quiet=arguments.quiet)
     elif not len(data.X_train):
         text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."
         note(text, quiet=arguments.quiet)
     return data.numbered_as(model.classes, source)
+
+
+def held_out_part(model: "LeNet5", data: "Dataset") -> "Dataset | None":
+    """Split a data set without a training set, if the result has the test set of the model; otherwise, return None."""
+    from lenet.data.dataset import ONE_PICTURE_IN, ONE_ROW_IN, stratified_split
+
+    for one_in in () if len(data.X_train) else (ONE_PICTURE_IN, ONE_ROW_IN):
+        with contextlib.suppress(DataError):  # too few images
+            parts = stratified_split(data.X_test, data.y_test, one_in, "data")
+            if parts.sha256(test_only=True) == model.metadata.get("test_sha256"):
+                return data._replace(**parts._asdict())
+    return None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lenet import _checks
 from lenet._extras import require
 from lenet._files import decompressed, open_regular
-from lenet.data.dataset import Dataset, named, stratified_split
+from lenet.data.dataset import ONE_ROW_IN, Dataset, named, stratified_split
 from lenet.data.table import LABELS, PIXELS, Table, images_of_rows, is_text, numbered, pixel_columns
 from lenet.errors import DataError
 
@@ -73,7 +73,7 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
             f"{source} has one class; expected at least two. Name the column of labels {LABELS[0]!r} in a header, or "
             "put it first."
         )
-    return named(stratified_split(X, y, 7, source, hold_out), classes, source)
+    return named(stratified_split(X, y, ONE_ROW_IN, source, hold_out), classes, source)
 
 
 def read_csv(path: str | os.PathLike[str]) -> Table:

@@ -15,6 +15,7 @@ from lenet.errors import DataError, InputError
 MAX_IMAGES = 1_000_000
 MAX_BYTES = MAX_IMAGES * SIDE * SIDE  # of one array from an untrusted file
 SAMPLE = 200  # images, enough to decide whether the ink is dark
+ONE_PICTURE_IN, ONE_ROW_IN = 5, 7  # of each class, held out for testing
 _MAX_LIGHT_BORDER = 2 / 3  # fraction of the border; if more is light, it is paper
 
 logger = logging.getLogger(__name__)

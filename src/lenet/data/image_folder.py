@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
+from lenet.data.dataset import MAX_IMAGES, ONE_PICTURE_IN, Dataset, checked, named, stratified_split
 from lenet.data.pictures import Options, Picture, Progress, checked_options, images_of
 from lenet.errors import DataError
 
@@ -120,7 +120,7 @@ def labelled_pictures(pictures: list[Picture], names: tuple[str, ...], source: s
     if (is_split or is_test.any()) and (options.hold_out or not is_test.all()):
         dataset = checked(Dataset(images[~is_test], y[~is_test], images[is_test], y[is_test]), source)
     else:
-        dataset = stratified_split(images, y, 5, source, options.hold_out)
+        dataset = stratified_split(images, y, ONE_PICTURE_IN, source, options.hold_out)
     missing = sorted(set(range(len(names))) - set(dataset.y_train.tolist()))
     if missing and len(dataset.y_train):
         raise DataError(

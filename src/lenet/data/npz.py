@@ -18,7 +18,16 @@ from lenet import _checks
 from lenet._checks import SIDE
 from lenet._files import open_regular
 from lenet.data.box import fit_into_box
-from lenet.data.dataset import MAX_BYTES, MAX_IMAGES, Dataset, check_polarity, checked, named, stratified_split
+from lenet.data.dataset import (
+    MAX_BYTES,
+    MAX_IMAGES,
+    ONE_ROW_IN,
+    Dataset,
+    check_polarity,
+    checked,
+    named,
+    stratified_split,
+)
 from lenet.data.table import numbered
 from lenet.errors import DataError
 
@@ -161,7 +170,7 @@ def _as_dataset(arrays: list[NDArray[Any]], source: str, hold_out: bool) -> Data
     if len(arrays) == 2:
         X, y = arrays
         labels, classes = _as_labels([y], source)
-        return named(stratified_split(_as_images(X, source), labels, 7, source, hold_out), classes, source)
+        return named(stratified_split(_as_images(X, source), labels, ONE_ROW_IN, source, hold_out), classes, source)
     X_train, y_train, X_test, y_test = arrays
     X_train, X_test = _as_images(X_train, f"X_train in {source}"), _as_images(X_test, f"X_test in {source}")
     labels, classes = _as_labels([y_train, y_test], source)

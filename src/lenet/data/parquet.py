@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._extras import Lazy, require
-from lenet.data.dataset import MAX_IMAGES, Dataset, checked, named, stratified_split
+from lenet.data.dataset import MAX_IMAGES, ONE_ROW_IN, Dataset, checked, named, stratified_split
 from lenet.data.image_folder import in_order, labelled_pictures
 from lenet.data.pictures import Picture, Progress, checked_options
 from lenet.data.table import LABELS, PIXELS, images_of_rows, label_column, numbered, pixel_columns
@@ -113,7 +113,7 @@ def _load_pixels(files: list[tuple[str, Path]], source: str, hold_out: bool) -> 
     if any(split == "test" for split, _ in files):
         dataset = checked(Dataset(X[~is_test], y[~is_test], X[is_test], y[is_test]), source)
     else:
-        dataset = stratified_split(X, y, 7, source, hold_out)
+        dataset = stratified_split(X, y, ONE_ROW_IN, source, hold_out)
     return named(dataset, names, source)
 
 
