@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_calls import POSIX, command, environment, events, one_error, tree
+from cli_calls import POSIX, command, environment, events, one_error, tree, write_some
 from commands import fails, misused
 
 import lenet
@@ -177,6 +177,22 @@ def test_a_model_may_be_in_another_format(capsys, tmp_path, form):
     assert json.loads(capsys.readouterr().out)["parameters"] == 61706
     (tmp_path / "broken").with_suffix(path.suffix).write_bytes(b"PK none")
     assert "broken" in fails(capsys, "evaluate", "digits", "--model", tmp_path / f"broken.{form}")
+
+
+@pytest.mark.landing
+@pytest.mark.parametrize(
+    "command", [["evaluate", "digits", "--model"], ["train", "some.npz", "--epochs", "1", "--from"]]
+)
+def test_a_note_says_what_a_file_of_pytorch_lacks(capsys, cwd, command):
+    torch = pytest.importorskip("torch")
+    model = lenet.load_pretrained("mnist")
+    write_some("some.npz")
+    torch.save(lenet.interop.to_torch_state_dict(model), "model.pt")
+    model.save("model.safetensors")
+    text = "lenet: note: model.pt contains only weights, so the model does not standardise pixels"
+    for given, is_noted in ((["model.pt"], True), (["model.pt", "--quiet"], False), (["model.safetensors"], False)):
+        assert cli.main([*command, *given]) == 0
+        assert (text in capsys.readouterr().err) == is_noted
 
 
 def test_a_model_with_too_few_classes_is_a_one_line_error(capsys, tmp_path):

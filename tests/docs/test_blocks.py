@@ -61,7 +61,7 @@ WANTED = {
     "README.md python": ("PIL", "cv2"),
     "README.md sh": ("PIL", "cv2", "matplotlib"),
     "hosting.md sh": ("onnx",),
-    "interop.md python": ("onnx", "onnxruntime"),
+    "interop.md python": ("onnx", "onnxruntime", "torch"),
     "own_data.md python": ("PIL", "cv2", "matplotlib"),
     "own_data.md sh": ("PIL", "cv2", "matplotlib", "pandas", "pyarrow"),
     "reading.md python": ("PIL", "cv2"),

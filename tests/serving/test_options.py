@@ -42,6 +42,15 @@ def test_the_defaults_are_those_of_the_help(started):
     }  # fmt: skip
 
 
+def test_a_note_says_which_files_contain_only_weights(started, capsys):
+    models = ["--model", "a.safetensors", "--model", "b.PT", "--model", "c=d.pth"]
+    started(*models)
+    notes = capsys.readouterr().err.splitlines()
+    assert [note.partition(" contains")[0] for note in notes] == ["lenet: note: b.PT", "lenet: note: d.pth"]
+    started(*models, "--quiet")
+    assert not capsys.readouterr().err
+
+
 def test_every_option_reaches_the_server(started, monkeypatch):
     monkeypatch.setenv("LENET_TOKEN", "sesame")
     models, arguments = started(

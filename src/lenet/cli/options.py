@@ -114,17 +114,27 @@ _threads.__name__ = "int"  # for argparse's message when int() fails
 
 
 def load_model(name: str, *, quiet: bool = True) -> "LeNet5":
-    """Return the model that --model names; unless quiet, note if it is a classifier of other images or pixels."""
+    """Return the model that --model names; unless quiet, note what its file lacks, or that it expects other images."""
     from lenet._checks import SIDE
     from lenet.interop.loading import load_any
 
     model = load_any(name)
+    note_weights_only(name, quiet=quiet)
     with contextlib.suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
         height, width, low, high, _ = json.loads(model.metadata["classifier"])["framing"].values()
         if (height, width, low) != (SIDE, SIDE, 0) or high not in (1, 255):
             text = f"{name} is a classifier of images of {height}x{width} pixels from {low} to {high}"
             note(f"{text}; this command does not convert others. Use LeNetClassifier.load.", quiet=quiet)
     return model
+
+
+def note_weights_only(name: str, *, quiet: bool) -> None:
+    """Print a note if the model file is one of PyTorch."""
+    from lenet.weights.files import READERS
+
+    if READERS.get(Path(name).suffix.lower()) == "from_torch":
+        text = f"{name} contains only weights, so the model does not standardise pixels, name classes or reject images."
+        note(f"{text} In Python, set its mean, std and classes, and save it as .safetensors.", quiet=quiet)
 
 
 def load_data(

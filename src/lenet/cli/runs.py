@@ -40,7 +40,7 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
         recipe = chosen_recipe(arguments)
         recipe.with_changes(**changes)
     require_extras(recipe, tensorboard=arguments.tensorboard)
-    old = None if arguments.start is None else load_model(arguments.start)
+    old = None if arguments.start is None else load_model(arguments.start, quiet=arguments.quiet)
     data = load_data(arguments.data, raw=arguments.raw, strict=arguments.strict, quiet=arguments.quiet)
     classes = classes_of(data, arguments)
     inspect_data(data, classes, arguments)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet._files import read_at_most
-from lenet.cli.options import usage_errors
+from lenet.cli.options import note_weights_only, usage_errors
 from lenet.cli.output import say, warn
 from lenet.errors import InputError
 
@@ -153,6 +153,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         check_level(arguments.log_level)
         check_address(arguments.host, arguments.port, arguments.uds)
         check_workers(arguments.workers, allow_control=arguments.allow_control, has_token=bool(token or control_token))
+    for file in models.values():
+        note_weights_only(file, quiet=arguments.quiet)
     log_level = "warning" if arguments.quiet and arguments.log_level == "info" else arguments.log_level
 
     def on_ready(url: str) -> None:
