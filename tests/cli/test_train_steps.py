@@ -350,10 +350,28 @@ WITHOUT_NON_DIGITS = (
 def test_what_a_model_cannot_reject_is_reported(capsys, held_out, said):
     report = SimpleNamespace(accuracy=1.0, loss=0.0, classes="01")
     folder = SimpleNamespace(folder=Path("run"), args={})
-    data = SimpleNamespace(y_test=np.array([0, 1]))
+    data = SimpleNamespace(y_test=np.array([0, 1]), X_train=np.zeros((2, 28, 28)))
     print_report(report, folder, data, 1, held_out)
     out = capsys.readouterr().out
     assert [line + "\n" for line in out.splitlines() if "held out" in line] == ([said.format(held_out)] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("top", "left", "height", "raw", "said"),
+    [
+        (4, 13, 20, False, False), (3, 13, 22, False, False), (3, 13, 23, False, True), (5, 13, 18, False, False),
+        (5, 13, 17, False, True), (6, 13, 20, False, False), (7, 13, 20, False, True), (4, 15, 20, False, False),
+        (4, 10, 20, False, True), (3, 13, 23, True, False),
+    ],
+)  # fmt: skip
+def test_training_images_of_another_form_than_pictures_are_reported(capsys, top, left, height, raw, said):
+    """Bars 3 pixels wide; the centre of MNIST's images is 14, of which the centre of a bar may be 2 pixels off."""
+    images = np.zeros((50, 28, 28), np.uint8)
+    images[:, top : top + height, left : left + 3] = 255
+    report = SimpleNamespace(accuracy=1.0, loss=0.0, classes="01")
+    folder = SimpleNamespace(folder=Path("run"), args={"raw": raw})
+    print_report(report, folder, SimpleNamespace(y_test=np.array([0, 1]), X_train=images), 1, 1000)
+    assert ("training images are not in MNIST's format" in capsys.readouterr().out) == said
 
 
 @pytest.mark.parametrize(("more", "said"), [(-0.001, True), (0.001, False)])

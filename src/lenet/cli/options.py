@@ -165,26 +165,36 @@ def warn_if_changed(model: "LeNet5", name: str, data: "Dataset") -> None:
 
 def note_other_size(model: "LeNet5", images: "NDArray[np.uint8]", *, converted: bool, quiet: bool) -> None:
     """Print a note if a model of MNIST's digits gets images in which most digits are clearly larger or smaller."""
-    import numpy as np
-
     from lenet._mnist_form import BOX
-    from lenet.data.dataset import SAMPLE
 
     if not converted and model.metadata.get("data") != "mnist":
         return
-    sample = images[:: max(1, -(-len(images) // SAMPLE))]
-    low, high = sample.min(axis=(1, 2), keepdims=True), sample.max(axis=(1, 2), keepdims=True)
-    is_ink = sample > low + (high - low) / 4
-    inked = is_ink.mean(axis=(1, 2))
-    is_ink = is_ink[(inked > 0) & (inked < 0.5)]  # others are blank, noisy or dark on light
-    sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
-    size = np.median(sides) if len(sides) else BOX
+    size, _ = ink_form(images)
     text = f"Most digits are about {size:.0f} pixels high or wide; those of MNIST are {BOX}."
     if size < BOX - 2:
         others = "" if converted else " --as-mnist converts others."
         note(f"{text} If images were larger than 28x28, convert them with lenet.reading.as_mnist.{others}", quiet=quiet)
     elif size > BOX + 2 and not converted:
         note(f"{text} --as-mnist converts them.", quiet=quiet)
+
+
+def ink_form(images: "NDArray[np.uint8]") -> tuple[float, float]:
+    """Return the longer side of the ink, and how far its centre is from that of MNIST's digits, for typical images."""
+    import numpy as np
+
+    from lenet._mnist_form import BOX, MIDDLE
+    from lenet.data.dataset import SAMPLE
+
+    sample = images[:: max(1, -(-len(images) // SAMPLE))]
+    low, high = sample.min(axis=(1, 2), keepdims=True), sample.max(axis=(1, 2), keepdims=True)
+    is_ink = sample > low + (high - low) / 4
+    inked = is_ink.mean(axis=(1, 2))
+    is_ink = is_ink[(inked > 0) & (inked < 0.5)]  # others are blank, noisy or dark on light
+    if not len(is_ink):
+        return BOX, 0.0
+    sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
+    _, rows, columns = np.nonzero(is_ink)
+    return float(np.median(sides)), float(max(abs(rows.mean() - MIDDLE), abs(columns.mean() - MIDDLE)))
 
 
 class _Printable(logging.Formatter):

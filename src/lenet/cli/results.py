@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from lenet.cli.options import ink_form
 from lenet.cli.output import quoted, say, standard_output
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def print_report(report: "Report", folder: "Run", data: "Dataset", best_epoch: i
     """Print the results on the test set, advice, and how to use the weights."""
     import numpy as np
 
+    from lenet._mnist_form import BOX
     from lenet.evaluation.calibration import MIN_FOR_NON_DIGITS, MIN_IMAGES
 
     with standard_output():
@@ -69,6 +71,13 @@ def print_report(report: "Report", folder: "Run", data: "Dataset", best_epoch: i
         say(
             "The model cannot reject pictures that resemble none of its classes: calibration requires at least "
             f"{MIN_FOR_NON_DIGITS:,} validation images for this; {held_out} were held out."
+        )
+    size, offset = ink_form(data.X_train)
+    if max(abs(size - BOX), offset) > 2 and not folder.args.get("raw"):
+        say(
+            "The training images are not in MNIST's format: 20 pixels high or wide, and centred. `lenet predict` "
+            "converts pictures to it, except those of 28x28 pixels that are light on dark. To classify other pictures, "
+            "train on lenet.reading.as_mnist(X)."
         )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {quoted(folder.folder)}")
