@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+import time
 from pathlib import Path
 
 import needs_serve  # noqa: F401
@@ -175,6 +176,20 @@ def test_a_file_has_changed_if_its_time_its_size_or_the_file_itself_has(tmp_path
         other.write_bytes(content)
         other.replace(path)
     os.utime(path, ns=(0, status.st_mtime_ns + (what == "time") * 1_000_000_000))
+    assert models.changed() == ["a"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no change time")
+def test_a_file_overwritten_with_its_old_size_and_modification_time_has_changed(tmp_path):
+    path, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    model_of(0).save(path)
+    model_of(1).save(other)
+    status, models = path.stat(), Models({"a": path})
+    time.sleep(0.05)  # the clock of a file system advances every few milliseconds
+    path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    now = path.stat()
+    assert (now.st_mtime_ns, now.st_size, now.st_ino) == (status.st_mtime_ns, status.st_size, status.st_ino)
     assert models.changed() == ["a"]
 
 

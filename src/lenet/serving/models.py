@@ -253,7 +253,7 @@ def kept_file(folder: str | os.PathLike[str], name: str) -> Path:
     return Path(folder, f"{name}.safetensors")
 
 
-def _stamp(source: Source) -> tuple[int, int, int] | None:
+def _stamp(source: Source) -> tuple[int, ...] | None:
     """Return values that change when a file is written; None if there is no file."""
     if isinstance(source, LeNet5):
         return None
@@ -262,4 +262,5 @@ def _stamp(source: Source) -> tuple[int, int, int] | None:
         status = (path / BEST if path.is_dir() else path).stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    # On POSIX, the change time reveals an overwritten file with its old modification time, as after `cp -p`.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
