@@ -163,6 +163,25 @@ def test_a_model_changes_if_its_version_does(tmp_path):
     assert models.changed() == []  # it was seen that there is no file
 
 
+def test_other_classes_are_logged_as_a_warning(tmp_path, caplog):
+    path = tmp_path / "a.safetensors"
+    model_of(0).save(path)
+    models = Models({"a": path})
+    model_of(1).save(path)
+    models.reload("a")
+    assert caplog.messages == []
+    digits, three = "10 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)", lenet.LeNet5(num_classes=3, seed=0)
+    three.save(path)
+    models.reload("a")
+    three.classes = ["cat", "dog", "hen"]
+    three.save(path)
+    models.reload("a")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"Model a was reloaded with other classes: {change}. Its responses have changed.")
+        for change in (f"3 (0, 1, 2) instead of {digits}", "3 (cat, dog, hen) instead of 3 (0, 1, 2)")
+    ]
+
+
 @pytest.mark.parametrize("what", ["time", "size", "file"])
 def test_a_file_has_changed_if_its_time_its_size_or_the_file_itself_has(tmp_path, what):
     path, other = tmp_path / "a.safetensors", tmp_path / "other"

@@ -171,6 +171,8 @@ class Models:
     def reload(self, name: str, *, only_if_ready: bool = False) -> bool:
         """Load a model from its source again; after an error, the previous model stays in use.
 
+        If the classes of the new model differ from those of the previous one, a warning is logged.
+
         Parameters
         ----------
         name : str
@@ -203,6 +205,12 @@ class Models:
                 if only_if_ready and previous is None:
                     raise NotServedError(f"Model {name!r} was unloaded; expected a loaded model.")
                 self._served = {**self._served, name: loaded}
+        if previous is not None and previous.model.classes != loaded.model.classes:
+            before, after = previous.model.classes, loaded.model.classes
+            LOG.warning(
+                "Model %s was reloaded with other classes: %d (%s) instead of %d (%s). Its responses have changed.",
+                name, len(after), ", ".join(after), len(before), ", ".join(before),
+            )  # fmt: skip
         return previous is None or previous.version != loaded.version
 
     def keep(self, folder: str | os.PathLike[str]) -> None:
