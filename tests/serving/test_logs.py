@@ -17,7 +17,7 @@ import pytest
 from starlette.responses import Response
 
 from lenet.serving import logs, request_context
-from lenet.serving.logs import JsonFormatter, LogWriter, WriterHandler, log_config, log_request, write_request
+from lenet.serving.logs import JsonFormatter, LogWriter, WriterHandler, log_as_json, log_request, write_request
 from lenet.serving.request_context import BytesResponse, RequestContext, ServerState, iso_time
 
 NOW = 951_827_696.25  # 2000-02-29T12:34:56.250Z
@@ -194,10 +194,28 @@ def test_requests_are_logged_at_the_level_info_or_higher_if_the_server_failed(ca
         assert not any(record.getMessage().endswith("\n") for record in caplog.records)
 
 
-def test_the_configuration_of_a_server_leaves_other_loggers_alone():
-    config = log_config("warning")
-    assert (config["version"], config["disable_existing_loggers"]) == (1, False)
-    assert config["loggers"]["lenet.serving"] == {"level": "WARNING"}
+def test_a_server_logs_lines_of_json_until_the_previous_logging_is_restored(monkeypatch):
+    lines, uvicorn = [], logging.getLogger("uvicorn")
+    monkeypatch.setattr(logs, "WRITER", SimpleNamespace(write=lines.append))
+    monkeypatch.setattr(uvicorn, "handlers", [])  # of uvicorn's default configuration, which other tests may have set
+    monkeypatch.setattr(uvicorn, "propagate", True)
+    names = ["lenet.serving", "uvicorn.error", "python_multipart", "other"]
+    loggers = {name: logging.getLogger(name) for name in names}
+    before = [logger.getEffectiveLevel() for logger in loggers.values()]
+    restore = log_as_json("info")
+    try:
+        for name, logger in loggers.items():
+            for level in ("info", "warning", "error"):
+                logger.log(getattr(logging, level.upper()), "%s %s", name, level)
+    finally:
+        restore()
+    assert [json.loads(line)["message"] for line in lines] == [
+        "lenet.serving info", "lenet.serving warning", "lenet.serving error", "uvicorn.error error",
+        "python_multipart error", "other warning", "other error",
+    ]  # fmt: skip
+    loggers["other"].error("later")
+    assert len(lines) == 7
+    assert [logger.getEffectiveLevel() for logger in loggers.values()] == before
 
 
 # ---- the writer ----------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """The arguments, the socket and the signals of a server, without starting a process."""
 
 import asyncio
+import contextlib
 import functools
 import gc
+import logging
 import multiprocessing
 import os
 import pickle
@@ -23,10 +25,10 @@ from serving_in_process import asked
 
 import lenet
 from lenet.errors import ConfigurationError, InputError, InputTypeError
-from lenet.serving import Limits, create_app, draining, listening, serve, server
+from lenet.serving import Limits, create_app, draining, listening, serve, server, workers
 from lenet.serving.connections import TimedProtocol, application_of
 from lenet.serving.draining import DrainingServer
-from lenet.serving.logs import write_request
+from lenet.serving.logs import WriterHandler, write_request
 
 MODELS = {"m": lenet.LeNet5(seed=0)}
 
@@ -196,8 +198,7 @@ def configured(monkeypatch):
 
     monkeypatch.setattr(server, "DrainingServer", Server)
     monkeypatch.setattr(server, "run_workers", lambda config, models, opened, drain_seconds, on_ready: runs.append(
-        (config, models, opened.getsockname(), drain_seconds)))  # fmt: skip
-    monkeypatch.setattr(server, "log_config", lambda level: None)  # or else this process would log as a server
+        (config, models, opened.getsockname(), drain_seconds)) or on_ready())  # fmt: skip
     monkeypatch.setattr(server, "allow_many_files", lambda: 65536)
     return runs
 
@@ -228,13 +229,16 @@ def test_connections_leave_64_files_and_four_backlogs(configured, monkeypatch, f
 
 
 def test_the_configuration_of_workers(configured, monkeypatch, tmp_path):
-    serve(MODELS, port=0, workers=2, limits=Limits(batch=7, drain_seconds=0.5))
+    levels = []
+    monkeypatch.setattr(workers, "log_as_json", levels.append)
+    serve(MODELS, port=0, workers=2, limits=Limits(batch=7, drain_seconds=0.5), log_level="error")
     ((config, models, (host, _), drain_seconds),) = configured
     assert (config.workers, config.factory, host, drain_seconds) == (2, True, "127.0.0.1", 0.5)
     assert [served.name for served in models.ready()] == ["m"]
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     models.keep(tmp_path)
     assert config.app().limits.batch == 7
+    assert levels == ["error"]
     assert len(pickle.dumps(config.app)) < 2**16  # what a pipe holds even if the worker dies before reading
 
 
@@ -276,6 +280,30 @@ def test_the_defaults_of_a_server(configured, monkeypatch):
     assert asked(config.app, "POST", "/v2/repository/models/m/load")[0] == 403
 
 
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_log_of_the_caller_continues_after_the_server_ends(configured, monkeypatch, caplog, tmp_path, count, fails):
+    """A file that was opened for writing cannot continue after `logging.config`, which closes all handlers."""
+    log, uvicorn_log, during = logging.getLogger("caller"), logging.getLogger("uvicorn.error"), []
+    level = uvicorn_log.level
+
+    def on_ready(url):
+        during.append((list(map(type, logging.root.handlers)), logging.root.level, uvicorn_log.level))
+        if fails:
+            raise KeyError
+
+    with contextlib.closing(logging.FileHandler(tmp_path / "log", "w")) as handler:
+        monkeypatch.setattr(logging.root, "handlers", [handler])
+        caplog.set_level(logging.INFO)
+        log.info("before")
+        with pytest.raises(KeyError) if fails else contextlib.nullcontext():
+            serve(MODELS, port=0, workers=count, on_ready=on_ready)
+        log.info("after")
+    assert during == [([WriterHandler], logging.WARNING, logging.ERROR)]
+    assert (logging.root.handlers, logging.root.level, uvicorn_log.level) == ([handler], logging.INFO, level)
+    assert (tmp_path / "log").read_text() == "before\nafter\n"
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_unix_socket_is_removed_at_the_end(configured, cwd, monkeypatch, caplog, exists):
@@ -292,7 +320,6 @@ def test_a_unix_socket_is_removed_at_the_end(configured, cwd, monkeypatch, caplo
 @SENDS_SIGNALS
 @pytest.mark.parametrize(("number", "has_on_ready"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
 def test_a_server_runs_until_a_signal(monkeypatch, number, has_on_ready):
-    monkeypatch.setattr(server, "log_config", lambda level: None)
     before, urls, frozen = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)], [], []
     monkeypatch.setattr(gc, "collect", lambda: frozen.append("collect"))  # or else garbage would be kept
     monkeypatch.setattr(gc, "freeze", lambda: frozen.append("freeze"))

@@ -61,8 +61,11 @@ def test_a_worker_starts_with_the_model_that_was_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     Models(MODELS).keep(tmp_path)
     (tmp_path / "damaged").write_bytes(b"damaged")
-    models = module.worker_app({"m": tmp_path / "damaged"}, lenet.load, lambda models: models)
+    levels = []
+    monkeypatch.setattr(module, "log_as_json", levels.append)
+    models = module.worker_app({"m": tmp_path / "damaged"}, lenet.load, lambda models: models, "info")
     assert models.get("m").version == Models(MODELS).get("m").version
+    assert levels == ["info"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -70,7 +73,8 @@ def test_a_worker_reads_a_model_in_memory_from_the_shared_folder(tmp_path, monke
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     model = lenet.LeNet5(seed=1, dtype=dtype)
     Models({"m": model}).keep(tmp_path)
-    found = module.worker_app({"m": None}, lenet.load, lambda models: models).get("m").model
+    monkeypatch.setattr(module, "log_as_json", lambda level: None)
+    found = module.worker_app({"m": None}, lenet.load, lambda models: models, "info").get("m").model
     assert found.dtype == dtype
     np.testing.assert_array_equal(found.parameters.flat, model.parameters.flat)
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
 
 from lenet import _checks
 from lenet.errors import InputError
@@ -119,17 +119,27 @@ def check_level(level: object) -> None:
         raise InputError(f"log_level is {_checks.short_repr(level)}; expected one of {', '.join(LEVELS)}.")
 
 
-def log_config(level: str) -> dict[str, Any]:
-    """Return the configuration of `logging` for a server in its own process."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"stderr": {"()": WriterHandler, "formatter": "json"}},
-        "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {
-            "lenet.serving": {"level": level.upper()},
-            "uvicorn": {"level": "ERROR"},
-            "python_multipart": {"level": "ERROR"},  # warns of forms, without the request's id
-        },
+def log_as_json(level: str) -> Callable[[], None]:
+    """Log events to standard error as lines of JSON only; return a function that restores the previous logging.
+
+    `logging.config.dictConfig` would close the handlers of the caller.
+    """
+    levels = {
+        logging.root: "WARNING",
+        LOG: level.upper(),
+        logging.getLogger("uvicorn.error"): "ERROR",
+        logging.getLogger("python_multipart"): "ERROR",  # warns of forms, without the request's id
     }
+    handlers, previous = logging.root.handlers, {logger: logger.level for logger in levels}
+
+    def restore() -> None:
+        logging.root.handlers = handlers
+        for logger, lowest in previous.items():
+            logger.setLevel(lowest)
+
+    handler = WriterHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.root.handlers = [handler]
+    for logger, lowest in levels.items():
+        logger.setLevel(lowest)
+    return restore

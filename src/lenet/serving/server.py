@@ -25,7 +25,7 @@ from lenet.serving.connections import TimedProtocol
 from lenet.serving.draining import DrainingServer
 from lenet.serving.limits.settings import Limits, checked_limits
 from lenet.serving.listening import allow_many_files, check_address, listen, listen_on_path, url_of, warn_if_open
-from lenet.serving.logs import LOG, check_level, log_config, write_request
+from lenet.serving.logs import LOG, check_level, log_as_json, write_request
 from lenet.serving.models import Loader, Models, Source
 from lenet.serving.workers import run_workers, worker_app
 
@@ -46,6 +46,9 @@ def serve(
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C, then finish the requests in progress.
+
+    While it runs, the root logger has the level WARNING and a single handler, which writes lines of JSON to standard
+    error. When it returns, it restores the previous handlers and levels of the loggers, and the signal handlers.
 
     Parameters
     ----------
@@ -98,15 +101,16 @@ def serve(
     app: Application | Callable[[], Application] = build(served)
     if workers > 1:
         sources = {name: None if isinstance(source, LeNet5) else source for name, source in models.items()}
-        app = functools.partial(worker_app, sources, loader, build)
+        app = functools.partial(worker_app, sources, loader, build, log_level)
     listening = listen(host, port, backlog) if uds is None else listen_on_path(os.fspath(uds), backlog)
-    config = _config(app, workers, backlog, limits, log_level)
+    config = _config(app, workers, backlog, limits)
 
     def report() -> None:
         if on_ready is not None:
             on_ready(url_of(listening))
 
     with listening, contextlib.ExitStack() as on_exit:
+        on_exit.callback(log_as_json(log_level))
         if uds is not None:
             on_exit.callback(Path(uds).unlink, missing_ok=True)
         elif token is None:
@@ -141,9 +145,7 @@ def check_workers(workers: int, *, allow_control: bool, has_token: bool) -> None
         )
 
 
-def _config(
-    app: Application | Callable[[], Application], workers: int, backlog: int, limits: Limits, log_level: str
-) -> uvicorn.Config:
+def _config(app: Application | Callable[[], Application], workers: int, backlog: int, limits: Limits) -> uvicorn.Config:
     """Return the configuration of a server; with several workers, each calls `app` for its application."""
     return uvicorn.Config(
         app,
@@ -153,7 +155,7 @@ def _config(
         loop="asyncio",  # uvloop is hardly faster here, and reads megabytes from one connection at once
         ws="none",
         lifespan="on",
-        log_config=log_config(log_level),
+        log_config=None,
         backlog=backlog,
         access_log=False,
         server_header=False,

@@ -22,7 +22,7 @@ from lenet.loading import load
 from lenet.serving.asgi import Application
 from lenet.serving.draining import DrainingServer, restored_handlers
 from lenet.serving.limits.capacity import exit_if_working
-from lenet.serving.logs import LOG
+from lenet.serving.logs import LOG, log_as_json
 from lenet.serving.metrics import METRICS_FOLDER
 from lenet.serving.models import Loader, Models, Source, kept_file
 
@@ -63,9 +63,10 @@ def run_workers(
 
 
 def worker_app(
-    sources: Mapping[str, Source | None], loader: Loader, build: Callable[[Models], Application]
+    sources: Mapping[str, Source | None], loader: Loader, build: Callable[[Models], Application], log_level: str
 ) -> Application:
     """Return the application of a worker process, which starts with the last good models if a file is damaged."""
+    log_as_json(log_level)
     kept = os.environ[METRICS_FOLDER]
     # A parent whose worker dies early never finishes sending it more than 64 KiB, so models come from files.
     models = {name: load(kept_file(kept, name)) if source is None else source for name, source in sources.items()}
