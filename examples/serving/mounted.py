@@ -2,6 +2,8 @@
 
     LENET_MODEL=mine.safetensors uvicorn mounted:app        # by default, the shipped weights
 
+As with `lenet serve`, clients must send the token in LENET_TOKEN, or in the file that LENET_TOKEN_FILE names.
+
 FastAPI works the same way: `app = FastAPI(lifespan=lifespan)`, `app.mount("/digits", digits)`. A mounted application
 has no lifespan of its own, so the outer one reloads the file when it changes.
 """
@@ -15,10 +17,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from lenet.cli.serve import token_of
 from lenet.serving import Models, create_app, watching
 
 models = Models({"digits": os.environ.get("LENET_MODEL") or "mnist"})
-digits = create_app(models)
+digits = create_app(models, token=token_of(os.environ))
 
 
 @contextlib.asynccontextmanager

@@ -19,6 +19,7 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import wait_for
+from serving_in_process import asked
 
 import lenet
 
@@ -94,6 +95,17 @@ from mounted import digits, lifespan
 app = FastAPI(lifespan=lifespan)
 app.mount("/digits", digits)
 """
+
+
+@pytest.mark.parametrize(("name", "app"), [("asgi.py", "app"), ("mounted.py", "digits")])
+@pytest.mark.parametrize("variable", ["LENET_TOKEN", "LENET_TOKEN_FILE"])
+def test_applications_require_the_token_of_lenet_serve(monkeypatch, caplog, tmp_path, name, app, variable):
+    caplog.set_level("INFO", "lenet.serving")  # asgi.py sets it
+    (tmp_path / "token").write_text("wise\n")
+    monkeypatch.setenv(variable, "wise" if variable == "LENET_TOKEN" else str(tmp_path / "token"))
+    application = runpy.run_path(str(FOLDER / name))[app]
+    assert asked(application, "GET", "/v2")[0] == 401
+    assert asked(application, "GET", "/v2", authorization="Bearer wise")[0] == 200
 
 
 @pytest.mark.timing
