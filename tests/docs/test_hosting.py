@@ -172,7 +172,7 @@ def workers(request, tmp_path):
 @pytest.mark.landing
 def test_workers(workers, tmp_path, images, labels):
     address, log = workers
-    path, token = "/v2/models/digits/infer", {"Authorization": "Bearer wise"}
+    path, token = "/v2/models/digits/infer", {"Authorization": "Bearer wise", "X-Forwarded-For": "203.0.113.7"}
     assert ask(address, path, inference(images))[0] == 401
     for _ in range(20):
         assert labels_of(ask(address, path, inference(images), **token)) == labels
@@ -180,6 +180,7 @@ def test_workers(workers, tmp_path, images, labels):
     wait_for(lambda: counted in ask(address, "/metrics", **token)[1])  # a request is counted when it has been answered
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     assert [line["status"] for line in lines if line["path"] == path] == [401, *[200] * 20]
+    assert {line["peer"] for line in lines} == {"127.0.0.1"}
     connection = http.client.HTTPConnection(address, timeout=SECONDS)
     with contextlib.closing(connection):  # the protocol with deadlines has its own message for this
         connection.connect()
