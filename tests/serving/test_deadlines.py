@@ -8,6 +8,7 @@ import needs_serve  # noqa: F401
 import pytest
 import uvicorn
 from serving_in_process import Transport, after, connect, run
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import lenet
 from lenet.serving import Limits, Models
@@ -370,6 +371,30 @@ def test_an_invalid_request_is_refused_after_the_answers_to_those_before_it(requ
         await after(iterations=40)
         assert sorted(served.records()) == sorted(zip(expected, recorded, strict=True))
         assert transport.written.count(b"connection: close") == 1
+
+    check()
+
+
+@pytest.mark.parametrize("earlier", [b"", LIVE])
+def test_too_little_memory_for_a_body_is_not_an_error_of_the_client(monkeypatch, earlier):
+    def fails(self, body):
+        raise MemoryError
+
+    monkeypatch.setattr(HttpToolsProtocol, "on_body", fails)
+    message = "The server has too little memory for this request. Retry after 1 s."
+
+    @in_loop
+    async def check():
+        served = Served()
+        connection, transport = served.connect()
+        connection.data_received(earlier + UPLOAD + b"data" + LIVE)
+        await after(iterations=40)
+        assert statuses(transport) == [200] * bool(earlier) + [503]
+        head, _, body = transport.written.rpartition(b"\r\n\r\n")
+        assert json.loads(body) == {"error": message}
+        assert head.endswith(b"\r\nretry-after: 1")
+        assert [context.error for context in served.contexts if context.status == 503] == [message]
+        assert b'lenet_rejected_total{reason="memory"} 1.0' in served.application.metrics.text()
 
     check()
 

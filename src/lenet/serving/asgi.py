@@ -14,7 +14,7 @@ from starlette.types import Lifespan, Receive, Scope, Send
 
 from lenet.errors import LenetError, MissingExtraError, NotServedError
 from lenet.serving.limits.bodies import RequestBodies
-from lenet.serving.limits.capacity import BusyError, ThreadPool
+from lenet.serving.limits.capacity import OUT_OF_MEMORY, BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.logs import LOG, WRITER
 from lenet.serving.metrics import Metrics
@@ -109,7 +109,7 @@ class Application:
 
     def _http_error(self, error: Exception, context: RequestContext) -> HTTPException:
         if isinstance(error, MemoryError):
-            error = BusyError("The server has too little memory for this request. Retry after 1 s.", "memory")
+            error = BusyError(OUT_OF_MEMORY, "memory")
         if isinstance(error, BusyError):
             self.metrics.rejected.labels(error.reason).inc()
             return HTTPException(503, str(error), {"retry-after": str(error.retry_after)})

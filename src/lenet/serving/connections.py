@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lenet.errors import InputError
 from lenet.serving.asgi import Application
+from lenet.serving.limits.capacity import OUT_OF_MEMORY
 from lenet.serving.limits.parsing import Part, StrictProtocol
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import NO_SNIFFING, RequestContext
@@ -46,7 +47,7 @@ class TimedProtocol(StrictProtocol):
         self._waiting: dict[TimedProtocol, None] = vars(self.server_state).setdefault("lenet_waiting", {})
         self._responding: RequestResponseCycle | None = None  # the last request whose response has begun
         self._receiving: object = None  # None, _HEADER, or the cycle whose body is incomplete
-        self._invalid: str | None = None  # the error of an invalid request that waits for earlier responses
+        self._refusal: HTTPException | None = None  # of a request that waits for earlier responses
         self._drained = 0  # bytes that arrived after the connection was closed
         self._idle_timer = LazyTimer(self.loop, self.timeout_keep_alive_handler)
         self._receive_timer: asyncio.TimerHandle | None = None
@@ -79,24 +80,28 @@ class TimedProtocol(StrictProtocol):
             if self._drained > _MAX_DRAINED:  # it could send megabytes, which take longer to read than to discard
                 self.transport.abort()
             return
-        if self._invalid is not None:
+        if self._refusal is not None:
             return
         self._unset_keepalive_if_required()
         try:
             self.feed(data)
         except InputError as error:
-            self._reject_in_order(str(error))
+            self._reject_in_order(HTTPException(400, str(error)))
+        except MemoryError:
+            if self._application is not None:
+                self._application.metrics.rejected.labels("memory").inc()
+            self._reject_in_order(HTTPException(503, OUT_OF_MEMORY, {"retry-after": "1"}))
         if not self.transport.is_closing():
             self._set_receiving(self._incomplete())
 
-    def _reject_in_order(self, message: str) -> None:
-        """Reject an invalid request, after the responses to those before it."""
+    def _reject_in_order(self, error: HTTPException) -> None:
+        """Reject a request that cannot be received, after the responses to those before it."""
         if self.part is Part.BODY and self.pipeline:
             self.pipeline.popleft()  # this request
         elif self.part is Part.BODY or not self._is_responding():
-            self._reject(400, message)
+            self._reject(error)
             return
-        self._invalid, self.part = message, Part.BEGINNING
+        self._refusal, self.part = error, Part.BEGINNING
         self.flow.pause_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -109,8 +114,8 @@ class TimedProtocol(StrictProtocol):
     def on_response_complete(self) -> None:
         """Continue with the next request, which may have arrived in part."""
         self.server_state.total_requests += 1
-        if self._invalid is not None and not self.pipeline:
-            self._reject(400, self._invalid)
+        if self._refusal is not None and not self.pipeline:
+            self._reject(self._refusal)
         elif self.transport.is_closing():
             self._waiting.setdefault(self)  # for the client to read the rest and close
         else:
@@ -154,32 +159,33 @@ class TimedProtocol(StrictProtocol):
             # A browser may have connected in advance, and would take this as the response to its first request.
             self.transport.close()
         else:
-            self._reject(
-                408, f"The request took longer than {self._limits.receive_seconds:g} s to arrive. Send it faster."
-            )
+            message = f"The request took longer than {self._limits.receive_seconds:g} s to arrive. Send it faster."
+            self._reject(HTTPException(408, message))
 
-    def _reject(self, status: int, message: str) -> None:
+    def _reject(self, error: HTTPException) -> None:
         """Respond with an error to an incomplete request, and close the connection."""
-        context = RequestContext("", "", {}, status=status, error=message, peer=self.client[0] if self.client else None)
+        peer = self.client[0] if self.client else None
+        context = RequestContext("", "", {}, status=error.status_code, error=error.detail, peer=peer)
         has_started_response = self.part is Part.BODY and self.cycle.response_started
         if self.part is Part.BODY and not self.cycle.response_complete:
             scope: Any = self.cycle.scope
             context = scope.get("lenet.request", context)
-            scope["lenet.refusal"] = HTTPException(status, message)
+            scope["lenet.refusal"] = error
             self.cycle.disconnected = True  # the application, which waits for the body, ends and records the request
             self.cycle.message_event.set()
         elif self._application is not None and not has_started_response:
             self._application.record(context)
         if not has_started_response and not self.transport.is_closing():
-            self._send_error(status, message, context)
+            self._send_error(error, context)
         self.transport.close()
 
-    def _send_error(self, status: int, message: str, context: RequestContext) -> None:
-        body = json.dumps({"error": message}).encode()
+    def _send_error(self, error: HTTPException, context: RequestContext) -> None:
+        status, body = error.status_code, json.dumps({"error": error.detail}).encode()
         headers = [
             *self.server_state.default_headers, (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)), (b"connection", b"close"),
             (b"x-request-id", context.request.encode()), NO_SNIFFING,
+            *((name.encode(), value.encode()) for name, value in (error.headers or {}).items()),
         ]  # fmt: skip
         lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode()), *map(b": ".join, headers)]
         self.transport.write(b"\r\n".join([*lines, b"", body]))

@@ -100,7 +100,7 @@ class Pictures:
                 answer = _classified(picture, served.model)
                 labels = [answer["label"]]
         except cv2.error as error:
-            if error.code == cv2.Error.StsNoMem:
+            if error.code == cv2.Error.StsNoMem or str(error) == "std::bad_alloc":  # the latter without a code
                 raise MemoryError from None
             raise
         encoded = orjson.dumps({"model": served.name, "version": served.version, **answer})

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from lenet._fused.threads import resolve_n_jobs
 
+OUT_OF_MEMORY = "The server has too little memory for this request. Retry after 1 s."
+
 T = TypeVar("T")
 _working: set[int] = set()  # the threads that run a function
 _OnDone = Callable[[asyncio.Future[Any], Any, BaseException | None], None]

@@ -61,7 +61,7 @@ class StrictProtocol(HttpToolsProtocol):
                 data = self._head_without_upgrade() + piece[upgrade.args[0] :] + data
                 self.parser = self._new_parser()  # the previous one may accept no further request
             except httptools.HttpParserError as error:
-                if isinstance(error.__context__, InputError):  # from the methods below
+                if isinstance(error.__context__, InputError | MemoryError):  # from the methods below
                     raise error.__context__ from None
                 raise InputError(f"The request is not valid HTTP/1.1: {error}. Use an HTTP client.") from None
             if self.part is not Part.BEGINNING and self._framing > MAX_HEAD_BYTES + _CHUNK_FRAMING * self._chunks:
