@@ -40,7 +40,7 @@ def test_labels_are_those_that_the_network_reads():
 
 
 def test_30_percent_are_printed(monkeypatch):
-    monkeypatch.setattr(module, "_printed", lambda *_: np.uint8(1))
+    monkeypatch.setattr(module, "printed", lambda *_: np.uint8(1))
     monkeypatch.setattr(module, "_written", lambda *_: np.uint8(0))
     images, labels = drawn_digits(10_000, np.random.default_rng(0))
     assert images.mean() == pytest.approx(0.3, abs=0.015)
@@ -48,7 +48,7 @@ def test_30_percent_are_printed(monkeypatch):
 
 
 def test_a_digit_is_printed_if_its_random_number_is_below_the_fraction(monkeypatch):
-    monkeypatch.setattr(module, "_printed", lambda *_: np.uint8(1))
+    monkeypatch.setattr(module, "printed", lambda *_: np.uint8(1))
     monkeypatch.setattr(module, "_written", lambda *_: np.uint8(0))
     rng = np.random.default_rng(0)
     rng.integers(0, 10, 1)  # the label
@@ -147,7 +147,7 @@ def test_print_has_the_faces_sizes_and_pens_of_its_ranges(monkeypatch):
     opencv = SimpleNamespace(putText=put_text, resize=resize, LINE_AA=cv2.LINE_AA, INTER_AREA=cv2.INTER_AREA)
     monkeypatch.setattr(module, "cv2", opencv)
     rng = np.random.default_rng(0)
-    images = [module._printed(7, rng) for _ in range(400)]
+    images = [module.printed("7", rng) for _ in range(400)]
     assert {image.shape for image in images} == {(28, 28)}
     texts, places, faces, sizes, inks, pens, kinds = zip(*calls, strict=True)
     assert (set(texts), set(places), set(inks), set(kinds)) == ({"7"}, {(30, 120)}, {255}, {cv2.LINE_AA})
@@ -165,7 +165,7 @@ def test_print_keeps_its_height(monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(module, "cv2", opencv)
     for digit in range(10):
-        module._printed(digit, np.random.default_rng(digit))
+        module.printed(str(digit), np.random.default_rng(digit))
     assert len({height for height, *_ in sizes}) > 3
     assert all(before == after and method == cv2.INTER_AREA for before, after, method in sizes)
 

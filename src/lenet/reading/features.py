@@ -31,9 +31,7 @@ class Features:
     overlap: Floats  # with the next piece
     cut: Floats  # the ink that the seam after the segment crosses
     ends_at_seam: NDArray[np.bool_]  # whether there is such a seam
-    signs: NDArray[
-        np.str_
-    ]  # "+", "x", ",", "/" or "°" if it is such a sign, which has a digit score of 0; or ""
+    signs: NDArray[np.str_]  # "+", "x", ",", "/" or "°" if it is such a sign, which has a digit score of 0; or ""
     margin: Floats  # between the two most probable labels
     log_score: Floats  # the logarithm of the digit score
     log_other_score: Floats  # the logarithm of one minus the digit score
