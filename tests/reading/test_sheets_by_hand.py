@@ -117,6 +117,8 @@ def test_a_sheet_that_the_border_cuts_has_no_rim_there():
         ((100, 120), (30, 33), True),  # 978 pixels without the corners; 0.08 of the picture are 960
         ((100, 120), (30, 32), False),
         ((100, 99), (50, 50), False),  # too small a picture
+        ((99, 255), (60, 130), False),
+        ((99, 256), (60, 130), True),
         ((300, 300), (292, 292), True),  # 0.947
         ((300, 300), (294, 294), False),  # 0.960
         ((198, 200), (192, 196), True),  # 0.950 exactly

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from lenet._extras import cv2
 from lenet._mnist_form import square
-from lenet.reading.coarse import border_of, without_ink
+from lenet.reading.coarse import COARSE_LONGER, border_of, without_ink
 from lenet.reading.strokes import components_of
 
-_MIN_SIDE = 100  # pixels of the picture
+_MIN_SIDE = 100  # pixels of a small picture
 # Fractions of the picture's area.
 _MIN_AREA, _MIN_TOTAL, _MAX_TOTAL = 0.04, 0.08, 0.95  # of each sheet, and of all of them
 # Fractions of the sheet's outline. The outline of a shadow runs along the picture's border more than that of a sheet.
@@ -55,7 +55,7 @@ def find_sheets(
     The coarse picture has a few hundred pixels a side. If its darkest pixel along the border is lighter than a fraction
     of its lightest one, `max_around`, there is no background, which saves time.
     """
-    if min(coarse.shape) < _MIN_SIDE:
+    if min(coarse.shape) < _MIN_SIDE and max(coarse.shape) < COARSE_LONGER:
         return None
     if border_of(coarse).min() > max_around * coarse.max():
         return None
