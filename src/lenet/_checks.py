@@ -141,7 +141,9 @@ def labels(y: ArrayLike, length: int, num_classes: int, at_least: int = 0) -> ND
     """Return y as int64 of shape (length,), with values from `at_least` to num_classes - 1."""
     values = array(y, "y", f"expected labels of shape ({length},)")
     if values.size and values.dtype.kind not in "iu":
-        raise InputTypeError(f"y has dtype {values.dtype}; expected integer labels from {at_least} to {num_classes - 1}.")
+        raise InputTypeError(
+            f"y has dtype {values.dtype}; expected integer labels from {at_least} to {num_classes - 1}."
+        )
     if values.shape != (length,):
         raise InputError(f"y has shape {values.shape}; expected ({length},), one label per image.")
     if length and not (values.min() >= at_least and values.max() < num_classes):

@@ -18,7 +18,7 @@ _MAX_LINES = 3000  # a digit far from all others forms its own line
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
 _PALE_INK, _MIN_PALE = 160, 0.5  # levels of ink below are pale; more than this fraction of a stain is
 _MARGIN = 2  # pixels around a line
-_BEFORE, _AFTER = 0.9, 1.5  # heights of the writing: the maximum gaps before and after a long comma
+_NEAR = 1.5  # heights of the writing: the maximum gap between a long comma and what is beside it
 _BELOW, _MAX_BELOW = 0.3, 0.8  # heights of the writing: how far a short mark or a long comma may end below a line
 
 
@@ -135,7 +135,7 @@ def _hangs_from(boxes: Boxes, comma: Ints, height: float) -> NDArray[np.bool_]:
     left, top, _, bottom = comma
     _, tops, rights, bottoms = boxes.T
     is_lower = (2 * top > tops + bottoms) & (top < bottoms) & (bottom < bottoms + _MAX_BELOW * height)
-    is_near = (rights <= left) & (rights > left - _BEFORE * height)
+    is_near = (rights <= left) & (rights > left - _NEAR * height)
     return np.asarray(is_lower & is_near & (bottoms - tops > bottom - top))
 
 
@@ -143,5 +143,5 @@ def _precedes(boxes: Boxes, comma: Ints, height: float) -> bool:
     """Return whether a digit or a dash closely follows a long comma, and is not below it."""
     _, top, right, bottom = comma
     lefts, tops, _, bottoms = boxes.T
-    is_near = (lefts >= right) & (lefts < right + _AFTER * height)
+    is_near = (lefts >= right) & (lefts < right + _NEAR * height)
     return bool((is_near & (tops + bottoms < 2 * bottom) & (tops + bottoms > 2 * (top - height))).any())
