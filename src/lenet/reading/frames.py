@@ -17,9 +17,9 @@ _MIN_INK, _MIN_INSIDE = 12, 0.015
 # The hole of an empty frame, as a fraction of the smallest rectangle around it (ellipses: 0.79), and the hole of an
 # empty or open frame as a fraction of the smallest rectangle around the frame.
 _MIN_HOLE, _MIN_SHARE = 0.85, 0.5
-# The hole of a ring as a fraction of its convex hull, and the height of a stroke in it as a fraction of the ring's: the
-# speck or dot in a 0 is lower.
-_MIN_CONVEX, _MIN_STROKE_IN_RING = 0.95, 0.4
+# Of a ring: the hole as a fraction of its convex hull; the height over the width, since a slash may be in a 0, which is
+# narrower; and the height of a stroke inside over that of the ring, since a dot may be in a 0.
+_MIN_CONVEX, _MAX_RING, _MIN_STROKE_IN_RING = 0.95, 1.2, 0.25
 _SLOPES = np.linspace(-0.25, 0.25, 15)
 
 
@@ -32,13 +32,15 @@ def without_frames(page: Page) -> Page:
     for n in strokes.hollow(_MIN_SIDE):
         window, frame = strokes.window(n), strokes.mask(n)
         labels, holes, sides = strokes.labels[window], _holes(frame), _sides(frame)
-        enclosed = labels[_inside(frame, holes, sides) & (labels > 0)] - 1
+        inside = _inside(frame, holes, sides)
+        enclosed = labels[inside & (labels > 0)] - 1
         is_long = strokes.lengths[enclosed] > 0.15 * min(frame.shape)
         has_writing = is_long.sum() >= _MIN_ENCLOSED * strokes.areas[n]
         has_ink = np.count_nonzero(labels[holes]) >= max(_MIN_INK, _MIN_INSIDE * strokes.areas[n])
         may_be_zero = not has_ink and frame.shape[0] >= frame.shape[1]
         is_around_stroke = strokes.heights[enclosed].max(initial=0) >= _MIN_STROKE_IN_RING * len(frame)
-        if has_writing and is_around_stroke and _are_of_ring(holes):
+        is_wide = len(frame) <= _MAX_RING * frame.shape[1]
+        if has_writing and is_around_stroke and is_wide and _are_of_ring(inside):
             ink[window][cv2.dilate(frame, square(3)) > 0] = 0
         elif has_writing or (not may_be_zero and _are_rectangle(holes, sides)):
             ink[window] = _without_sides(ink[window], frame, sides)
@@ -84,11 +86,14 @@ def _are_rectangle(holes: NDArray[np.bool_], sides: tuple[float, float]) -> bool
 
 
 def _inside(frame: Mask, holes: NDArray[np.bool_], sides: tuple[float, float]) -> NDArray[np.bool_]:
-    """Return the holes of a frame or, if it is a rectangle with a gap, the pixels that it would enclose without one."""
+    """Return the holes of a frame or, if it has a gap, the pixels that it would enclose without one.
+
+    A frame is a rectangle or a ring; others may be an open 0, or digits between two rules.
+    """
     if np.count_nonzero(holes) >= _MIN_SHARE * sides[0] * sides[1]:
         return holes
     closed = _holes(_closed(frame))
-    return closed if _are_rectangle(closed, sides) else holes  # others may be an open 0, or digits between two rules
+    return closed if _are_rectangle(closed, sides) or _are_of_ring(closed) else holes
 
 
 def _closed(frame: Mask) -> Mask:

@@ -19,8 +19,8 @@ _SPECK_AT_BORDER, _NEIGHBOUR = 0.1, 0.6
 _FRAME = 0.9  # fraction of the picture's sides
 # The fraction of each side along which a frame runs; it is lower for digits cropped to their ink, and for rings.
 _SIDE_OF_FRAME, _SIDE_OF_RING = 0.75, 0.5
-# Heights of a frame, and of a ring: the minimum height of a stroke inside, unless the frame fills the picture.
-_MIN_INSIDE, _MIN_INSIDE_RING = 0.25, 0.4
+_MAX_RING = 1.2  # height over width of a ring: a slash may be inside a 0
+_MIN_INSIDE = 0.25  # heights of a frame: the minimum height of a stroke inside, unless the frame fills the picture
 _EDGE = 0.12  # of the picture's shorter side: the strip along its border in which lines may be parts of a frame
 _MAX_FILLED, _MIN_SIDE = 0.25, 8  # the fraction of its box that a frame covers; pixels
 _MAX_PEN = 0.8  # the thickness of such lines over that of the digit: the strokes of symbols are thicker
@@ -165,14 +165,15 @@ def _is_frame(strokes: Strokes, n: int) -> bool:
     """Return whether a stroke runs along all four sides of the picture, or is a box or ring around a high stroke."""
     width, height = strokes.widths[n], strokes.heights[n]
     fills_picture = height >= _FRAME * strokes.labels.shape[0] and width >= _FRAME * strokes.labels.shape[1]
-    inside = _height_inside(strokes, n) / height
-    if not fills_picture and inside < _MIN_INSIDE:
+    is_around_stroke = _height_inside(strokes, n) >= _MIN_INSIDE * height
+    if not fills_picture and not is_around_stroke:
         return False
     stroke = strokes.mask(n)
     band_y, band_x = -(-height // 10), -(-width // 10)
     sides = (stroke[:band_y], stroke[-band_y:], stroke[:, :band_x].T, stroke[:, -band_x:].T)
     shortest = min(side.any(axis=0).mean() for side in sides)
-    return bool(shortest >= (_SIDE_OF_FRAME if inside < _MIN_INSIDE_RING else _SIDE_OF_RING))
+    may_be_ring = is_around_stroke and height <= _MAX_RING * width
+    return bool(shortest >= (_SIDE_OF_RING if may_be_ring else _SIDE_OF_FRAME))
 
 
 def _height_inside(strokes: Strokes, n: int) -> int:
