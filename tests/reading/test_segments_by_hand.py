@@ -232,6 +232,8 @@ def test_the_size_and_place_of_long_commas(box, expected):
         ((120, 5, 165, 50), False),
         ((120, 4, 166, 49), False),
         ((120, 3, 165, 49), False),
+        ((120, 4, 160, 49), True),
+        ((120, 4, 157, 49), False),  # as narrow as a raised 0
     ],
 )
 def test_the_size_and_place_of_degree_signs(box, expected):

@@ -17,7 +17,8 @@ _MIN_FOURTH, _MAX_OTHERS = 0.65, 0.3  # magnitudes of the harmonics
 # Of a long comma, in heights of the writing: its top is at most this far above the middle of the line, and its bottom
 # at least this far below the middle, that is, slightly below the digits.
 _MAX_ABOVE, _MIN_BELOW = 0.05, 0.6
-_MAX_RING = 0.45  # heights of the writing: the sides of a degree sign
+# Of a degree sign: its sides in heights of the writing, and its height over its width; a raised 0 is narrower.
+_MAX_RING, _MAX_ASPECT = 0.45, 1.2
 # Of a slash: the height over those of the writing and of the strokes beside it, the thickness as a fraction of the
 # length (both as standard deviations of its ink), the slant in columns per row, and the distance from the middle of the
 # line.
@@ -110,8 +111,8 @@ def may_be_degrees(spans: Spans) -> NDArray[np.bool_]:
     """Return whether each segment of a line has the size and place of a degree sign, after something else."""
     pieces, height = spans.pieces, spans.pieces.line.height
     left, top, right, bottom = spans.boxes.T / height
-    is_small = np.maximum(right - left, bottom - top) <= _MAX_RING
-    return np.asarray(is_small & (bottom < pieces.middle((left + right) / 2)) & (spans.starts > 0))
+    is_ring = (np.maximum(right - left, bottom - top) <= _MAX_RING) & (bottom - top <= _MAX_ASPECT * (right - left))
+    return np.asarray(is_ring & (bottom < pieces.middle((left + right) / 2)) & (spans.starts > 0))
 
 
 def may_be_commas(spans: Spans) -> NDArray[np.bool_]:
