@@ -171,8 +171,10 @@ def lines_by_loops(boxes, height):
                 beside.append(m)
             if has_bar(*sorted([boxes[n], boxes[m]], key=lambda box: box[1]), height):
                 bars.append(m)
+        tall = [place for place, m in enumerate(beside) if boxes[m][3] - boxes[m][1] >= 0.6 * height]
+        nearest = beside[: tall[0] + 1] if tall else beside  # with the marks before it
         for m in beside + bars:
-            if m in bars or m == beside[0] or boxes[m][0] - right < 0.6 * height:
+            if m in bars or m in nearest or boxes[m][0] - right < 0.6 * height:
                 joined = group[n] | group[m]
                 group |= dict.fromkeys(joined, joined)
     lines = {tuple(n for n in order if n in each) for each in group.values()}

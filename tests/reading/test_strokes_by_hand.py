@@ -195,10 +195,10 @@ def test_a_stroke_is_linked_to_the_next_one_at_its_level(box, is_linked):
     assert len(groups_of((0, 0, 10, 20), box)) == 2 - is_linked
 
 
-@pytest.mark.parametrize(("gap", "is_linked"), [(5, True), (6, False)])
-def test_a_stroke_is_linked_to_all_that_are_within_06_heights(gap, is_linked):
-    """A stroke of five pixels is nearer than the last one, and above it."""
-    boxes = (0, 0, 10, 20), (11, 0, 13, 5), (10 + gap, 10, 30, 30)
+@pytest.mark.parametrize(("gap", "low", "is_linked"), [(5, 6, True), (6, 6, False), (6, 5, True)])
+def test_a_stroke_is_linked_to_all_that_are_within_06_heights_and_behind_low_ones(gap, low, is_linked):
+    """A stroke of five or six pixels is nearer than the last one, and above it."""
+    boxes = (0, 0, 10, 20), (11, 0, 13, low), (10 + gap, 10, 30, 30)
     assert groups_of(*boxes) == ([[0, 1, 2]] if is_linked else [[0, 1], [2]])
 
 

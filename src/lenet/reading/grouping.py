@@ -9,6 +9,7 @@ from lenet.reading.strokes import Floats, Ints, Strokes
 # In heights of the writing.
 _MAX_GAP = 4.0
 _NEAR = 0.6
+_LOW = 0.6  # lower strokes may be commas, which do not hide the digit after them
 _REACH = 6  # the centre of the next stroke lies at most this far right of its left edge
 _SAME_LINE = 0.5  # between the middles of neighbouring lines in a row
 
@@ -20,8 +21,9 @@ _BLOCK = 64  # strokes that are compared with others at once
 def grouped(strokes: Strokes, members: Ints, height: float) -> list[Ints]:
     """Return the members of each line, from left to right; lines are in reading order.
 
-    Each stroke is linked to the nearest stroke to its right at the same level, to all that are very close, and to bars
-    just above it. Linked strokes form a line. Lengths are relative to the height of the writing.
+    Each stroke is linked to the nearest strokes to its right at the same level, up to the first that is not low, to
+    all that are very close, and to bars just above it. Linked strokes form a line. Lengths are relative to the height
+    of the writing.
     """
     boxes = strokes.boxes[members]
     order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
@@ -83,4 +85,6 @@ def _links(boxes: Ints, height: float) -> Ints:
     across = np.minimum(right, next_right) - np.maximum(left, next_left)
     has_bar &= (2 * across > np.minimum(right - left, next_right - next_left)) & (-shared < _MAX_BAR_GAP * height)
     # The parts of a broken digit may lie above each other, so linking only the nearest stroke is not enough.
-    return np.argwhere((has_bar & is_later) | (beside & ((gaps < _NEAR * height) | (beside.cumsum(axis=1) == 1))))
+    is_tall = beside & (heights[: len(others)] >= _LOW * height)
+    is_nearest = is_tall.cumsum(axis=1) == is_tall
+    return np.argwhere((has_bar & is_later) | (beside & ((gaps < _NEAR * height) | is_nearest)))
