@@ -286,15 +286,6 @@ def test_a_file_system_without_locks_is_no_error(run, monkeypatch):
     assert entered
 
 
-def test_a_run_in_training_keeps_the_path_of_its_data(run):
-    with run.locked(), pytest.raises(InputError, match="is being trained by another process"):
-        Run(run.folder).set_data("moved")
-    assert Run(run.folder).args == run.args
-    run.set_data("moved")
-    assert Run(run.folder).args == run.args
-    assert run.args["data"] == "moved"
-
-
 def test_a_run_is_locked_while_the_context_is_open(run):
     with run.locked():
         with pytest.raises(InputError) as caught, Run(run.folder).locked():

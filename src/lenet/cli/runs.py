@@ -66,7 +66,7 @@ def args_of(
     args = {
         "lenet": __version__,
         "cpu": chosen(),
-        "data": stored_path(arguments.data),
+        "data": arguments.data if arguments.data in DATA_NAMES else str(Path(arguments.data).resolve()),
         "data_sha256": data.sha256(),
         "test_sha256": data.sha256(test_only=True),
         "num_classes": len(classes),
@@ -80,11 +80,6 @@ def args_of(
     if arguments.start is not None:
         args["from"] = arguments.start
     return args
-
-
-def stored_path(data: str) -> str:
-    """Return DATA as a run stores it: a name, or an absolute path."""
-    return data if data in DATA_NAMES else str(Path(data).resolve())
 
 
 def chosen_recipe(arguments: argparse.Namespace) -> "Recipe":
@@ -143,8 +138,8 @@ def inspect_data(data: "Dataset", classes: tuple[str, ...], arguments: argparse.
         warn(f"{text} Images in more than one class: {len(others):,}. Remove them from the wrong classes.")
     training = set(labelled[: len(data.X_train)])
     if copies := sum(pair in training for pair in labelled[len(data.X_train) :]):
-        text = f"The training set contains {copies:,} of the {len(data.X_test):,} test images, so the accuracy may be"
-        warn(f"{text} overestimated. Remove them from the training set.")
+        text = f"The training set contains {copies:,} of the {len(data.X_test):,} test images, with the same class,"
+        warn(f"{text} so the accuracy may be overestimated. Remove them from the training set.")
 
 
 def fine_tuning_recipe(old: "LeNet5", classes: tuple[str, ...], data: "Dataset", arguments: argparse.Namespace) -> str:
@@ -180,8 +175,10 @@ def with_possible_validation(
     if fewest >= needed:
         return recipe
     text = f"Class {name} has too few training images ({fewest}) to hold out {recipe.validation:.0%} for validation."
-    if counts[counts < needed].sum() <= recipe.validation * len(labels):
-        note(f"{text} At most one image of each class below {needed} is held out.", quiet=arguments.quiet)
+    is_small_part = counts[counts < needed].sum() <= recipe.validation * len(labels)
+    if is_small_part and round(recipe.validation * fewest) < fewest:
+        text += f" At most one image is held out of each class with fewer than {needed}."
+        note(text, quiet=arguments.quiet)
         return recipe
     if arguments.patience is not None:
         enough = math.ceil(100 / max(2, fewest)) / 100
@@ -233,7 +230,7 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
     arguments.tensorboard |= has_events(opened.folder)
     require_extras(opened.recipe, tensorboard=arguments.tensorboard)
     check_writable(opened.folder)
-    path = opened.args["data"] if arguments.data is None else stored_path(arguments.data)
+    path = opened.args["data"] if arguments.data is None else arguments.data
     try:
         data = load_data(path, raw=opened.args.get("raw") is True, quiet=arguments.quiet)
     except DataError as error:
@@ -247,8 +244,6 @@ def open_run(arguments: argparse.Namespace) -> "tuple[Run, Dataset]":
         raise InputError(
             f"{path} differs from the data that {folder} was started with. Pass the original data, or start a new run."
         )
-    if path != opened.args["data"]:
-        opened.set_data(path)
     cpu = opened.args.get("cpu", chosen())
     if cpu != chosen():
         note(

@@ -150,27 +150,6 @@ class Run:
                 "lenet, or start a new run."
             ) from None
 
-    def set_data(self, data: str) -> None:
-        """Record another path of the training data, from which the run is resumed in future.
-
-        Parameters
-        ----------
-        data : str
-            The path. The data must be the same, which is not checked.
-
-        Raises
-        ------
-        InputError
-            If another process is training this run.
-        SaveError
-            If the file cannot be written.
-        """
-        args = self.args | {"data": data}
-        with self.locked():  # rejects a run in training; the file itself is replaced unlocked, as Windows requires
-            pass
-        self.write("args.json", _args_content(args))
-        self.args = args
-
     def history(self) -> list[Epoch]:
         """Return the epochs that have ended, from ``results.csv``.
 
