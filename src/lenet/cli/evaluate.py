@@ -109,7 +109,7 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
         note(f"{text} is used.", quiet=arguments.quiet)
     elif not len(data.X_train):
         text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."
-        note(text, quiet=arguments.quiet)
+        note(f"{text} If the model was trained on some of them, the accuracy is overestimated.", quiet=arguments.quiet)
     return data.numbered_as(model.classes, source)
 
 
@@ -117,9 +117,12 @@ def held_out_part(model: "LeNet5", data: "Dataset") -> "Dataset | None":
     """Split a data set without a training set, if the result has the test set of the model; otherwise, return None."""
     from lenet.data.dataset import ONE_PICTURE_IN, ONE_ROW_IN, stratified_split
 
-    for one_in in () if len(data.X_train) else (ONE_PICTURE_IN, ONE_ROW_IN):
-        with contextlib.suppress(DataError):  # too few images
+    expected = model.metadata.get("test_sha256")
+    if expected is None or len(data.X_train):
+        return None
+    for one_in in (ONE_PICTURE_IN, ONE_ROW_IN):
+        with contextlib.suppress(DataError):  # too few images, or gaps in the labels
             parts = stratified_split(data.X_test, data.y_test, one_in, "data")
-            if parts.sha256(test_only=True) == model.metadata.get("test_sha256"):
+            if parts.sha256(test_only=True) == expected:
                 return data._replace(**parts._asdict())
     return None

@@ -182,6 +182,7 @@ def ink_form(images: "NDArray[np.uint8]") -> tuple[float, float]:
     """Return the longer side of the ink, and how far its centre is from that of MNIST's digits, for typical images."""
     import numpy as np
 
+    from lenet._checks import SIDE
     from lenet._mnist_form import BOX, MIDDLE
     from lenet.data.dataset import SAMPLE
 
@@ -193,8 +194,10 @@ def ink_form(images: "NDArray[np.uint8]") -> tuple[float, float]:
     if not len(is_ink):
         return BOX, 0.0
     sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
-    _, rows, columns = np.nonzero(is_ink)
-    return float(np.median(sides)), float(max(abs(rows.mean() - MIDDLE), abs(columns.mean() - MIDDLE)))
+    areas, places = is_ink.sum(axis=(1, 2)), np.arange(SIDE)
+    rows, columns = is_ink.sum(axis=2) @ places / areas, is_ink.sum(axis=1) @ places / areas
+    offsets = np.maximum(np.abs(rows - MIDDLE), np.abs(columns - MIDDLE))
+    return float(np.median(sides)), float(np.median(offsets))
 
 
 class _Printable(logging.Formatter):

@@ -311,7 +311,7 @@ def _as_labels(parts: Sequence[NDArray[Any]], source: str) -> tuple[NDArray[np.i
         if y.ndim != 1 or len(y) > MAX_IMAGES or y.dtype.kind not in "uifU":
             raise DataError(
                 f"{source} has labels of shape {y.shape} and dtype {y.dtype}; expected integers or text of shape "
-                f"(n,), n at most {MAX_IMAGES:,}."
+                f"(n,), n at most {MAX_IMAGES:,}." + " Convert bytes with y.astype(str)." * (y.dtype.kind == "S")
             )
         if y.dtype.kind == "U" and y.view(f"{y.dtype.byteorder}u4").max() > sys.maxunicode:
             raise DataError(f"{source} has labels that are not valid text. Save it again with NumPy.")

@@ -120,7 +120,9 @@ def check_level(level: object) -> None:
 
 
 def log_as_json(level: str) -> Callable[[], None]:
-    """Log events to standard error as lines of JSON only; return a function that restores the previous logging.
+    """Replace the handlers of the root logger by one that writes lines of JSON to standard error.
+
+    The result is a function that restores the previous handlers and levels.
 
     `logging.config.dictConfig` would close the handlers of the caller.
     """

@@ -48,7 +48,8 @@ def serve(
     """Serve models until SIGTERM or Ctrl-C, then finish the requests in progress.
 
     While it runs, the root logger has the level WARNING and a single handler, which writes lines of JSON to standard
-    error. When it returns, it restores the previous handlers and levels of the loggers, and the signal handlers.
+    error; handlers of other loggers stay. When it returns, it restores the previous handlers and levels, and the signal
+    handlers.
 
     Parameters
     ----------
