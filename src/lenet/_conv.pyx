@@ -77,7 +77,7 @@ cdef void _avg_pool2d_backward(const floating[:, :, :, ::1] dy, Py_ssize_t KH, P
                                 dx[n, c, r * SH + i, s * SW + j] += dy[n, c, r, s] / (KH * KW)
 
 
-# ---- for Python: the kernel for the type of the output. `def` functions of a fused type would enlarge the wheel by 8 KB. ----
+# ---- for Python: the kernel for the type of the output. Functions of fused types enlarge the wheel by 8 KB. ------
 
 def im2col(x, Py_ssize_t K, out, /):
     if out.itemsize == sizeof(float):

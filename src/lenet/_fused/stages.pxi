@@ -264,5 +264,5 @@ cdef void c3_stage(const bint keep, const real* points, const real* filters, con
             o = v * LANES
             vstore(by_pixel + row * C3_ROW + o,
                    pooled_sigmoids(keep, products + o, POOL * C3_ROW, C3_ROW, vload(bias + o % C3_MAPS),
-                            y + POOL * row * C3_ROW + o, C3_HALF, C3_ROW))
+                                   y + POOL * row * C3_ROW + o, C3_HALF, C3_ROW))
     transpose(False, S4_PIXELS, C3_MAPS, by_pixel, C3_MAPS, s4, S4_PIXELS)

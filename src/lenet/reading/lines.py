@@ -113,7 +113,7 @@ def _may_be_cut(line: InkLine) -> bool:
 
 
 def _with_commas(lines: list[InkLine], height: float) -> list[InkLine]:
-    """Move strokes that have the size and place of commas, and only such strokes on their line, to their number's."""
+    """Move commas to the line of their number if all strokes of their own line have the size of long commas."""
     if not lines:
         return []
     strokes, members = lines[0].page.strokes, np.concatenate([line.members for line in lines])
