@@ -48,7 +48,7 @@ def kernels_for(parameters: FlatDict) -> Build:
         if begin != offset:
             raise InputError(
                 f"{name} is at offset {begin} of the parameter vector; expected {offset}, as in the kernels. "
-                "The kernels compute LeNet-5 only: layers of other shapes run as in LeNet1998, layer by layer."
+                "The kernels compute LeNet-5 only. Give a model of other layers a name in `network`, as LeNet1998 does."
             )
     return build
 

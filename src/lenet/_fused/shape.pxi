@@ -1,5 +1,5 @@
 # The shape of LeNet-5. All other sizes and all offsets follow from the first eight constants. Three of these are fixed:
-# winograd.pxi requires KERNEL = 5, and gradients.pxi and stages.pxi require POOL = 2 and PADDING = 2.
+# winograd.pxi requires KERNEL = 5 and POOL = 2, and stages.pxi requires PADDING = 2.
 #
 # stage    output          weight
 # image    (1, 28, 28)
