@@ -2,7 +2,7 @@
 
 The digits of MNIST's training split and drawn ones, distorted as in the recipe `drawn`, are turned by 0, 90, 180 or 270
 degrees; so are letters in OpenCV's fonts, of which those that resemble digits count. Logistic regression (scikit-learn)
-learns the turn from the last stages of the shipped network, and which are letters, in about five minutes. The command
+learns the turn from the last stages of the shipped network, and which are letters, in about two minutes. The command
 saves the weights as FILE, rounded to a byte each, and prints the accuracy for MNIST's validation digits, also
 distorted.
 """

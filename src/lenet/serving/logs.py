@@ -120,7 +120,7 @@ def check_level(level: object) -> None:
 
 
 def log_as_json(level: str) -> Callable[[], None]:
-    """Replace the handlers of the root logger by one that writes lines of JSON to standard error.
+    """Replace the handlers of the root logger with one that writes lines of JSON to standard error.
 
     The result is a function that restores the previous handlers and levels.
 
