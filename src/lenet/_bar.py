@@ -6,25 +6,26 @@ from typing import Any
 
 
 class Bar:
-    """Context manager that shows a progress bar if `shown`, standard error is a terminal and rich is installed."""
+    """Context manager that shows progress if `shown`, standard error is a terminal and rich is installed."""
 
-    def __init__(self, total: int | None, shown: bool):
+    def __init__(self, shown: bool):
+        self._shown = shown and sys.stderr is not None and sys.stderr.isatty()
         self._bar: Any = None
-        if shown and sys.stderr is not None and sys.stderr.isatty():
-            with contextlib.suppress(ImportError):
-                self._bar, self._task = _rich_bar(total)
 
     def __enter__(self) -> "Bar":
-        if self._bar is not None:
-            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int) -> None:
-        """Show the number of images processed so far."""
+    def update(self, done: int, total: int | None) -> None:
+        """Show the number of images processed so far; the first call begins the bar, with the total if it is known."""
+        if self._shown and self._bar is None:
+            self._shown = False
+            with contextlib.suppress(ImportError):
+                self._bar, self._task = _rich_bar(total)
+                self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
 

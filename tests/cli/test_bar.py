@@ -19,9 +19,9 @@ class Terminal(io.StringIO):
 
 def shown(monkeypatch, stream, total=2000, shown=True):
     monkeypatch.setattr(sys, "stderr", stream)
-    with Bar(total, shown) as bar:
-        bar.update(500)
-        bar.update(1500)
+    with Bar(shown) as bar:
+        bar.update(500, total)
+        bar.update(1500, total)
     return stream and stream.getvalue()
 
 

@@ -244,8 +244,8 @@ def test_a_bar_is_shown_while_a_table_is_written(monkeypatch, capsys, csv, quiet
     bars = []
 
     class Bar:
-        def __init__(self, total, shown):
-            bars.append([total, shown])
+        def __init__(self, shown):
+            bars.append([shown])
 
         def __enter__(self):
             return self
@@ -253,8 +253,8 @@ def test_a_bar_is_shown_while_a_table_is_written(monkeypatch, capsys, csv, quiet
         def __exit__(self, *_):
             pass
 
-        def update(self, done):
-            bars[-1].append(done)
+        def update(self, done, total):
+            bars[-1].append((done, total))
 
     def read(name):
         if name == "b":
@@ -267,7 +267,7 @@ def test_a_bar_is_shown_while_a_table_is_written(monkeypatch, capsys, csv, quiet
     assert list(found) == [("a", "A"), ("c", "C")]
     assert (table.rows, table.num_unread) == ([["not read: b: No such file or directory", "b", ""]], 1)
     assert capsys.readouterr().err == "lenet: error: b: No such file or directory\n"
-    assert bars == [[3, shown, 1, 2, 3]]
+    assert bars == [[shown, (1, 3), (2, 3), (3, 3)]]
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -293,18 +293,18 @@ def test_the_options_of_a_data_set(monkeypatch, quiet):
             progress(done, 2)
 
     class Bar(io.StringIO):
-        def __init__(self, total, shown):
+        def __init__(self, shown):
             super().__init__()
-            bars.append([total, shown])
+            bars.append([shown])
 
-        def update(self, done):
-            bars[-1].append(done)
+        def update(self, done, total):
+            bars[-1].append((done, total))
 
     monkeypatch.setattr("lenet.data.load", load)
     monkeypatch.setattr("lenet.cli.options.Bar", Bar)
     load_data("x", quiet=quiet)
     load_data("y", raw=True, strict=True, hold_out=False)
-    assert bars[0] == [2, not quiet, 1, 2]
+    assert bars[0] == [not quiet, (1, 2), (2, 2)]
     assert calls == [
         ("x", {"raw": False, "strict": False, "hold_out": True}),
         ("y", {"raw": True, "strict": True, "hold_out": False}),

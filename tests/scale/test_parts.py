@@ -226,8 +226,8 @@ def test_an_error_of_a_part_is_that_of_its_images_or_of_a_worker():
 class Bar:
     """A progress bar that records what it is given."""
 
-    def __init__(self, total, shown):
-        self.given = [(total, shown)]
+    def __init__(self, shown):
+        self.given = [shown]
         Bar.latest = self
 
     def __enter__(self):
@@ -236,8 +236,8 @@ class Bar:
     def __exit__(self, *_):
         self.given.append("closed")
 
-    def update(self, done):
-        self.given.append(done)
+    def update(self, done, total):
+        self.given.append((done, total))
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def test_all_images_are_scored_and_counted(client, progress):
     found = np.load("out.npy")
     assert found.dtype == ROWS
     check(found)
-    assert Bar.latest.given == [(20, progress), 8, 16, 20, "closed"]
+    assert Bar.latest.given == [progress, (8, 20), (16, 20), (20, 20), "closed"]
 
 
 def test_probabilities_are_written_on_request(client):
@@ -267,7 +267,7 @@ def test_probabilities_are_written_on_request(client):
 def test_the_total_is_unknown_if_that_of_a_part_is(client, monkeypatch):
     monkeypatch.setattr(scoring, "parts_of", lambda images, column: [part(0, 5), part(5, 9, None)])
     assert score(X, "out.npy", client=client) == 9
-    assert Bar.latest.given == [(None, True), 5, 9, "closed"]
+    assert Bar.latest.given == [True, (5, None), (9, None), "closed"]
 
 
 def test_parts_that_turn_out_empty_are_an_error(client, monkeypatch):

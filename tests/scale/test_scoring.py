@@ -320,7 +320,7 @@ def test_a_worker_killed_halfway_loses_nothing(processes, monkeypatch):
     with distributed.Client(processes) as client:
         victim, killed = next(iter(client.run(os.getpid).values())), []
 
-        def update(self, done):
+        def update(self, done, total):
             if done >= len(many) // 2 and not killed:
                 os.kill(victim, signal.SIGKILL)
                 killed.append(done)

@@ -55,7 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet evaluate`."""
     from lenet.evaluation import classification_report, robustness_report
-    from lenet.evaluation.robustness import CASES
     from lenet.reading import as_mnist
 
     if arguments.images is not None and arguments.images < 1:
@@ -69,10 +68,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         images = as_mnist(images)
     outcome: Report | RobustnessReport
     if arguments.corruptions:
-        with Bar(len(CASES) * len(images), shown=not arguments.quiet) as bar:
-            outcome = robustness_report(
-                model, images, labels, n_jobs=arguments.n_jobs, progress=lambda done, _: bar.update(done)
-            )
+        with Bar(shown=not arguments.quiet) as bar:
+            outcome = robustness_report(model, images, labels, n_jobs=arguments.n_jobs, progress=bar.update)
     else:
         outcome = classification_report(model.logits(images, n_jobs=arguments.n_jobs), labels, model.classes)
     with standard_output():

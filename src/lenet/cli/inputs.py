@@ -112,7 +112,7 @@ def read_each(
     """
     is_own = any(name == STANDARD_INPUT or name.startswith(_OWN_FILES) for name in names)
     results = results_of(functools.partial(_read_or_error, read), names, 1 if is_own else arguments.n_jobs)
-    with Bar(len(names), shown=arguments.csv is not None and not arguments.quiet) as bar, contextlib.closing(results):
+    with Bar(shown=arguments.csv is not None and not arguments.quiet) as bar, contextlib.closing(results):
         for done, (name, found) in enumerate(zip(names, results, strict=True), 1):
             if isinstance(found, Exception):
                 source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(found)
@@ -121,7 +121,7 @@ def read_each(
                 table.add_unread(name, text)
             else:
                 yield name, found
-            bar.update(done)
+            bar.update(done, len(names))
 
 
 def _read_or_error(read: Callable[[str], _T], name: str) -> _T | Exception:

@@ -143,16 +143,8 @@ def load_data(
     """Load a data set, and print what the loader logs. Unless quiet, show a progress bar if that takes long."""
     from lenet.data import load
 
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(printed_log(quiet=quiet))
-        bars: list[Bar] = []
-
-        def progress(done: int, total: int) -> None:
-            if not bars:
-                bars.append(stack.enter_context(Bar(total, shown=not quiet)))
-            bars[0].update(done)
-
-        return load(source, raw=bool(raw), strict=bool(strict), progress=progress, hold_out=hold_out)
+    with printed_log(quiet=quiet), Bar(shown=not quiet) as bar:
+        return load(source, raw=bool(raw), strict=bool(strict), progress=bar.update, hold_out=hold_out)
 
 
 def warn_if_changed(model: "LeNet5", name: str, data: "Dataset") -> None:

@@ -118,13 +118,13 @@ def score(
     with (
         _client(client, workers, len(parts)) as running,
         written(out, rows) as write,
-        Bar(total, shown=progress) as bar,
+        Bar(shown=progress) as bar,
         contextlib.closing(_scores(running, parts, network, rows, retries)) as scores,
     ):
         for block in scores:
             write(block)
             done += len(block)
-            bar.update(done)
+            bar.update(done, total)
         if not done:
             raise InputError("There are no images; expected at least one.")
     return done
