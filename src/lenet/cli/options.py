@@ -158,6 +158,7 @@ def warn_if_changed(model: "LeNet5", name: str, data: "Dataset") -> None:
 def note_other_size(model: "LeNet5", images: "NDArray[np.uint8]", *, converted: bool, quiet: bool) -> None:
     """Print a note if a model of MNIST's digits gets images in which most digits are clearly larger or smaller."""
     from lenet._mnist_form import BOX
+    from lenet.data.box import ink_form
 
     if not converted and model.metadata.get("data") != "mnist":
         return
@@ -168,28 +169,6 @@ def note_other_size(model: "LeNet5", images: "NDArray[np.uint8]", *, converted: 
         note(f"{text} If images were larger than 28x28, convert them with lenet.reading.as_mnist.{others}", quiet=quiet)
     elif size > BOX + 2 and not converted:
         note(f"{text} --as-mnist converts them.", quiet=quiet)
-
-
-def ink_form(images: "NDArray[np.uint8]") -> tuple[float, float]:
-    """Return the longer side of the ink, and how far its centre is from that of MNIST's digits, for typical images."""
-    import numpy as np
-
-    from lenet._checks import SIDE
-    from lenet._mnist_form import BOX, MIDDLE
-    from lenet.data.dataset import SAMPLE
-
-    sample = images[:: max(1, -(-len(images) // SAMPLE))]
-    low, high = sample.min(axis=(1, 2), keepdims=True), sample.max(axis=(1, 2), keepdims=True)
-    is_ink = sample > low + (high - low) / 4
-    inked = is_ink.mean(axis=(1, 2))
-    is_ink = is_ink[(inked > 0) & (inked < 0.5)]  # others are blank, noisy or dark on light
-    if not len(is_ink):
-        return BOX, 0.0
-    sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
-    areas, places = is_ink.sum(axis=(1, 2)), np.arange(SIDE)
-    rows, columns = is_ink.sum(axis=2) @ places / areas, is_ink.sum(axis=1) @ places / areas
-    offsets = np.maximum(np.abs(rows - MIDDLE), np.abs(columns - MIDDLE))
-    return float(np.median(sides)), float(np.median(offsets))
 
 
 class _Printable(logging.Formatter):

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from lenet.cli.options import ink_form
 from lenet.cli.output import quoted, say, standard_output
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ def print_report(report: "Report", folder: "Run", data: "Dataset", best_epoch: i
     import numpy as np
 
     from lenet._mnist_form import BOX
+    from lenet.data.box import ink_form
     from lenet.evaluation.calibration import MIN_FOR_NON_DIGITS, MIN_IMAGES
 
     with standard_output():

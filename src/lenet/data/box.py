@@ -1,4 +1,4 @@
-"""Scale images of any size to MNIST's format: 20 pixels in 28x28, centred by mass."""
+"""MNIST's format, ink of 20 pixels in 28x28, centred by mass: whether images have it, and scaling others to it."""
 
 from typing import Any
 
@@ -6,10 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet._checks import SIDE
-from lenet._mnist_form import BOX
+from lenet._mnist_form import BOX, MIDDLE
+from lenet.data.dataset import SAMPLE
 
 _INK = BOX - 1  # pixels of the longer side: its two soft edges take half a pixel each
 _PIXELS_AT_ONCE = 2**20  # per block, which is copied in double precision
+
+
+def ink_form(images: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the longer side of the ink, and how far its centre is from that of MNIST's digits, for typical images."""
+    sample = images[:: max(1, -(-len(images) // SAMPLE))]
+    low, high = sample.min(axis=(1, 2), keepdims=True), sample.max(axis=(1, 2), keepdims=True)
+    is_ink = sample > low + (high - low) / 4
+    inked = is_ink.mean(axis=(1, 2))
+    is_ink = is_ink[(inked > 0) & (inked < 0.5)]  # others are blank, noisy or dark on light
+    if not len(is_ink):
+        return BOX, 0.0
+    sides = np.maximum(is_ink.any(axis=1).sum(axis=1), is_ink.any(axis=2).sum(axis=1))
+    areas, places = is_ink.sum(axis=(1, 2)), np.arange(SIDE)
+    rows, columns = is_ink.sum(axis=2) @ places / areas, is_ink.sum(axis=1) @ places / areas
+    offsets = np.maximum(np.abs(rows - MIDDLE), np.abs(columns - MIDDLE))
+    return float(np.median(sides)), float(np.median(offsets))
 
 
 def fit_into_box(images: NDArray[Any]) -> NDArray[np.uint8]:
