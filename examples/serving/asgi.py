@@ -7,8 +7,8 @@ LENET_MODEL is a model file, a run folder or mnist, the default. LENET_TOKEN is 
 import logging
 import os
 
-from lenet.cli.serve import token_of
 from lenet.serving import create_app
+from lenet.serving.tokens import token_of
 
 logging.basicConfig(format="%(message)s")
 logging.getLogger("lenet.serving").setLevel(logging.INFO)  # logs a line of JSON per request

@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from lenet.cli.serve import token_of
 from lenet.serving import Models, create_app, watching
+from lenet.serving.tokens import token_of
 
 models = Models({"digits": os.environ.get("LENET_MODEL") or "mnist"})
 digits = create_app(models, token=token_of(os.environ))

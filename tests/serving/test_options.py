@@ -6,9 +6,10 @@ from commands import misused
 
 import lenet.serving
 from lenet import cli
-from lenet.cli.serve import MAX_TOKEN_BYTES, _settings, named, token_of
+from lenet.cli.serve import _settings, named
 from lenet.errors import InputError
 from lenet.serving import Limits
+from lenet.serving.tokens import MAX_TOKEN_BYTES, token_of
 
 
 @pytest.fixture
@@ -158,9 +159,9 @@ def test_environment_variables_set_options_unless_empty_or_unrelated(variables, 
 
 def test_a_token_is_read_from_a_file_of_at_most_4096_bytes_of_ascii(tmp_path):
     file = tmp_path / "token"
-    file.write_bytes(b"sesame \r\n\n")
-    assert token_of({"LENET_TOKEN_FILE": str(file)}) == "sesame "
-    assert token_of({"LENET_CONTROL_TOKEN_FILE": str(file)}, "LENET_CONTROL_TOKEN") == "sesame "
+    file.write_bytes(b"sesame\r\n\n")
+    assert token_of({"LENET_TOKEN_FILE": str(file)}) == "sesame"
+    assert token_of({"LENET_CONTROL_TOKEN_FILE": str(file)}, "LENET_CONTROL_TOKEN") == "sesame"
     assert token_of({"LENET_TOKEN_FILE": str(file)}, "LENET_CONTROL_TOKEN") is None
     assert token_of({"LENET_TOKEN_FILE": str(file), "LENET_TOKEN": "open"}) == "open"
     assert token_of({}) is None
@@ -170,6 +171,9 @@ def test_a_token_is_read_from_a_file_of_at_most_4096_bytes_of_ascii(tmp_path):
         file.write_bytes(content)
         with pytest.raises(InputError, match="expected a file with at most 4096 bytes of ASCII"):
             token_of({"LENET_TOKEN_FILE": str(file)})
+    file.write_bytes(b"sesame \n")
+    with pytest.raises(InputError, match=r"^The file in LENET_TOKEN_FILE has spaces around it"):
+        token_of({"LENET_TOKEN_FILE": str(file)})
     with pytest.raises(InputError, match=r"nowhere \(No such file or directory\); expected a file"):
         token_of({"LENET_TOKEN_FILE": "nowhere"})
 

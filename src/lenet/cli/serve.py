@@ -14,16 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet._files import read_at_most
 from lenet.cli.options import note_weights_only, usage_errors
 from lenet.cli.output import say, warn
-from lenet.errors import InputError
+from lenet.serving.tokens import CONTROL_TOKEN, TOKEN, token_of
 
 if TYPE_CHECKING:
     from lenet.serving import Limits
 
-TOKEN = "LENET_TOKEN"  # noqa: S105 # a name
-CONTROL_TOKEN = "LENET_CONTROL_TOKEN"  # noqa: S105 # a name
 _SETTINGS = (
     "model", "host", "port", "uds", "workers", "max_body", "max_batch", "max_pixels", "max_in_flight", "timeout",
     "deadline", "drain", "log_level",
@@ -34,7 +31,6 @@ _VARIABLES = [
     *(f"LENET_{name.upper()}" for name in _SETTINGS),
 ]  # fmt: skip
 _MIN_SIMILARITY = 0.85  # of a misspelt name to the right one, as difflib computes it
-MAX_TOKEN_BYTES = 4096
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
 
 
@@ -137,7 +133,6 @@ def _misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
     from lenet.serving import serve
-    from lenet.serving.application import check_token
     from lenet.serving.limits.capacity import exit_if_working
     from lenet.serving.listening import check_address
     from lenet.serving.logs import check_level
@@ -146,8 +141,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     for name, meant in _misspelt(os.environ):
         warn(f"The environment variable {name} has no effect; expected {meant}.")
     token, control_token = (token_of(os.environ, variable) for variable in (TOKEN, CONTROL_TOKEN))
-    for given, variable in ((token, TOKEN), (control_token, CONTROL_TOKEN)):
-        check_token(given, variable if variable in os.environ else f"The file in {variable}_FILE")
     models = named(arguments.models or arguments.model.split(","), parser)
     with usage_errors(parser, r"^\w+"):
         check_level(arguments.log_level)
@@ -203,29 +196,6 @@ def _converter(kind: type[float], is_allowed: Callable[[float], bool], expected:
 _positive = _converter(float, lambda x: 0 < x <= _MAX_LIMIT, f"a number above 0 and at most {_MAX_LIMIT:g}")
 _from_0 = _converter(float, lambda x: 0 <= x <= _MAX_LIMIT, f"a number from 0 to {_MAX_LIMIT:g}")
 _count = _converter(int, lambda x: x >= 1, "at least 1")
-
-
-def token_of(environment: Mapping[str, str], variable: str = TOKEN) -> str | None:
-    """Return the token in a variable, or in the file that VARIABLE_FILE names, without the line breaks at its end.
-
-    Examples
-    --------
-    >>> token_of({"LENET_TOKEN": "sesame"})
-    'sesame'
-    """
-    path = environment.get(f"{variable}_FILE")
-    if path is None or variable in environment:
-        return environment.get(variable)
-    content, reason = None, ""
-    try:
-        content = read_at_most(path, MAX_TOKEN_BYTES)
-    except OSError as error:
-        reason = f" ({error.strerror or error})"
-    if content is None or not content.isascii():
-        raise InputError(
-            f"{variable}_FILE is {path}{reason}; expected a file with at most {MAX_TOKEN_BYTES} bytes of ASCII."
-        )
-    return content.decode().rstrip("\r\n")
 
 
 def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:

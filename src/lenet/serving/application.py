@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lenet import _checks
-from lenet.errors import InputError, InputTypeError
+from lenet.errors import InputTypeError
 from lenet.interop.loading import load_any
 from lenet.serving.asgi import Application
 from lenet.serving.limits.capacity import ThreadPool
@@ -21,6 +21,7 @@ from lenet.serving.reloading import watching
 from lenet.serving.request_context import OnRequest
 from lenet.serving.routing import Operation, Router, openapi_document
 from lenet.serving.schemas import TEXT, json_content
+from lenet.serving.tokens import checked_token
 
 
 def create_app(
@@ -81,8 +82,7 @@ def create_app(
         raise InputTypeError(f"on_request is {_checks.short_repr(on_request)}; expected a function.")
     limits = checked_limits(limits)
     allow_control = _checks.boolean(allow_control, "allow_control")
-    check_token(token, "token")
-    check_token(control_token, "control_token")
+    token, control_token = checked_token(token, "token"), checked_token(control_token, "control_token")
     if not isinstance(models, Models):
         models = Models(models, loader)
     metrics = Metrics(models)
@@ -102,16 +102,6 @@ def create_app(
     return Application(
         Router(operations), limits, metrics, tensor_pool, on_request, tokens, lambda app: watching(models, metrics)
     )
-
-
-def check_token(token: str | None, name: str) -> None:
-    """Raise InputError or InputTypeError, which calls the token `name`, unless requests can send the token."""
-    if not (token is None or isinstance(token, str)):
-        raise InputTypeError(f"{name} is of type {type(token).__name__}; expected a string or None.")
-    if token == "":
-        raise InputError(f"{name} is empty; expected a token. Omit the setting to serve without one.")
-    if token and not (token.isascii() and token.isprintable() and token == token.strip()):
-        raise InputError(f"{name} has spaces around it or characters outside printable ASCII; use letters and digits.")
 
 
 def _metrics_operation(metrics: Metrics) -> Operation:
