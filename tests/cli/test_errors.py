@@ -73,7 +73,7 @@ def unbuffered(request):
         (["train", "digits", "--seed", "-1"], "seed is -1"),
         (["train", "digits", "--n-jobs", "0"], "--n-jobs: 0 is out of range; expected at least 1"),
         (["train", "digits", "--n-jobs", "-2"], "--n-jobs"),
-        (["train", "digits", "--n-jobs", "all"], "invalid int value: 'all'"),
+        (["train", "digits", "--n-jobs", "all"], "invalid integer value: 'all'"),
         (["evaluate"], "DATA"),
         (["evaluate", "digits", "--n-jobs", "0"], "--n-jobs"),
         (["predict"], "IMAGE"),

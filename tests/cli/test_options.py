@@ -154,10 +154,10 @@ def test_lines_below_the_least_confidence_are_omitted(readings, capsys, tmp_path
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--least", "1.1"], "--least is 1.1; expected a confidence from 0 to 1."),
-        (["--least=-0.1"], "--least is -0.1; expected a confidence from 0 to 1."),
+        (["--least", "1.1"], "--least: 1.1 is out of range; expected a confidence from 0 to 1."),
+        (["--least=-0.1"], "--least: -0.1 is out of range; expected a confidence from 0 to 1."),
         (["--check-below", "0.5"], "--check-below requires --fields."),
-        (["--check-below", "2", "--fields", "x"], "--check-below is 2; expected a confidence from 0 to 1."),
+        (["--check-below", "2", "--fields", "x"], "--check-below: 2 is out of range; expected a confidence"),
         (["--n-jobs", "0"], "0 is out of range; expected at least 1, or -1 for all cores."),
         (["--n-jobs", "-2"], "-2 is out of range; expected at least 1, or -1 for all cores."),
     ],
@@ -328,7 +328,7 @@ def test_at_most_some_images_are_evaluated(capsys, images, said):
 
 def test_evaluate_needs_an_image(capsys):
     pytest.importorskip("sklearn")
-    assert "--images is 0; expected at least 1." in misused(capsys, "evaluate", "digits", "--images", 0)
+    assert "--images: 0 is out of range; expected at least 1." in misused(capsys, "evaluate", "digits", "--images", 0)
     assert json.loads(succeeds(capsys, "evaluate", "digits", "--images", 1, "--json", "-q"))["images"] == 1
 
 

@@ -290,7 +290,7 @@ def test_the_fields_are_drawn_on_the_sheet(first, forms, capsys):
 def test_wrong_arguments_are_rejected(forms, capsys):
     command = "read", "forms/b.png", "--fields", "fields.json"
     assert "--show is out.jpg; expected a name that ends in .png" in misused(capsys, *command, "--show", "out.jpg")
-    assert "--check-below is 2; expected a confidence" in misused(capsys, *command, "--check-below", "2")
+    assert "--check-below: 2 is out of range; expected a confidence" in misused(capsys, *command, "--check-below", "2")
     assert "--check-below requires --fields." in misused(capsys, *command[:2], "--check-below", "0.5")
     assert "missing.json" in fails(capsys, "read", "forms/b.png", "--fields", "missing.json")
     (forms / "fields.json").write_text('[{"name": "check", "cell": [0, 0]}]')

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lenet._bar import Bar
 from lenet.cli.options import (
+    COUNT,
     DATA_NAMES,
     add_common,
     add_data,
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--corruptions", action="store_true", help="report the accuracy under noise, blur, fog and other corruptions"
     )
-    parser.add_argument("--images", type=int, metavar="N", help="evaluate at most N images, chosen at random")
+    parser.add_argument("--images", type=COUNT, metavar="N", help="evaluate at most N images, chosen at random")
     add_common(parser)
 
 
@@ -57,8 +58,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.evaluation import classification_report, robustness_report
     from lenet.reading import as_mnist
 
-    if arguments.images is not None and arguments.images < 1:
-        parser.error(f"--images is {arguments.images}; expected at least 1.")
     model = load_model(arguments.model, quiet=arguments.quiet)
     data = load_test_set(model, arguments)
     chosen = chosen_images(len(data.y_test), arguments)

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,24 @@ DATA_HELP = (
     "digits (works offline), mnist, fashion-mnist, a FOLDER with a subfolder of pictures per class, a "
     "FOLDER of IDX, .npy or Parquet files, or a .csv, .npz or .parquet FILE"
 )
+
+
+def number_type(kind: type[float], is_allowed: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    """Return the type of an option, a function that converts its text to a number, and rejects those not allowed."""
+
+    def convert(text: str) -> float:
+        number = kind(text)
+        if not is_allowed(number):
+            raise argparse.ArgumentTypeError(f"{text} is out of range; expected {expected}.")
+        return number
+
+    convert.__name__ = "integer" if kind is int else "number"  # for argparse's message if text is not a number
+    return convert
+
+
+COUNT = number_type(int, lambda x: x >= 1, "at least 1")
+CONFIDENCE = number_type(float, lambda x: 0 <= x <= 1, "a confidence from 0 to 1")
+_THREADS = number_type(int, lambda x: x >= 1 or x == -1, "at least 1, or -1 for all cores")
 
 
 def add_data(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
@@ -63,7 +81,7 @@ def add_common(parser: argparse.ArgumentParser, more: str = "") -> None:
     """Add --n-jobs, with more help, --json and --quiet."""
     parser.add_argument(
         "--n-jobs",
-        type=_threads,
+        type=_THREADS,
         metavar="N",
         help=f"number of threads (default: LENET_NUM_THREADS, OMP_NUM_THREADS, or all cores){more}",
     )
@@ -101,16 +119,6 @@ def check_png(parser: argparse.ArgumentParser, option: str, output: str) -> None
     if Path(output).suffix.lower() != ".png":
         parser.error(f"{option} is {output or 'an empty name'}; expected a name that ends in .png.")
     check_replaceable(output, PNG_MARK)
-
-
-def _threads(text: str) -> int:
-    number = int(text)
-    if number < 1 and number != -1:
-        raise argparse.ArgumentTypeError(f"{number} is out of range; expected at least 1, or -1 for all cores.")
-    return number
-
-
-_threads.__name__ = "int"  # for argparse's message when int() fails
 
 
 def load_model(name: str, *, quiet: bool = True) -> "LeNet5":

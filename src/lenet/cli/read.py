@@ -21,7 +21,7 @@ from lenet.cli.inputs import (
     rewound,
     written_table,
 )
-from lenet.cli.options import add_common, add_model, at_most_one, load_model
+from lenet.cli.options import CONFIDENCE, add_common, add_model, at_most_one, load_model
 from lenet.cli.output import say
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=PICTURES_HELP)
     parser.add_argument(
         "--least",
-        type=float,
+        type=CONFIDENCE,
         default=0.0,
         metavar="X",
         help="omit lines whose confidence is below X (0 to 1); in table cells, ? replaces the digits of such lines",
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fields", metavar="JSON", help="read only the fields of a form, as described in a JSON file")
     parser.add_argument(
         "--check-below",
-        type=float,
+        type=CONFIDENCE,
         metavar="X",
         help="with --fields, flag fields whose confidence is below X (default: 0.9)",
     )
@@ -82,9 +82,6 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.reading.reader import characters_of
     from lenet.reading.tables import filled, illegible
 
-    for option, value in (("--least", arguments.least), ("--check-below", arguments.check_below)):
-        if value is not None and not 0 <= value <= 1:
-            parser.error(f"{option} is {value:g}; expected a confidence from 0 to 1.")
     if arguments.check_below is not None and arguments.fields is None:
         parser.error("--check-below requires --fields.")
     names = expanded(arguments.images)

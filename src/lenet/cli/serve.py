@@ -10,11 +10,11 @@ import argparse
 import difflib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet.cli.options import note_weights_only, usage_errors
+from lenet.cli.options import COUNT, note_weights_only, number_type, usage_errors
 from lenet.cli.output import say, warn
 from lenet.serving.tokens import CONTROL_TOKEN, TOKEN, token_of
 
@@ -32,6 +32,9 @@ _VARIABLES = [
 ]  # fmt: skip
 _MIN_SIMILARITY = 0.85  # of a misspelt name to the right one, as difflib computes it
 _MAX_LIMIT = 1e9  # MiB, millions of pixels or seconds; larger values are mistakes
+
+_positive = number_type(float, lambda x: 0 < x <= _MAX_LIMIT, f"a number above 0 and at most {_MAX_LIMIT:g}")
+_from_0 = number_type(float, lambda x: 0 <= x <= _MAX_LIMIT, f"a number from 0 to {_MAX_LIMIT:g}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +76,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--max-body", type=_positive, default=16, metavar="MIB", help="maximum size of a request body (default: 16 MiB)"
     )
     parser.add_argument(
-        "--max-batch", type=_count, default=1024, metavar="N",
+        "--max-batch", type=COUNT, default=1024, metavar="N",
         help="maximum number of images per request (default: 1024)",
     )  # fmt: skip
     parser.add_argument(
@@ -81,7 +84,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         help="maximum number of pixels per picture (default: 25 million)",
     )  # fmt: skip
     parser.add_argument(
-        "--max-in-flight", type=_count, default=256, metavar="N",
+        "--max-in-flight", type=COUNT, default=256, metavar="N",
         help="maximum number of pictures, and of large requests, that a worker accepts at a time (default: 256)",
     )  # fmt: skip
     parser.add_argument(
@@ -178,24 +181,6 @@ def limits_of(arguments: argparse.Namespace) -> "Limits":
         request_seconds=arguments.deadline,
         drain_seconds=arguments.drain,
     )
-
-
-def _converter(kind: type[float], is_allowed: Callable[[float], bool], expected: str) -> Callable[[str], float]:
-    """Return a function that converts the text of an option to a number, and rejects numbers that are not allowed."""
-
-    def convert(text: str) -> float:
-        number = kind(text)
-        if not is_allowed(number):
-            raise argparse.ArgumentTypeError(f"{text} is out of range; expected {expected}.")
-        return number
-
-    convert.__name__ = "integer" if kind is int else "number"  # for argparse's message if text is not a number
-    return convert
-
-
-_positive = _converter(float, lambda x: 0 < x <= _MAX_LIMIT, f"a number above 0 and at most {_MAX_LIMIT:g}")
-_from_0 = _converter(float, lambda x: 0 <= x <= _MAX_LIMIT, f"a number from 0 to {_MAX_LIMIT:g}")
-_count = _converter(int, lambda x: x >= 1, "at least 1")
 
 
 def named(options: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:
