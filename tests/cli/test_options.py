@@ -379,10 +379,10 @@ def test_a_scheduler_that_does_not_answer(monkeypatch, error):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["mnist", "--network", "1998"], "FILE and --network 1998 were both given; expected one of them. Omit one."),
-        (["mnist", "--bench"], "--bench was given with FILE, --network or --figure"),
-        (["--network", "--bench"], "--bench was given with FILE, --network or --figure"),
-        (["--figure", "x.png", "--bench"], "--bench was given with FILE, --network or --figure"),
+        (["mnist", "--network", "1998"], "FILE and --network were both given; expected one of them."),
+        (["mnist", "--bench"], "--bench and FILE were both given; expected one of them."),
+        (["--network", "--bench"], "--bench and --network were both given; expected one of them."),
+        (["--figure", "x.png", "--bench"], "--bench and --figure were both given; expected one of them."),
         (["--figure", "x.jpg"], "--figure is x.jpg; expected a name that ends in .png."),
     ],
 )

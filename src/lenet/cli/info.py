@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet import __version__
 from lenet._files import atomic_write
-from lenet.cli.options import add_network, check_png, load_model
+from lenet.cli.options import add_network, at_most_one, check_png, load_model
 from lenet.cli.output import say, standard_output
 
 if TYPE_CHECKING:
@@ -37,14 +37,10 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.loading import network_class
 
     network = None if arguments.network is True else arguments.network
-    if arguments.model is not None and network:
-        parser.error(f"FILE and --network {network} were both given; expected one of them. Omit one.")
-    if arguments.bench and any(each is not None for each in (arguments.model, arguments.network, arguments.figure)):
-        parser.error(
-            "--bench was given with FILE, --network or --figure; expected it alone or with --json. Run them separately."
-        )
-    if arguments.network and arguments.json:
-        parser.error("--network and --json were both given; expected one of them. Omit one.")
+    at_most_one(parser, FILE=arguments.model, network=network)
+    at_most_one(parser, network=arguments.network, json=arguments.json)
+    if arguments.bench:
+        at_most_one(parser, bench=True, FILE=arguments.model, network=arguments.network, figure=arguments.figure)
     if arguments.figure is not None:
         check_png(parser, "--figure", arguments.figure)
     model = network_class(network)(seed=0) if arguments.model is None else load_model(arguments.model)

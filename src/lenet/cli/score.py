@@ -11,7 +11,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from lenet.cli.options import add_model, add_quiet, load_model
+from lenet.cli.options import add_model, add_quiet, at_most_one, load_model
 from lenet.cli.output import say
 from lenet.errors import WorkerError
 
@@ -48,11 +48,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet.scale import score
     from lenet.scale.outputs import check_free
 
-    if arguments.scheduler and arguments.workers is not None:
-        parser.error(
-            "--workers and --scheduler were both given; expected one of them. "
-            "--workers starts processes on this machine."
-        )
+    at_most_one(parser, workers=arguments.workers, scheduler=arguments.scheduler)
     check_free(arguments.out)
     model = load_model(arguments.model, quiet=arguments.quiet)
     start = time.perf_counter()
