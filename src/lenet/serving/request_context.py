@@ -83,19 +83,13 @@ class RequestContext:
         """Return the request as a line of JSON."""
         entry: dict[str, Any] = {
             "time": iso_time(time.time()), "level": self.level, "pid": os.getpid(), "request": self.request,
-            "peer": self.peer, "method": self.method, "path": self.path,
+            "peer": self.peer, "method": self.method, "path": self.path, "traceparent": self.traceparent,
+            "model": self.model, "batch": self.batch, "bytes": self.received, "ms": round(1000 * self.seconds, 3),
+            "status": self.status, "error": self.error,
         }  # fmt: skip
-        if self.traceparent is not None:
-            entry["traceparent"] = self.traceparent
-        if self.model is not None:
-            entry["model"] = self.model
-        if self.batch is not None:
-            entry["batch"] = self.batch
-        entry["bytes"] = self.received
-        entry["ms"] = round(1000 * self.seconds, 3)
-        entry["status"] = self.status
-        if self.error is not None:
-            entry["error"] = self.error
+        for name in ("traceparent", "model", "batch", "error"):
+            if entry[name] is None:
+                del entry[name]
         return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
 
     def complete(self, response: Response) -> None:
