@@ -20,6 +20,17 @@ _MARGIN = 42
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _LINE = 25  # distance between baselines
 _OPERATIONS_Y, _COUNTS_Y = 168, 56
+_CONVOLUTION, _WINDOWS, _FULL = f"5{_TIMES}5\nconvolution\n", f"2{_TIMES}2\n", "full\nconnection\n"
+_OPERATIONS = {  # of each stage after the input, by network
+    None: (
+        f"{_CONVOLUTION}padding 2\nsigmoid", f"{_WINDOWS}average\npooling", f"{_CONVOLUTION}sigmoid",
+        f"{_WINDOWS}average\npooling", f"{_CONVOLUTION}sigmoid", f"{_FULL}sigmoid", f"{_FULL}softmax",
+    ),
+    "1998": (
+        f"{_CONVOLUTION}tanh", f"{_WINDOWS}subsampling\ntanh", f"{_CONVOLUTION}by Table I\ntanh",
+        f"{_WINDOWS}subsampling\ntanh", f"{_CONVOLUTION}tanh", f"{_FULL}tanh", "radial\nbasis\nfunctions",
+    ),
+}  # fmt: skip
 _CELL, _MAX_CELLS = 20, 15  # the units of a longer column are not drawn separately
 
 
@@ -37,25 +48,10 @@ class _Stage(NamedTuple):
     parameters: int = 0
 
 
-def _operations(network: str | None) -> tuple[str, ...]:
-    """Return the operation of each stage in words."""
-    convolution, squash = f"5{_TIMES}5\nconvolution\n", "sigmoid" if network is None else "tanh"
-    pooling = f"2{_TIMES}2\naverage\npooling" if network is None else f"2{_TIMES}2\nsubsampling\ntanh"
-    full = "full\nconnection\n"
-    return (
-        convolution + ("padding 2\n" if network is None else "") + squash,
-        pooling,
-        convolution + ("" if network is None else "by Table I\n") + squash,
-        pooling,
-        convolution + squash,
-        full + squash,
-        f"{full}softmax" if network is None else "radial\nbasis\nfunctions",
-    )
-
-
 def _stages(num_classes: int, network: str | None) -> list[_Stage]:
     """Return the stages, with sizes from the layers of the model."""
-    c1, s2, c3, s4, c5, f6, output = _operations(network)
+    outputs = network_class(network)(num_classes=num_classes)._outputs()
+    c1, s2, c3, s4, c5, f6, output = _OPERATIONS[network]
     drawn = [
         _Stage("Input", INK, 0, ""),
         _Stage("C1", BLUE, 105, c1, 5, 9),
@@ -66,7 +62,6 @@ def _stages(num_classes: int, network: str | None) -> list[_Stage]:
         _Stage("F6", VERMILLION, 142, f6),
         _Stage("Output", VERMILLION, 142, output),
     ]
-    outputs = network_class(network)(num_classes=num_classes)._outputs()
     return [
         stage._replace(planes=shape[0], side=(*shape, 1)[1], parameters=count)
         for stage, (_, shape, count) in zip(drawn, outputs, strict=True)
