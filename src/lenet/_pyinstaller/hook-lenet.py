@@ -8,7 +8,7 @@ EXTRAS = [f"lenet.{package}" for package in ("cli", "estimator", "interop", "plo
 
 def is_core(name: str) -> bool:
     """Return whether a module requires only numpy and safetensors."""
-    return not name.startswith((*EXTRAS, "lenet.plots.style", "lenet._pyinstaller", "lenet.__main__"))
+    return not name.startswith((*EXTRAS, "lenet._pyinstaller", "lenet.__main__"))
 
 
 datas = collect_data_files("lenet")  # the weights, the templates of the C export, the page of the server
