@@ -77,7 +77,7 @@ def test_a_picture_without_a_sheet_is_returned_itself(monkeypatch):
 # The regions of fields
 
 
-def values_of(monkeypatch, page, places, fields, read, check_below=0.5, is_cut=False):
+def values_of(monkeypatch, page, places, fields, read, check_below=0.5, is_cut=False, has_mark=False):
     """The values on a page, and the corners of the regions that were read; `read` has the value of each."""
     regions = []
     monkeypatch.setattr(
@@ -85,7 +85,9 @@ def values_of(monkeypatch, page, places, fields, read, check_below=0.5, is_cut=F
     )
     monkeypatch.setattr(forms, "find_lines", lambda part: [part] * part)  # one in the first part, two in the second
     monkeypatch.setattr(forms, "cut_and_classify", lambda model, lines, *_: [read[part - 1] for part in lines])
-    monkeypatch.setattr(forms, "_read_field", lambda field, parts, _: parts[0] if len(set(parts)) == 1 else None)
+    monkeypatch.setattr(
+        forms, "_read_field", lambda field, parts, _: (*parts[0], has_mark) if len(set(parts)) == 1 else None
+    )
     return forms._values(forms._Settings(fields, lenet.LeNet5(seed=0), check_below, None), page, places), regions
 
 
@@ -270,10 +272,10 @@ def test_low_and_thin_strokes_are_not_cut_digits(height, width, of_other, is_cut
     assert forms._part(Page(ink, (60, 80)), corners)[1] == is_cut
 
 
-def test_a_field_that_cuts_a_stroke_is_to_be_checked(monkeypatch):
-    page = Page(np.zeros((100, 200), np.uint8), (100, 200))
-    (value,), _ = values_of(monkeypatch, page, [], [Field("a", box=(0, 0, 1, 1))], [("12", 0.4)], is_cut=True)
-    assert value.problems == ("confidence", "edge")
+def test_a_field_that_cuts_a_stroke_or_has_a_mark_is_to_be_checked(monkeypatch):
+    page, fields = Page(np.zeros((100, 200), np.uint8), (100, 200)), [Field("a", box=(0, 0, 1, 1))]
+    (value,), _ = values_of(monkeypatch, page, [], fields, [("12", 0.4)], is_cut=True, has_mark=True)
+    assert value.problems == ("confidence", "edge", "mark")
 
 
 # The value of a field
@@ -286,7 +288,8 @@ def field_read(monkeypatch, labels, lows, arcs=None, end=2):
     monkeypatch.setattr(forms, "joined", lambda graphs: tuple(graph.number for graph in graphs))
     path = list(range(len(labels))) if arcs is None else arcs
     monkeypatch.setattr(forms, "most_probable", lambda graph, field: (path, labels, (graph, field)))
-    return forms._read_field("field", parts, "abcdefghij")
+    monkeypatch.setattr(forms, "_have_marks", lambda *_: False)
+    return forms._read_field("field", parts, "abcdefghij")[:2]
 
 
 def test_low_non_digits_are_not_in_the_value(monkeypatch):
@@ -303,6 +306,23 @@ def test_low_non_digits_are_not_in_the_value(monkeypatch):
 def test_a_field_of_more_than_640_pieces_is_not_read(monkeypatch, end, value):
     found, _ = field_read(monkeypatch, [3, 1], [np.array([False]), np.array([False])], end=end)
     assert found == value
+
+
+def test_a_mark_in_any_part_of_a_field_is_found(monkeypatch):
+    """Arcs 0 to 2 are those of the first part, and 3 and 4 those of the second."""
+    boxes = np.array([[0, 0, 9, 20], [9, 0, 18, 22], [18, 0, 27, 24]])
+    parts = [SimpleNamespace(starts=np.zeros(n), boxes=boxes[:n], name=n) for n in (3, 2)]
+    seen = []
+
+    def digits_and_marks(segments, digits, marks, baseline):
+        seen.append((segments.name, digits.tolist(), marks.tolist(), baseline))
+        return None, [(0, "-")] if len(marks) else []
+
+    monkeypatch.setattr(forms, "digits_and_marks", digits_and_marks)
+    assert forms._have_marks(parts, np.array([0, 2, 3]), np.array([4]))
+    assert seen == [(3, [0, 2], [], 22.0), (2, [0], [1], 20.0)]
+    assert not forms._have_marks(parts, np.array([0, 2, 3]), np.array([], np.int64))
+    assert not forms._have_marks(parts, np.array([0]), np.array([4]))  # a part without digits
 
 
 # The form

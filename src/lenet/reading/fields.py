@@ -166,8 +166,9 @@ class FieldValue:
         The probability of these digits, in [0, 1].
     problems : tuple of str
         Why a person should check the value: "confidence" (it is low), "empty", "non-digit", "digits" (their number is
-        wrong), "checksum" (it fails), "edge" (the border of the field cuts a digit) or "no cell" (the grid or the cell
-        was not found, or several grids have the shape); empty if there is no reason.
+        wrong), "checksum" (it fails), "mark" (the value leaves out a point, a comma, a dash or a sign), "edge" (the
+        border of the field cuts a digit) or "no cell" (the grid or the cell was not found, or several grids have the
+        shape); empty if there is no reason.
     box : tuple of four int, optional
         Left, top, right and bottom of the field in pixels of the straightened sheet; None if the cell was not found.
     rotation : int, default 0

@@ -23,7 +23,7 @@ from lenet.reading.frames import without_frames
 from lenet.reading.graph import Graph, joined
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import find_lines
-from lenet.reading.marks import may_be_marks
+from lenet.reading.marks import digits_and_marks, may_be_marks
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, cut_and_classify
@@ -31,13 +31,14 @@ from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
 from lenet.reading.segments import MAX_SEGMENTS, MAX_SEGMENTS_TURNED, Segments
 from lenet.reading.sheet import corners_of, find_sheets
-from lenet.reading.strokes import box_around
+from lenet.reading.strokes import Ints, box_around
 from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
 _RIM = 0.01  # of the shorter side of a blank sheet: nearer to its edges, the table would be read as 1
-_LEGIBLE = 0.8  # a form with this mean confidence is not turned; a field that violates its rules counts as 0
+# The mean confidences of the filled-in fields of a form that is not turned, and at least after a turn.
+_LEGIBLE, _LEGIBLE_TURNED = 0.8, 0.3
 _CUT = 0.2, 0.8  # the fractions of a stroke in a field beyond which it is inside or outside
 _TALL = 0.6  # the height of a cut digit over that of the tallest stroke in the field, which is at least `_LOW`
 _LOW = 0.4  # heights of the field
@@ -140,6 +141,8 @@ def _upright_values(
 
     Of many fields, a sample is read in each orientation, and then all fields in the best one.
     """
+    if _mean_confidence(as_it_is) >= _LEGIBLE:
+        return as_it_is
     members = list(range(len(as_it_is)))
     if len(members) > _MAX_TURNED:  # at random, as every other column may be blank
         members = sorted(np.random.default_rng(0).permutation(members)[:_MAX_TURNED])
@@ -152,7 +155,7 @@ def _upright_values(
         with suppress(InputError):  # a turned page may look like a texture
             values = _turned_values(sample, page, cells, turns, MAX_SEGMENTS_TURNED)
             gain = _gain(sample.fields, before, values)
-            if gain > best_gain:
+            if gain > best_gain and _mean_confidence(values) >= _LEGIBLE_TURNED:
                 best, best_gain = values, gain
     if len(members) == len(as_it_is):
         return best
@@ -217,9 +220,19 @@ def _gain(fields: Sequence[Field], before: Sequence[FieldValue], after: Sequence
     return _summed_confidence(after) - _summed_confidence(before)
 
 
+def _mean_confidence(values: Sequence[FieldValue]) -> float:
+    """Return the mean confidence of the fields that are filled in; a "?", a wrong checksum and no cell count as 0."""
+    confidences = [
+        0.0 if "?" in value.value or "checksum" in value.problems else value.confidence
+        for value in values
+        if value.value or "no cell" in value.problems
+    ]
+    return sum(confidences) / max(1, len(confidences))
+
+
 def _summed_confidence(values: Sequence[FieldValue]) -> float:
     """Return the sum of the confidences of the values that have the right number of digits and the right checksum."""
-    return sum(value.confidence for value in values if set(value.problems) <= {"confidence", "edge"})
+    return sum(value.confidence for value in values if set(value.problems) <= {"confidence", "edge", "mark"})
 
 
 def _values(
@@ -242,8 +255,10 @@ def _values(
         if corners is None or part is None:
             values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
             continue
-        value, confidence = _read_field(field, list(islice(read, len(own))), settings.model.classes)
+        value, confidence, has_marks = _read_field(field, list(islice(read, len(own))), settings.model.classes)
         problems = field.problems(value)
+        if has_marks:
+            problems = (*problems, "mark")
         if part[1]:
             problems = ("edge", *problems)
         if value and confidence < settings.check_below:
@@ -317,16 +332,34 @@ def _part(page: Page, corners: NDArray[np.float64]) -> tuple[Page, bool]:
     return page.transformed(ink, to_page), bool(crosses.any())
 
 
-def _read_field(field: Field, parts: Sequence[tuple[Segments, Graph]], classes: Sequence[str]) -> tuple[str, float]:
-    """Return the value of a field, and its probability; an empty text if there are only marks.
+def _read_field(
+    field: Field, parts: Sequence[tuple[Segments, Graph]], classes: Sequence[str]
+) -> tuple[str, float, bool]:
+    """Return the value of a field, its probability, and whether there are marks beside its digits.
 
-    The time of finding the most probable value grows with the square of the number of pieces.
+    The value is an empty text if there are only marks. The time of finding the most probable value grows with the
+    square of the number of pieces.
     """
     if not parts:
-        return "", 0.0
+        return "", 0.0, False
     if sum(graph.end for _, graph in parts) > _MAX_PIECES:
-        return "?", 0.0
+        return "?", 0.0, False
     short = np.concatenate([may_be_marks(segments) for segments, _ in parts])
     arcs, labels, confidence = most_probable(joined([graph for _, graph in parts]), field)
     read = [label for arc, label in zip(arcs, labels, strict=True) if label is not None or not short[arc]]
-    return "".join("?" if label is None else classes[label] for label in read), confidence if read else 0.0
+    value = "".join("?" if label is None else classes[label] for label in read)
+    found, is_digit = np.array(arcs), np.array([label is not None for label in labels])
+    has_marks = _have_marks([segments for segments, _ in parts], found[is_digit], found[~is_digit & short[found]])
+    return value, confidence if read else 0.0, has_marks
+
+
+def _have_marks(parts: Sequence[Segments], digits: Ints, marks: Ints) -> bool:
+    """Return whether there are points, commas, dashes or signs beside digits; arcs are numbered through all parts."""
+    start = 0
+    for segments in parts:
+        stop = start + len(segments.starts)
+        own, others = (arcs[(start <= arcs) & (arcs < stop)] - start for arcs in (digits, marks))
+        if len(own) and digits_and_marks(segments, own, others, float(np.median(segments.boxes[own, 3])))[1]:
+            return True
+        start = stop
+    return False
