@@ -160,3 +160,24 @@ def test_text_outside_is_ignored_even_if_the_largest_table_has_few_cells():
     found = reading.read(page)
     assert len(found.cells) == 9 + 32
     assert not found.lines
+
+
+@pytest.mark.parametrize("columns", [4, 6])
+def test_a_table_is_read_although_most_digits_touch_its_lines(columns):
+    """Unlike those of squared paper, its cells are wider than high."""
+    data, width, height = lenet.data.load_digits(), 480 // columns, 34
+    page = np.full((320, 560), 240, np.uint8)
+    for n in range(9):
+        cv2.line(page, (40, 24 + height * n), (520, 24 + height * n), 60, 2)
+    for n in range(columns + 1):
+        cv2.line(page, (40 + width * n, 24), (40 + width * n, 24 + 8 * height), 60, 2)
+    texts = []
+    for n in range(8 * columns):
+        image, (row, column) = data.X_test[n], divmod(n, columns)
+        top, left = 24 + height * row + (7 if n % 2 else 0), 50 + width * column  # ink begins four pixels lower
+        part = page[top : top + 28, left : left + 28]
+        np.minimum(part, 240 - (0.75 * image).astype(np.uint8), out=part)
+        texts.append(str(data.y_test[n]))
+    cells = reading.read(page).cells
+    assert len(cells) == len(texts)
+    assert np.mean([cell.text == text for cell, text in zip(cells, texts, strict=True)]) > 0.8

@@ -35,6 +35,8 @@ _MAX_CELLS = 1000
 _MAX_BLUR = 0.1  # sides of a cell: the standard deviation of the strongest blur that is undone
 _RIM = 0.1  # sides of a cell: ink that touches the lines and extends no further is part of a line
 _FRINGE = 3  # pixels that are erased along the outlines of cells
+_MAX_ASPECT = 1.4  # of the squares of squared paper, seen at an angle
+_MIN_WHOLE = 0.75  # the fraction of the cells of a table that are found: its columns may differ in width
 _MAX_CUT = 0.3  # the fraction of the writing in a table that may touch its lines
 _MANY_CELLS, _LARGE = 16, 0.2  # a grid with this many cells on this fraction of the page is the only content
 _AS_LARGE = 0.5  # other grids are kept if they have this fraction of its area
@@ -175,9 +177,18 @@ class Grid:
         return np.where(with_edges, 0, writing).astype(np.uint8)
 
     def is_squared_paper(self, writing: NDArray[np.uint8]) -> bool:
-        """Return whether there are too many cells for a table, or much of the writing goes beyond its cell."""
+        """Return whether there are too many cells for a table, or much of the writing goes beyond its cell.
+
+        The writing in tables with cells that are not square may do so, unless many cells are missing.
+        """
         if len(self.cells) > _MAX_CELLS:
             return True
+        boxes = np.array([cv2.boundingRect(cell) for cell in self.cells])
+        sides = np.median(boxes[:, 2:], axis=0)
+        columns, rows = np.ptp(boxes[:, :2], axis=0) / sides + 1
+        is_whole = min(rows, columns) > 1.5 and len(self.cells) > _MIN_WHOLE * rows * columns
+        if is_whole and sides.max() > _MAX_ASPECT * sides.min():
+            return False
         strokes = strokes_of(writing)
         are_cut = strokes.areas_in(self.rim) > 0
         return bool(strokes.areas[are_cut].sum() > _MAX_CUT * strokes.areas.sum())
