@@ -15,7 +15,7 @@ _MIN_SIDE = 100  # pixels of a small picture
 # Fractions of the picture's area.
 _MIN_AREA, _MIN_TOTAL, _MAX_TOTAL = 0.04, 0.08, 0.95  # of each sheet, and of all of them
 # Fractions of the sheet's outline. The outline of a shadow runs along the picture's border more than that of a sheet.
-_MAX_AT_BORDER = 0.4
+_MAX_AT_BORDER = 0.55
 _CORNER = 0.035
 _MAX_CORNERS = 5  # one of the four may be cut off by the picture's border
 _MIN_CONVEXITY = 0.93  # area over that of the convex hull
@@ -33,8 +33,8 @@ _MAX_THICKNESS, _MAX_AT_EDGE = 0.15, 0.04  # of writing, in sides of the sheet; 
 _SMALL = 0.12  # of the picture: smaller sheets are labels or buttons if there is writing around them, dark or light
 # Fractions of the ink, of the outline and of the sheet's level: if all are exceeded, the "sheet" may be the lit part of
 # a page. The grain of a table looks like ink, too, but paper in a shadow is seldom this dark: 0.35 of the level is a
-# tenth of the light.
-_MAX_INK_OUTSIDE, _MIN_AT_BORDER, _MIN_SHADOW = 0.5, 0.05, 0.35
+# tenth of the light. If much of the outline is at the border, as in the corner of a scanner, the ink does not matter.
+_MAX_INK_OUTSIDE, _MIN_AT_BORDER, _MUCH_AT_BORDER, _MIN_SHADOW = 0.5, 0.05, 0.4, 0.35
 _MIN_REST = 0.1  # the fraction of a sheet that is not lit, if there is a shadow
 _EVEN = 0.88  # the level of a pixel over that of its neighbours, if there is no sharp edge between them
 _EDGES = 7  # pixels of the coarse picture: the edges of shadows on the background are narrower
@@ -76,10 +76,9 @@ def find_sheets(
     is_box = ink_outside > _MAX_INK_BESIDE_BOX * ink_inside and (
         np.median(coarse[outside]) > DARK * np.median(coarse[inside])
     )
-    is_lit_part = (
-        has_ink_outside
-        and _at_border(np.concatenate(outlines), coarse.shape) >= _MIN_AT_BORDER
-        and _is_shadow(coarse, sheets == 0, sheets == 1)
+    at_border = _at_border(np.concatenate(outlines), coarse.shape)
+    is_lit_part = (at_border >= _MIN_AT_BORDER if has_ink_outside else at_border > _MUCH_AT_BORDER) and _is_shadow(
+        coarse, sheets == 0, sheets == 1
     )
     return None if is_label or is_box or is_lit_part else np.asarray(inside)
 
