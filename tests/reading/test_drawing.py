@@ -75,6 +75,21 @@ def test_a_form_that_was_turned_is_drawn_upright(turns, labels):
     assert expected.height - 36 < top < bottom < expected.height + 36
 
 
+def test_a_field_is_drawn_with_its_name_and_its_value_or_that_it_is_empty(labels):
+    values = [FieldValue("a", "57", 0.996, (), (20, 40, 60, 90)), FieldValue("b", "", 0.0, (), (120, 40, 160, 90))]
+    drawing.drawn_fields(PAPER, values)
+    assert [text for text, _ in labels] == ["a: 57 (99%)", "b: empty"]
+
+
+def test_no_box_is_drawn_over_the_label_of_a_field_above(labels):
+    values = [FieldValue("a", "5", 0.5, (), (20, top, 60, top + 40)) for top in (70, 30)]
+    content = drawing.drawn_fields(PAPER, values)
+    (_, (left, top, right, bottom)), _ = labels
+    with Image.open(io.BytesIO(content)) as found:
+        label = np.asarray(found)[int(top) + 2 : int(bottom) - 2, int(left) : int(right)]
+    assert (label == 255).all(axis=2).any(axis=0).mean() > 0.9
+
+
 def test_the_labels_in_a_table_leave_most_of_the_cells_free(labels):
     cells = [(left, top, left + 40, top + 60) for top in (20, 80) for left in (20, 60, 100)]
     drawing.drawn_fields(np.full((200, 200), 255, np.uint8), [FieldValue("a", "5", 0.5, (), box) for box in cells])
@@ -231,8 +246,8 @@ def test_a_field_to_check_is_orange(recorded):
     with Image.open(io.BytesIO(content)) as image:
         assert image.size == (2 * 200 + 4 * 36, 2 * 120 + 3 * 36)  # 24 pixels high: enlarged twice
     assert recorded[0] == [
-        ("512 (99%)", 76, 72, BLUE, 24, "ls"),
-        ("7 (95%)", 76, 156, ORANGE, 24, "ls"),
+        ("total: 512 (99%)", 76, 72, BLUE, 24, "ls"),
+        ("card: 7 (95%)", 76, 156, ORANGE, 24, "ls"),
         ("date: empty", 80, 216, ORANGE, 12, "lm"),  # close below another
         ("no cell: mark", 36, 312, ORANGE, 24, "ls"),
     ]

@@ -22,6 +22,7 @@ _MIN_HEIGHT = 48  # pixels: smaller writing is enlarged to make room for the lab
 _SURE = 0.9  # probability
 _OUTLINE = 2  # pixels, of texts
 _FIELD_MARGIN, _FIELD_FONT, _FIELD_LETTER, _FIELD_PEN = 36, 24, 12, 3  # pixels
+_MIN_FONT, _LETTER = 8, 0.6  # pixels; the width of a letter, relative to the size of the font
 # Okabe and Ito's palette, which colour-blind readers can distinguish.
 _SURE_COLOUR, _UNSURE_COLOUR, _NON_DIGIT_COLOUR = (0, 114, 178), (213, 94, 0), (130, 130, 130)
 
@@ -56,12 +57,13 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
 
 
 def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> bytes:
-    """Draw the box of each field over a form, with its value and confidence above; return a PNG, as for `drawn`.
+    """Draw the box of each field over a form, with its name, value and confidence above; return a PNG, as for `drawn`.
 
-    Fields that a person should check are orange, and the others blue. An empty field has its name instead of a value.
-    Where another field is close above or beside it, as in a table, the value is smaller, and on the upper line of the
-    box. The sheet of the form is straightened. If it was read after quarter turns, it is drawn as it was read. Below
-    are the rotation and the names of the fields whose cells were not found.
+    Fields that a person should check are orange, and the others blue. Each has its name, and its value with the
+    confidence. Where another field is close above or beside it, as in a table, the text is smaller, and on the upper
+    line of the box; in a narrow box, the name is left out. The sheet of the form is straightened. If it was read after
+    quarter turns, it is drawn as it was read. Below are the rotation and the names of the fields whose cells were not
+    found.
     """
     found = [(value, value.box) for value in values if value.box is not None]
     rotation, missing = values[0].rotation, [value.name for value in values if value.box is None]
@@ -74,14 +76,17 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
     canvas = _Canvas(page, scale, _FIELD_MARGIN, below=_FIELD_MARGIN * len(notes))
     fonts = require("PIL.ImageFont", "vision")
     places = [canvas.placed(box) for _, box in found]
-    for (value, _), (left, top, right, bottom) in zip(found, places, strict=True):
-        colour = _UNSURE_COLOUR if value.problems else _SURE_COLOUR
-        canvas.draw.rectangle((left, top, right, bottom), outline=colour, width=_FIELD_PEN)
-        percentage = rounded_down(100 * value.confidence, 0)
-        text = f"{value.value} ({percentage}%)" if value.value else f"{value.name}: empty"
+    colours = [_UNSURE_COLOUR if value.problems else _SURE_COLOUR for value, _ in found]
+    for box, colour in zip(places, colours, strict=True):  # before the texts, which would be crossed out
+        canvas.draw.rectangle(box, outline=colour, width=_FIELD_PEN)
+    for (value, _), (left, top, right, bottom), colour in zip(found, places, colours, strict=True):
+        shown = f"{value.value} ({rounded_down(100 * value.confidence, 0)}%)" if value.value else "empty"
+        text = f"{value.name}: {shown}"
         around = left - _FIELD_MARGIN, top - _FIELD_MARGIN, right + _FIELD_MARGIN, bottom
         if _clearance(around, [other for other in places if other != (left, top, right, bottom)]):
-            size = max(8, min(_FIELD_FONT, (bottom - top) / 4, (right - left) / (0.6 * len(text))))
+            if (right - left) / (_LETTER * len(text)) < _MIN_FONT:
+                text = shown  # there is no room for the name
+            size = max(_MIN_FONT, min(_FIELD_FONT, (bottom - top) / 4, (right - left) / (_LETTER * len(text))))
             canvas.write_apart((left + 4, top), text, colour, fonts.load_default(size), "lm")
         else:
             canvas.write_apart((left, top - 4), text, colour, fonts.load_default(_FIELD_FONT), "ls")
