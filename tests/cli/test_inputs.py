@@ -64,12 +64,23 @@ def test_files_of_a_folder_that_are_not_pictures_are_named(scans, capsys):
     assert lines(capsys, "predict", "scans")
     cli.main(["predict", "scans"])
     assert capsys.readouterr().err == "lenet: warning: skipped files of scans that are not pictures: notes.txt\n"
-    for name in ("a.heic", "b.pdf", "more/c.txt"):
-        (folder / name).write_text("text")
+    for number in range(4):
+        (folder / f"{number}.txt").write_text("text")
     cli.main(["predict", "scans", "-q"])
-    others = "a.heic, b.pdf, c.txt and 1 more (convert HEIC to JPEG)"
+    others = "0.txt, 1.txt, 2.txt and 2 more"
     said = f"lenet: warning: skipped files of scans that are not pictures: {others}\n"
     assert capsys.readouterr().err == said
+
+
+def test_files_of_a_folder_that_must_be_converted_are_not_skipped(scans, capsys):
+    for name in ("a.HEIC", "more/b.pdf"):
+        (scans / "scans" / name).write_text("text")
+    assert cli.main(["predict", "scans", "--csv", "out.csv", "-q"]) == 1
+    *_, converted, other = csv.DictReader((scans / "out.csv").read_text().splitlines())
+    for row, name in ((converted, "a.HEIC"), (other, "more/b.pdf")):
+        assert row["image"] == str(Path("scans", name))
+        assert row["check"] == f"not read: {row['image']} is not a picture that lenet reads. Convert it to PNG or JPEG."
+    assert "notes.txt\n" in capsys.readouterr().err
 
 
 def test_errors_name_their_picture(scans, capsys, monkeypatch):

@@ -33,6 +33,8 @@ _NO_PICTURES = (
     "has no pictures; expected PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Convert other formats, such as HEIC, to "
     "one of these."
 )
+_TO_CONVERT = (".pdf", ".heic", ".heif", ".avif")
+_NO_PICTURE = "is not a picture that lenet reads. Convert it to PNG or JPEG."
 _NO_MATCH = "matches no file; expected the path of a picture, or a pattern."
 MAX_BYTES = 200_000_000  # of a picture from standard input
 
@@ -47,8 +49,8 @@ def add_csv(parser: argparse.ArgumentParser, columns: str) -> None:
 def expanded(names: Sequence[str]) -> list[str]:
     """Return the names of all pictures, with folders and patterns replaced by the files in them or matching them.
 
-    A warning lists the files of folders that are not pictures. A folder without pictures, and a pattern that matches no
-    file, are `Unreadable`.
+    A warning lists the files of folders that are not pictures. A folder without pictures, a pattern that matches no
+    file, and files of folders that must be converted first, such as PDF files, are `Unreadable`.
     """
     from lenet.data.image_folder import Unreadable, pictures_in, skipped
 
@@ -60,6 +62,8 @@ def expanded(names: Sequence[str]) -> list[str]:
             found.append(name)
         elif os.path.isdir(name):  # noqa: PTH112
             files, others = pictures_in(Path(name))
+            files += [Unreadable(Path(path), _NO_PICTURE) for path in others if path.lower().endswith(_TO_CONVERT)]
+            others = [path for path in others if path not in files]
             if files and others:
                 warn(skipped(name, others))
             found += files or [Unreadable(Path(name), _NO_PICTURES)]
@@ -136,21 +140,22 @@ def _read_or_error(read: Callable[[str], _T], name: str) -> _T | Exception:
         return error
 
 
-def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: str) -> None:
+def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *headers: Sequence[str]) -> None:
     """Reject --csv with --json, a name that does not end in .csv, and a file that begins with none of the headers.
 
     Tables of earlier versions, whose last column is not yet CHECK, may be replaced, too.
     """
     if arguments.csv is None:
         return
-    known = {*headers, *(each.replace(f",{CHECK}\n", "\n") for each in headers)}
+    lines = [_line_of(header) + "\n" for header in headers]
+    known = {*lines, *(line.replace(f",{CHECK}\n", "\n") for line in lines)}
     at_most_one(parser, csv=arguments.csv, json=arguments.json)
     if Path(arguments.csv).suffix.lower() != ".csv":
         parser.error(f"--csv is {arguments.csv}; expected a name that ends in .csv.")
     for output in (arguments.csv, partial_name(arguments.csv)):
         check_replaceable(output, b"")
         if Path(output).exists() and not any(begins_with(Path(output), each.encode(), len(each)) for each in known):
-            columns = " or ".join(each.rstrip(",\n") for each in headers)
+            columns = " or ".join(",".join(each[:6]) + ",..." * (len(each) > 6) for each in headers)
             raise InputError(
                 f"{output} exists and is not a table with the columns {columns}. Choose another name, or remove it "
                 "first."

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     check_drawing(parser, arguments.show, names)
     if arguments.fields is not None:
         return run_forms(arguments, parser, names, model)
-    check_csv(parser, arguments, ",".join(COLUMNS) + "\n")
+    check_csv(parser, arguments, COLUMNS)
     options = {"only_digits": arguments.only_digits, "marks": arguments.marks, **shared_options(arguments, names)}
     read_one = functools.partial(with_file, read, model=model, **options)
     with written_table(arguments, COLUMNS) as table:
@@ -170,8 +170,9 @@ def fields_of(
     at_most_one(parser, fields=arguments.fields, **others)
     fields = load_fields(arguments.fields)
     check_checksums(fields, model)  # raises its error once rather than for each form
-    check_csv(parser, arguments, "image,check,")
-    return fields, columns_of(fields)
+    columns = columns_of(fields)
+    check_csv(parser, arguments, columns)
+    return fields, columns
 
 
 def show_fields(name: str, values: "Sequence[FieldValue]", as_json: bool) -> None:
