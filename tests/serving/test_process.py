@@ -317,6 +317,23 @@ def test_a_unix_socket_is_removed_at_the_end(configured, cwd, monkeypatch, caplo
     assert not (cwd / "s").exists()
 
 
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
+def test_the_unix_socket_of_another_server_is_not_removed(configured, cwd, monkeypatch):
+    """A server that takes over replaces the socket while the previous one finishes its requests."""
+
+    def replace(self, opened):
+        opened.close()
+        time.sleep(0.02)  # the inode may be reused, but not the time
+        other = listening.listen_on_path("s", 16)
+        others.append(other)
+
+    others = []
+    monkeypatch.setattr(server.DrainingServer, "run_until_signal", replace)
+    serve(MODELS, uds="s")
+    assert (cwd / "s").exists()
+    others[0].close()
+
+
 @SENDS_SIGNALS
 @pytest.mark.parametrize(("number", "has_on_ready"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
 def test_a_server_runs_until_a_signal(monkeypatch, number, has_on_ready):

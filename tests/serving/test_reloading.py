@@ -117,6 +117,44 @@ def test_a_hangup_while_the_files_are_looked_at_is_not_lost(monkeypatch):
     assert reloaded.is_set()
 
 
+def test_a_file_that_takes_long_to_read_does_not_hold_up_the_end(monkeypatch):
+    monkeypatch.setattr("lenet.serving.reloading.INTERVAL", 0.01)
+    models, looked, released = Models({"own": lenet.LeNet5(seed=0)}), threading.Event(), threading.Event()
+    monkeypatch.setattr(models, "changed", lambda: (looked.set(), released.wait(30), [])[2])
+
+    async def run():
+        async with watching(models):
+            while not looked.is_set():
+                await asyncio.sleep(0.01)
+
+    began = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - began < 10
+    released.set()
+
+
+@pytest.mark.parametrize(
+    ("error", "is_read_again"), [(OSError(24, "Too many open files"), True), (MemoryError(), True),
+                                 (PermissionError(13, "Permission denied"), False)],
+)  # fmt: skip
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(tmp_path, error, is_read_again):
+    path, errors = tmp_path / "own.safetensors", []
+    lenet.LeNet5(seed=0).save(path)
+
+    def loader(name):
+        if errors:
+            raise errors.pop()
+        return lenet.load(name)
+
+    models = Models({"own": path}, loader)
+    errors.append(error)
+    with pytest.raises(type(error)):
+        models.reload("own")
+    assert models.changed() == ["own"] * is_read_again
+    models.reload("own")
+    assert models.changed() == []
+
+
 def test_a_file_replaced_while_it_is_loaded_counts_as_changed(tmp_path):
     path = tmp_path / "own.safetensors"
     lenet.LeNet5(seed=0).save(path)

@@ -256,7 +256,7 @@ def test_sigquit_stops_the_workers(workers):
 
 
 def test_workers_require_a_temporary_folder(monkeypatch):
-    def fail(prefix):
+    def fail(prefix, ignore_cleanup_errors):
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(module.tempfile, "TemporaryDirectory", fail)
@@ -325,10 +325,28 @@ def test_a_worker_that_lives_but_never_starts_does_not_reset_the_count(workers):
     assert workers.should_exit.is_set()
 
 
-def test_a_worker_that_has_started_resets_the_count_of_failures(workers):
+def test_workers_that_have_started_do_not_reset_the_count_of_another(workers, monkeypatch):
+    """Without their folder, replacements would fail without end."""
+    workers, _ = workers
+    started = module._Workers._started
+
+    def starting(self):
+        worker = started(self)
+        worker.starts, worker.exitcode = False, 1
+        return worker
+
+    monkeypatch.setattr(module._Workers, "_started", starting)
+    workers.processes[0].exitcode = -9
+    for _ in range(9):
+        workers.keep_subprocess_alive()
+    assert workers.should_exit.is_set()
+
+
+def test_workers_that_have_started_reset_the_count_of_failures(workers):
     workers, _ = workers
     for _ in range(9):
         workers.processes[0].exitcode = -9
+        workers.keep_subprocess_alive()
         workers.keep_subprocess_alive()
     assert not workers.should_exit.is_set()
 
@@ -420,4 +438,18 @@ def test_models_that_change_are_kept_for_further_workers(workers):
 
     workers._models.reload = reload
     workers.keep_subprocess_alive()
+    workers._keeper.join(10)
     assert events == [("reload", "a"), ("reload", "b"), ("keep", "folder")]
+
+
+def test_a_model_file_that_takes_long_to_read_does_not_hold_up_the_parent(workers):
+    """As on a hung network drive."""
+    workers, events = workers
+    released, looks = threading.Event(), []
+    workers._models.changed = lambda: looks.append(1) or (released.wait(30), [])[1]
+    workers.keep_subprocess_alive()
+    workers.keep_subprocess_alive()
+    released.set()
+    assert events == [(1, "asked", 5), (2, "asked", 5)] * 2
+    workers._keeper.join(10)
+    assert looks == [1]

@@ -197,7 +197,12 @@ class Models:
         with self._loading:
             source = self._sources[name]
             self._seen[name] = _stamp(source)  # before loading, so that a write during loading is noticed
-            model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
+            try:
+                model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
+            except (OSError, MemoryError) as error:
+                if not isinstance(error, PermissionError):  # changing permissions changes the stamp
+                    self._seen[name] = None  # reading it again may succeed
+                raise
             loaded = Served(name, model)
             _ = loaded.rule_at(None), loaded.class_names  # damaged metadata is an error now, not in a response
             with self._changing:

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import functools
+import math
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
 from lenet.errors import LenetError, NotServedError
+from lenet.serving.limits.capacity import ThreadPool
 from lenet.serving.logs import LOG
 from lenet.serving.metrics import Metrics
 from lenet.serving.models import Models
@@ -44,7 +47,9 @@ async def watching(models: Models, metrics: Metrics | None = None) -> AsyncItera
     """
     loop, hangup = asyncio.get_running_loop(), asyncio.Event()
     previous = _handle_hangup(loop, hangup)
-    task = asyncio.create_task(_watch(models, metrics, hangup))
+    # Unlike asyncio's threads, this one does not delay the end of the process, however long a file takes to read.
+    pool = ThreadPool(1, math.inf)
+    task = asyncio.create_task(_watch(models, metrics, hangup, pool))
     try:
         yield
     finally:
@@ -64,31 +69,31 @@ def _handle_hangup(loop: asyncio.AbstractEventLoop, hangup: asyncio.Event) -> An
     return None
 
 
-async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event) -> None:
+async def _watch(models: Models, metrics: Metrics | None, hangup: asyncio.Event, pool: ThreadPool) -> None:
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hangup.wait(), INTERVAL)
         was_hangup = hangup.is_set()
         try:
-            await _check_files(models, metrics, hangup)
-        except Exception:  # such as RuntimeError if the system allows no more threads now
+            await _check_files(models, metrics, hangup, pool)
+        except Exception:  # such as BusyError if the system allows no more threads now
             LOG.exception("The models were not checked or reloaded. The server tries again in %g s.", INTERVAL)
             await asyncio.sleep(INTERVAL)
             if was_hangup:
                 hangup.set()
 
 
-async def _check_files(models: Models, metrics: Metrics | None, hangup: asyncio.Event) -> None:
+async def _check_files(models: Models, metrics: Metrics | None, hangup: asyncio.Event, pool: ThreadPool) -> None:
     """Reload models whose files have changed, or all after SIGHUP."""
     if hangup.is_set():
         hangup.clear()  # before the next await, during which another SIGHUP may arrive
         names = [served.name for served in models.ready()]
     else:
-        names = await asyncio.to_thread(models.changed)
+        names = await pool.run(models.changed)
     for name in names:
         if name not in {served.name for served in models.ready()}:  # a client has unloaded it in the meantime
             continue
-        outcome = await asyncio.to_thread(_reload, models, name)
+        outcome = await pool.run(functools.partial(_reload, models, name))
         if metrics is not None and outcome is not None:
             metrics.count_reload(name, outcome)
 

@@ -113,13 +113,27 @@ def serve(
     with listening, contextlib.ExitStack() as on_exit:
         on_exit.callback(log_as_json(log_level))
         if uds is not None:
-            on_exit.callback(Path(uds).unlink, missing_ok=True)
+            on_exit.callback(_remove, Path(uds), _identity(Path(uds)))
         elif token is None:
             warn_if_open(listening)
         if workers == 1:
             DrainingServer(config, report).run_until_signal(listening)
         else:
             run_workers(config, served, listening, limits.drain_seconds, report)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return numbers that tell a file from others of its name; None if there is none."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return status.st_ino, status.st_ctime_ns
+    return None
+
+
+def _remove(path: Path, identity: tuple[int, int] | None) -> None:
+    """Remove a socket, unless another server has replaced it."""
+    if _identity(path) == identity:
+        path.unlink(missing_ok=True)
 
 
 def _check_main_thread() -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import resource_tracker
@@ -38,7 +39,7 @@ def run_workers(
 ) -> None:
     """Run worker processes until a signal; raise ConfigurationError if they fail repeatedly or at startup."""
     try:
-        shared = tempfile.TemporaryDirectory(prefix="lenet-metrics-")
+        shared = tempfile.TemporaryDirectory(prefix="lenet-metrics-", ignore_cleanup_errors=True)
     except OSError as error:
         raise ConfigurationError(
             f"The temporary folder that several workers share cannot be created ({error.strerror}). "
@@ -147,7 +148,8 @@ class _Workers(Multiprocess):
         super().__init__(config, [listening])
         self._models, self._drain_seconds = models, drain_seconds
         self.has_failed = False
-        self._failures = 0  # workers that have failed since one was last ready
+        self._keeper = threading.Thread()
+        self._failures = 0  # workers that have failed since all were last ready
 
     def init_processes(self) -> None:
         self.processes = [self._started() for _ in range(self.processes_num)]
@@ -182,14 +184,13 @@ class _Workers(Multiprocess):
             process.kill()
 
     def keep_subprocess_alive(self) -> None:
-        for name in self._models.changed():
-            with contextlib.suppress(Exception):  # the workers log it
-                self._models.reload(name)
-                self._models.keep(os.environ[METRICS_FOLDER])
+        if not self._keeper.is_alive():  # a thread, because reading a file may take long, for example from a network
+            self._keeper = threading.Thread(target=self._keep_models, daemon=True)
+            with contextlib.suppress(RuntimeError):  # the system allows no more threads now
+                self._keeper.start()
+        failures_before = self._failures
         for k, process in enumerate(self.processes):
             if self.should_exit.is_set() or process.is_alive(self.config.timeout_worker_healthcheck):
-                if process.has_started():
-                    self._failures = 0
                 continue
             self.handle_signals()  # Ctrl-C also ends the workers
             if self.should_exit.is_set():
@@ -206,6 +207,14 @@ class _Workers(Multiprocess):
                 return
             LOG.warning("Worker %s %s and was replaced.", process.pid, problem)
             self.processes[k] = self._started()
+        if self._failures == failures_before and all(process.has_started() for process in self.processes):
+            self._failures = 0
+
+    def _keep_models(self) -> None:
+        for name in self._models.changed():
+            with contextlib.suppress(Exception):  # the workers log it
+                self._models.reload(name)
+                self._models.keep(os.environ[METRICS_FOLDER])
 
     def _started(self) -> _Worker:
         worker = _Worker(self.config, self.sockets)
