@@ -94,7 +94,9 @@ def test_a_package_that_cannot_be_imported_is_to_be_reinstalled(package, tmp_pat
     (tmp_path / "packed" / "bad.py").write_text(text)
     with pytest.raises(MissingExtraError) as error:
         _extras.require("packed.bad", "train")
-    assert str(error.value).endswith(f"packed, which is installed but cannot be imported ({reason}). Reinstall it.")
+    assert str(error.value).endswith(
+        f"packed, which is installed but cannot be imported ({reason}). Correct the cause, or reinstall it."
+    )
 
 
 @pytest.mark.parametrize(("module", "name"), [("sklearn", "scikit-learn"), ("PIL.Image", "Pillow"), ("cv2", "OpenCV")])

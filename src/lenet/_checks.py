@@ -3,6 +3,7 @@
 A wrong type raises InputTypeError; a wrong shape or value raises InputError.
 """
 
+import inspect
 import math
 import reprlib
 from collections.abc import Mapping, Sized
@@ -348,6 +349,8 @@ def callback(value: object, name: str) -> None:
     """Check that a value is a function or None."""
     if not (value is None or callable(value)):
         raise InputTypeError(f"{name} is {short_repr(value)}; expected a function or None.")
+    if inspect.iscoroutinefunction(value):
+        raise InputTypeError(f"{name} is an async function, which would not run; expected another function.")
 
 
 def number(value: object, name: str) -> float:

@@ -22,7 +22,8 @@ def require(module: str, extra: str) -> ModuleType:
         package = {"sklearn": "scikit-learn", "PIL": "Pillow", "cv2": "OpenCV"}.get(name, name)
         if not isinstance(error, ModuleNotFoundError):
             raise MissingExtraError(
-                f"This requires {package}, which is installed but cannot be imported ({error}). Reinstall it."
+                f"This requires {package}, which is installed but cannot be imported ({error}). Correct the cause, or "
+                "reinstall it."
             ) from None
         state = "not installed" if error.name == name else f"too old or incomplete (it lacks {error.name})"
         raise MissingExtraError(

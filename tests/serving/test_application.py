@@ -354,6 +354,11 @@ def test_a_picture_without_digits_is_read_as_empty_text():
     ("arguments", "error", "says"),
     [
         ({"on_request": 3}, InputTypeError, "on_request is 3; expected a function."),
+        (
+            {"on_request": asyncio.sleep},
+            InputTypeError,
+            "on_request is an async function, which would not run;",
+        ),
         ({"limits": {}}, InputTypeError, "limits is {}; expected Limits or None."),
         ({"allow_control": 1}, InputTypeError, "allow_control"),
         ({"token": b"a"}, InputTypeError, "token is of type bytes; expected a string or None."),

@@ -1,5 +1,8 @@
 """The arguments that `lenet serve` derives from options and environment variables; no server starts."""
 
+import os
+import signal
+
 import needs_serve  # noqa: F401
 import pytest
 from commands import misused
@@ -41,6 +44,24 @@ def test_the_defaults_are_those_of_the_help(started):
             drain_seconds=1,
         ),
     }  # fmt: skip
+
+
+def test_the_process_is_prepared_before_the_server_starts(started, monkeypatch):
+    """SIGHUP would end a server that is starting; BLAS would start a thread per core, and metrics would need a file."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "missing")
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL) if hasattr(signal, "SIGHUP") else None
+    try:
+        started()
+        assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+        assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+        assert before is None or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGHUP, before)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    started()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
 
 
 def test_a_note_says_which_files_contain_only_weights(started, capsys):

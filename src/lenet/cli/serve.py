@@ -10,6 +10,7 @@ import argparse
 import difflib
 import math
 import os
+import signal
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,6 +136,7 @@ def _misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run `lenet serve`."""
+    _prepare_process()
     from lenet.serving import serve
     from lenet.serving.limits.capacity import exit_if_working
     from lenet.serving.listening import check_address
@@ -164,6 +166,14 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     )  # fmt: skip
     exit_if_working()
     return 0
+
+
+def _prepare_process() -> None:
+    """Set up the process before NumPy and the server are imported."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server handles it: it would end the process
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy and OpenCV would start a thread for each core each
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # of another server; several workers get a folder of their own
 
 
 def limits_of(arguments: argparse.Namespace) -> "Limits":

@@ -80,6 +80,7 @@ def create_app(
     """
     if not callable(on_request):
         raise InputTypeError(f"on_request is {_checks.short_repr(on_request)}; expected a function.")
+    _checks.callback(on_request, "on_request")
     limits = checked_limits(limits)
     allow_control = _checks.boolean(allow_control, "allow_control")
     token, control_token = checked_token(token, "token"), checked_token(control_token, "control_token")
