@@ -550,6 +550,25 @@ def test_all_images_of_another_data_set_are_tested(cwd, capsys, count):
     assert json.loads(outcome[0])["images"] == count
 
 
+@pytest.mark.parametrize(
+    ("classes", "shown"),
+    [
+        ([*"0123456789"], None),
+        ([*"1234567890"], None),  # the labels are taken as names
+        ([*"0123456789", "blank"], "10 is blank"),
+        ([*"abcdefghij"], "0 is a, 1 is b, 2 is c, 3 is d, 4 is e, 5 is f, 6 is g, 7 is h, 8 is i, 9 is j"),
+        ([*"abcdefghijk"], "0 is a, 1 is b, 2 is c, 3 is d, 4 is e, 5 is f, 6 is g, 7 is h, 8 is i, 9 is j, ..."),
+    ],
+)
+def test_a_warning_shows_the_names_that_labels_are_taken_for(cwd, capsys, classes, shown):
+    model = lenet.LeNet5(seed=0, num_classes=len(classes))
+    model.classes = classes
+    model.save("named.safetensors")
+    assert cli.main(["evaluate", "digits", "--model", "named.safetensors", "-q"]) == 0
+    text = "lenet: warning: digits has labels without names, so they are taken as positions among the model's classes: "
+    assert capsys.readouterr().err == ("" if shown is None else f"{text}{shown}.\n")
+
+
 @pytest.mark.parametrize("use", [["evaluate", "--model"], ["train", "--epochs", "1", "--from"]])
 def test_a_training_set_that_has_changed_is_reported(cwd, capsys, use):
     """The positions of the test images stay the same, so those at them were for training before."""

@@ -25,7 +25,7 @@ from lenet.cli.options import (
     note_other_size,
     warn_if_changed,
 )
-from lenet.cli.output import note, standard_output
+from lenet.cli.output import note, standard_output, warn
 from lenet.errors import DataError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def chosen_images(count: int, arguments: argparse.Namespace) -> "slice | NDArray
 
 
 def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
-    """Load the data, and print a note if they have no test set of their own."""
+    """Load the data; print a note if they have no test set of their own, and a warning if names are assumed."""
     from lenet.training.runs import shown_name
 
     source = arguments.data
@@ -106,7 +106,12 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     elif not len(data.X_train):
         text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."
         note(f"{text} If the model was trained on some of them, the accuracy is overestimated.", quiet=arguments.quiet)
-    return data.numbered_as(model.classes, source)
+    numbered = data.numbered_as(model.classes, source)
+    named = [f"{n} is {name}" for n, name in enumerate(model.classes) if name != str(n)]
+    if numbered.classes is None and named:
+        text = f"{source} has labels without names, so they are taken as positions among the model's classes"
+        warn(f"{text}: {', '.join(named[:10])}{', ...' * (len(named) > 10)}.")
+    return numbered
 
 
 def held_out_part(model: "LeNet5", data: "Dataset") -> "Dataset | None":
