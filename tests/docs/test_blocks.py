@@ -264,6 +264,17 @@ def test_python(page, user, capsys):
         assert [line for line in printed.splitlines() if f"\n    {line}\n" not in shown] == []
 
 
+@pytest.mark.filterwarnings("ignore:The network has hardly begun")
+def test_few_pictures_of_each_class_suffice_for_the_code_in_python(user):
+    import_all(ROOT / "docs/own_data.md", "python")
+    shutil.rmtree("symbols")
+    shutil.copytree("drawn", "symbols")
+    [text] = [text for _, text in blocks(ROOT / "docs/own_data.md") if 'load("symbols")' in text]
+    names = {}
+    exec(text, names)  # noqa: S102
+    assert np.bincount(names["data"].y_train).tolist() == [4] * 8
+
+
 @pytest.mark.parametrize("page", having("sh"))
 def test_shell(page, user):
     import_all(page, "sh")

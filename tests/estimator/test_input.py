@@ -43,7 +43,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
             InputError,
             "validation_fraction is 1; expected a number of at least 0 and below 1",
         ),
-        ({"validation_fraction": 0.0}, InputError, "validation_fraction is 0.0"),
+        ({"validation_fraction": 0.0}, InputError, "To hold out no images, set early_stopping to False."),
         ({"learning_rate": "adaptive"}, InputError, "learning_rate is 'adaptive'; expected one of constant, one_cycle"),
         ({"image_shape": (28, 28)}, InputError, "images of 64 pixels; expected 28x28, as in image_shape"),
         ({"n_jobs": 0}, ValueError, "n_jobs == 0"),

@@ -54,11 +54,10 @@ def test_labels_may_be_integers_of_any_type(dtype):
     assert sorted(y[split(y, 0.5, seed=0).validation].tolist()) == [0, 1]
 
 
-@pytest.mark.parametrize(("validation", "part"), [(0.1, "none"), (0.9, "all")])
-def test_too_few_images_to_split_are_refused(validation, part):
-    with pytest.raises(
-        InputError, match=rf"^The validation fraction is {validation}, so {part} of the 3 labels would be held out\."
-    ):
+@pytest.mark.parametrize(("validation", "part", "other"), [(0.1, "none", "larger"), (0.9, "all", "smaller")])
+def test_too_few_images_to_split_are_refused(validation, part, other):
+    fraction = f"^The validation fraction is {validation}, so {part} of the 3 labels would be held out. "
+    with pytest.raises(InputError, match=f"{fraction}Choose 0 or a {other} fraction, or pass more images.$"):
         split(np.arange(3), validation, seed=0)
 
 

@@ -416,7 +416,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             _checks.boolean(getattr(self, name), name)
         if not self.validation_fraction:
             raise InputError(
-                f"validation_fraction is {_checks.short_repr(self.validation_fraction)}; expected a number above 0."
+                f"validation_fraction is {_checks.short_repr(self.validation_fraction)}; expected a number above 0. "
+                "To hold out no images, set early_stopping to False."
             )
         _checks.non_negative(self.tol, "tol")
         if self.n_jobs is not None:

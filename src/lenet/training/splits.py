@@ -71,10 +71,10 @@ def split(y: NDArray[np.int64], validation: float, seed: int) -> Split:
             members = rng.permutation(np.flatnonzero(y == label))
             held_out[members[: round(validation * len(members))]] = True
         if held_out.all() or not held_out.any():
-            part = "all" if held_out.all() else "none"
+            part, other = ("all", "0 or a smaller fraction") if held_out.all() else ("none", "0 or a larger fraction")
             raise InputError(
                 f"The validation fraction is {validation:g}, so {part} of the {len(y):,} labels would be held out. "
-                "Choose another fraction, or pass more images."
+                f"Choose {other}, or pass more images."
             )
     return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
 
