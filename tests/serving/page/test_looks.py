@@ -60,23 +60,25 @@ def test_products_have_numbers_on_phones(page):
     answer(page, "5")
     page.evaluate("""() => {
         const { fillText } = CanvasRenderingContext2D.prototype;
-        window.sizes = {};  // by place, as a resized window draws again
+        window.sizes = window.captions = {};  // by place, as a resized window draws again
         CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
           const value = this.canvas.id === "equation" && /^\\S?[0-9.]+$/.test(text);
           if (value) window.sizes[[x, y]] = parseFloat(this.font.match(/[0-9.]+px/)[0]);
+          if (this.canvas.id === "equation" && y < 20) window.captions[x] = text;
           fillText.call(this, text, x, y);
         };
       }""")
     for width in (360, 412):
         resize(page, width)
         page.evaluate("lenet.pointAt(null)")
-        page.evaluate("window.sizes = {}")
+        page.evaluate("window.sizes = {}; window.captions = {}")
         page.evaluate("lenet.pointAt({stage: 'c1', map: 2, row: 9, column: 13})")
         sizes = page.evaluate("Object.values(window.sizes)")
         assert len(sizes) == 25
         assert min(sizes) > 9.5  # CSS pixels
         terms, equation = (page.locator(each).bounding_box() for each in ("#terms", "#equation"))
         assert equation["width"] <= terms["width"]
+        assert page.evaluate("Object.values(window.captions).join()") == "standardised,kernel,products"
 
 
 def test_the_pen_moves_nothing(page):

@@ -73,13 +73,14 @@ def test_a_stroke_withdraws_the_offer_of_the_tour_but_not_the_tour(browser, save
 
 
 def test_the_captions_of_a_small_equation_are_whole(browser, saved):
-    """The caption of a patch of 2 x 2 is wider than the patch."""
-    with opened(browser, saved) as page:
-        for _ in range(3):
-            page.click("#tour-next")
-        assert page.locator("#tour-name").text_content() == "S2 (3 of 8)"
-        first = "[...document.getElementById('equation').getContext('2d').getImageData(0, 0, 2, 20).data]"
-        assert set(page.evaluate(first)) == {0}
+    """The caption of a patch of 2 x 2 is wider than the patch, and on phones that of a patch of the input."""
+    for width, clicks, name in ((1440, 3, "S2 (3 of 8)"), (360, 2, "C1 (2 of 8)")):
+        with opened(browser, saved, viewport={"width": width, "height": 1000}) as page:
+            for _ in range(clicks):
+                page.click("#tour-next")
+            assert page.locator("#tour-name").text_content() == name
+            first = "[...document.getElementById('equation').getContext('2d').getImageData(0, 0, 1, 20).data]"
+            assert set(page.evaluate(first)) == {0}
 
 
 def test_pointing_shows_a_units_name_and_value(page, shipped):

@@ -13,7 +13,7 @@ const SIGN = 26; // the room for a sign between two grids
 const LEGIBLE = 24; // the least width of a cell with a number
 const PHONE = 760; // the width up to which style.css gives an equation little height
 const CAPTION = 20; // the height of a caption
-const CAPTION_WIDTH = 80; // of a long one, which is wider than a grid of two columns
+const CAPTION_WIDTH = 84; // of a long one, which is wider than a grid of two columns, or of five on phones
 
 const sayUnit = speaker($("unit-spoken"));
 
@@ -69,8 +69,8 @@ function drawEquation(chosen, unit) {
   // On phones, there is room for the numbers of the products only.
   const scale = !isSmall && cell < LEGIBLE ? Math.min(CELL, Math.floor((room - last) / width)) / cell : 1;
   const before = title(stageBefore(unit.stage));
-  const input = w < CAPTION_WIDTH ? "Input" : "standardised"; // paper is below 0 here, unlike in the figure
-  const from = before === "Input" ? input : isSmall ? before : `${before}, map ${map}`;
+  // Paper is below 0 here, unlike in the figure.
+  const from = before === "Input" ? "standardised" : isSmall ? before : `${before}, map ${map}`;
   const grids = [["", from, inputs], ["×", isKernel ? (isSmall ? "weights" : "kernel") : `1/${inputs.length} each`, weights], ["=", "products", products]];
   // The inputs' colours are relative to their whole stage, so that paper stays pale while a kernel slides.
   const [largestInput, largestWeight] = [state.outputs[stageBefore(unit.stage)].values, weights].map(largestOf);
