@@ -26,6 +26,8 @@ def test_the_keyboard_controls_the_tour(browser, saved, width, height):
             places = page.evaluate("lenet.places().stages")
             before, stage = places[STAGES[max(0, len(names) - 2)]], places[names[-1]]
             tour, unit = (page.locator(each).bounding_box() for each in ("#tour", "#unit"))
+            text = page.locator("#tour-text").text_content()
+            assert ("sigmoid" in text) == (names[-1] in ("c1", "f6"))
             assert tour["y"] + tour["height"] < box["y"] + before["y"]  # over which the kernel slides
             assert box["y"] + stage["y"] + stage["h"] <= unit["y"] < height - 100
         assert names == STAGES

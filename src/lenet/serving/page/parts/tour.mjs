@@ -14,16 +14,17 @@ const sizesOf = (name) => {
 const SENTENCES = {
   input: ({ side }) => `The drawing becomes ${side}×${side} pixels, with its ink in the middle. These ${side * side} numbers are all that`
     + " the network gets. Orange means positive, blue negative.",
-  c1: ({ maps, kernel }) => `C for convolution: a kernel of ${kernel}×${kernel} weights slides over the drawing. At each place, the sum of pixels times`
-    + ` weights shows how well they match. The sums form a map: ${maps} kernels make ${maps} maps.`,
+  c1: ({ maps, kernel }) => `C for convolution: a kernel of ${kernel}×${kernel} weights slides over the drawing. The sum of pixels times`
+    + ` weights, plus a bias, shows how well they match. The sigmoid turns it into a value from 0 to 1. Each of the ${maps} kernels`
+    + " makes a map of these.",
   s2: ({ side }) => `S for subsampling, 2 for the second layer. Now called pooling, it replaces each block of 2×2 units by its mean. A map`
     + ` shrinks to ${side}×${side}, so a small shift of a stroke matters less.`,
   c3: ({ maps, before }) => `A convolution again: each of the ${maps} maps looks for a pattern, found by training, in all ${before.maps} maps before it.`
     + " Pooling has made these smaller, so a patch covers more of the drawing.",
   s4: ({ side }) => `Pooling again: each map shrinks to ${side}×${side}. The patterns remain, but their positions are known only roughly.`,
   c5: ({ maps, before }) => `The last convolution: each of these ${maps} units sees all ${before.maps} maps at once, and so the whole drawing.`,
-  f6: ({ maps, before }) => `F for fully connected: each of these ${maps} units is a weighted sum of all ${before.maps} values before it. Together they`
-    + " are a short description of the drawing.",
+  f6: ({ maps, before }) => `F for fully connected: each of these ${maps} units is the sigmoid of a weighted sum of all ${before.maps} values before it.`
+    + " Together they are a short description of the drawing.",
   output: ({ maps, before }) => `Each of the ${maps} classes has its own weighted sum of these ${before.maps} values. Softmax turns the sums into`
     + ` probabilities that add up to 100%. The largest is the answer${ending()}. Even an answer with 99.9% can be wrong. Now draw your own.`,
 };

@@ -98,7 +98,7 @@ export function factsOf(unit) {
     : "The sigmoid maps the sum to 0 (off) to 1 (on); without it, all layers would be one weighted sum.";
   const { padding } = STAGES[indexOf(unit.stage)];
   const zeros = padding ? `The input is padded with ${padding} rows and columns of zeros. ` : "";
-  return `The sum of ${count} products of an input and a learned weight, plus a learned bias: how easily the unit turns on. ${squash} ${zeros}${sees}`;
+  return `The sum of ${count} products of an input and a learned weight, plus a learned bias, which sets how easily the unit turns on. ${squash} ${zeros}${sees}`;
 }
 
 // Return the inputs of a unit in one of the previous maps, its weights for them, and their products; zeros lie outside
