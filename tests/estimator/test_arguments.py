@@ -102,6 +102,7 @@ def test_unknown_labels_are_rejected_with_the_reason(y, classes, reason):
     with pytest.raises(InputError) as error:
         encode(np.array(y), np.array(classes))
     assert f"which are not among the classes {np.array(classes).tolist()}{reason}. Use a new" in str(error.value)
+    assert str(error.value).endswith('or see "For classes of your own" in docs/interop.md.')
 
 
 @pytest.mark.parametrize(("y", "classes"), [(["10", "2"], range(12)), (["3"], range(10)), ([3], list("0123456789"))])

@@ -7,7 +7,10 @@ from contextlib import redirect_stdout
 import numpy as np
 import pytest
 from classifiers import FEW, X_TEST, Y_TEST, X, Y, quick
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import lenet
 from lenet import LeNetClassifier
@@ -193,7 +196,7 @@ def test_a_pretrained_classifier_predicts_and_continues_to_learn():
     mean = classifier.model_.mean
     assert classifier.fit(digits.X_train, digits.y_train).score(digits.X_test, digits.y_test) > before + 0.02
     assert classifier.model_.mean == mean
-    with pytest.raises(InputError, match=r"Use a new LeNetClassifier\(\), or lenet\.training\.transfer"):
+    with pytest.raises(InputError, match=r"Use a new LeNetClassifier\(\), pass all classes"):
         classifier.fit(digits.X_train, np.char.add("digit ", digits.y_train.astype(str)))
 
 
@@ -226,6 +229,31 @@ def test_a_network_on_the_plateau_is_reported():
     assert warned[0].filename == __file__
     with pytest.warns(ConvergenceWarning, match="after 18 steps"):  # without the images held out
         quick(batch_size=10, early_stopping=True).fit(X[:100], Y[:100])
+
+
+NO_WEIGHTS = "warm_start had no weights to continue from: a clone, as in cross_val_score, copies none."
+
+
+def test_a_warm_start_without_weights_is_part_of_the_report():
+    """Only if nothing was fitted before, as in a clone."""
+    copied = clone(LeNetClassifier.from_pretrained("mnist", max_iter=1))
+    for classifier, is_part in ((quick(batch_size=10), False), (copied, True), (copied, False)):
+        with pytest.warns(ConvergenceWarning, match='"For classes of your own" in docs/interop.md') as warned:
+            classifier.fit(X[:100], Y[:100])
+        assert str(warned[0].message).endswith(NO_WEIGHTS) == is_part
+
+
+def test_a_pipeline_may_end_with_weights_for_classes_of_your_own(tmp_path):
+    """It does not clone its last step."""
+    digits = lenet.data.load_digits()
+    names = np.array(["even", "odd"])[digits.y_train[:500] % 2]
+    start = lenet.training.transfer(lenet.load_pretrained("mnist"), sorted(set(names)), seed=0)
+    start.save(tmp_path / "start.safetensors")
+    classifier = LeNetClassifier.from_pretrained(
+        tmp_path / "start.safetensors", learning_rate_init=0.1, max_iter=10, random_state=0
+    )
+    whole = make_pipeline(FunctionTransformer(), classifier).fit(digits.X_train[:500], names)
+    assert whole.score(digits.X_test, np.array(["even", "odd"])[digits.y_test % 2]) > 0.9
 
 
 def test_the_plateau_is_that_of_the_weights():

@@ -344,7 +344,12 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
                 self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
             watch.close()
         if state:  # outside the block, which undoes the training if a warning is an error
-            advice = "Increase max_iter, and keep batch_size 'auto', alpha near 0 and learning_rate_init near 0.1."
+            advice = (
+                "Increase max_iter, and keep batch_size 'auto', alpha near 0 and learning_rate_init near 0.1. With few "
+                'images per class, start from the shipped weights ("For classes of your own" in docs/interop.md).'
+            )
+            if self.warm_start and not resume:
+                advice += " warm_start had no weights to continue from: a clone, as in cross_val_score, copies none."
             watch.plateau.warn(self.loss_curve_[-1], self.n_iter_ * watch.steps, advice, ConvergenceWarning)
         else:
             warnings.warn("Training was interrupted; the estimator keeps its current weights.", stacklevel=3)

@@ -66,7 +66,7 @@ def encode(y: NDArray[Any], classes: NDArray[Any] | None) -> tuple[NDArray[Any],
         kinds = " (text and numbers are different labels)" if differ else ""
         raise InputError(
             f"y contains {_checks.short_repr(unknown.tolist())}, which are not among the classes "
-            f"{_checks.short_repr(classes.tolist())}{kinds}. Use a new LeNetClassifier(), or "
-            "lenet.training.transfer, or pass all classes to the first partial_fit."
+            f"{_checks.short_repr(classes.tolist())}{kinds}. Use a new LeNetClassifier(), pass "
+            'all classes to the first partial_fit, or see "For classes of your own" in docs/interop.md.'
         )
     return classes, np.searchsorted(classes, y).astype(np.int64)

@@ -244,7 +244,8 @@ class _Loop:
                 plateau = Plateau(self.data.y[indices], None if weights is None else weights[indices])
                 advice = (
                     "Train for more epochs with the settings of the recipe small: standardised pixels, momentum 0.9, "
-                    "batches of 32, a learning rate of 0.05, one_cycle and no weight decay."
+                    "batches of 32, a learning rate of 0.05, one_cycle and no weight decay. "
+                    "With few images per class, start from the shipped weights (lenet.training.transfer)."
                 )
                 plateau.warn(self._comparable_loss(), len(state.history) * self.steps_per_epoch, advice)
         return state

@@ -26,8 +26,7 @@ class Plateau:
         if self.includes(loss):
             warnings.warn(
                 f"The network has hardly begun to learn: after {steps:,} steps, its loss is {loss:.3g} (guessing: "
-                f"{self.entropy:.3g}). Sigmoid networks start on a plateau of thousands of steps. {advice} With few "
-                "images per class, start from the shipped weights (lenet.training.transfer).",
+                f"{self.entropy:.3g}). Sigmoid networks start on a plateau of thousands of steps. {advice}",
                 category,
                 stacklevel=4,
             )
