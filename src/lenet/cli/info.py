@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet import __version__
 from lenet._files import atomic_write
-from lenet.cli.options import add_network, at_most_one, check_png, load_model
+from lenet.cli.options import add_network, at_most_one, check_png
 from lenet.cli.output import say, standard_output
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from lenet import plots
     from lenet._fused.dispatch import show_config
     from lenet.cli import bench
+    from lenet.interop.loading import load_any
     from lenet.loading import network_class
 
     network = None if arguments.network is True else arguments.network
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         at_most_one(parser, bench=True, FILE=arguments.model, network=arguments.network, figure=arguments.figure)
     if arguments.figure is not None:
         check_png(parser, "--figure", arguments.figure)
-    model = network_class(network)(seed=0) if arguments.model is None else load_model(arguments.model)
+    model = network_class(network)(seed=0) if arguments.model is None else load_any(arguments.model)
     if arguments.figure is not None:
         atomic_write(arguments.figure, plots.architecture(model.num_classes, model.network))
         return 0

@@ -121,8 +121,8 @@ def check_png(parser: argparse.ArgumentParser, option: str, output: str) -> None
     check_replaceable(output, PNG_MARK)
 
 
-def load_model(name: str, *, quiet: bool = True) -> "LeNet5":
-    """Return the model that --model names; unless quiet, note what its file lacks, or that it expects other images."""
+def load_model(name: str, *, quiet: bool) -> "LeNet5":
+    """Return the model that --model names; warn if it expects other images, and unless quiet, note what it lacks."""
     from lenet._checks import SIDE
     from lenet.interop.loading import load_any
 
@@ -131,8 +131,9 @@ def load_model(name: str, *, quiet: bool = True) -> "LeNet5":
     with contextlib.suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
         height, width, low, high, _ = json.loads(model.metadata["classifier"])["framing"].values()
         if (height, width, low) != (SIDE, SIDE, 0) or high not in (1, 255):
-            text = f"{name} is a classifier of images of {height}x{width} pixels from {low} to {high}"
-            note(f"{text}; this command does not convert others. Use LeNetClassifier.load.", quiet=quiet)
+            text = f"{name} was trained on images of {height}x{width} pixels from {low:g} to {high:g}."
+            text += " The commands pass it 28x28 pixels from 0 to 255, so its answers are unreliable."
+            warn(f"{text} In Python, use LeNetClassifier.load.")
     return model
 
 
