@@ -67,7 +67,8 @@ def test_the_last_of_785_columns_has_the_labels_if_only_it_has_text(rows, label)
 def test_another_number_of_pixels_is_an_error(names, columns_found):
     with pytest.raises(DataError) as caught:
         table.pixel_columns(names, "mine")
-    assert str(caught.value).startswith(f"mine has {columns_found}; expected 784 pixels per row (28x28), and a column ")
+    expected = f"mine has {columns_found}; expected 784 pixels per row (28x28), and a column 'label' for training. "
+    assert str(caught.value) == f"{expected}To train on images of other sizes, save them as .npz."
 
 
 def test_the_column_of_labels_has_one_of_six_names_in_any_case():

@@ -59,7 +59,7 @@ def pixel_columns(
             columns += f", among them {', '.join(others[:3])}"
         raise DataError(
             f"{source} has {columns}; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
-            "training."
+            "training. To train on images of other sizes, save them as .npz."
         )
     return label, _in_order(pixels, names)
 
