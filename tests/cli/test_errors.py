@@ -121,7 +121,8 @@ def test_too_few_images_disable_validation_by_default(capsys, cwd):
     assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
     captured = capsys.readouterr()
     assert "2 images for training, 0 for validation" in captured.out
-    assert "Class 0 has too few training images (1) to hold out 10% for validation." in captured.err
+    text = "2 of 2 classes have too few training images (0: 1, ...) to hold out 10% for validation."
+    assert text in captured.err
 
 
 @pytest.mark.parametrize(

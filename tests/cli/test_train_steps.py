@@ -399,7 +399,7 @@ def test_a_resumed_run_keeps_its_options(capsys, options, name):
     )
 
 
-FEW = "lenet: note: Class c has too few training images ({}) to hold out 25% for validation. "
+FEW = "lenet: note: {} too few training images (c: {}) to hold out 25% for validation. "
 ONE = "At most one image is held out of each class with fewer than 4.\n"
 NONE = "The weights of the last epoch are kept.\n"
 
@@ -408,10 +408,10 @@ NONE = "The weights of the last epoch are kept.\n"
     ("counts", "rate", "said"),
     [
         ((4, 0, 4), 0.25, ""),
-        ((9, 0, 3), 0.25, FEW.format(3) + ONE),  # 3 of 12 images are 25%
-        ((8, 0, 3), 0.0, FEW.format(3) + NONE),
-        ((15, 3, 2), 0.25, FEW.format(2) + ONE),
-        ((14, 3, 2), 0.0, FEW.format(2) + NONE),
+        ((9, 0, 3), 0.25, FEW.format("1 of 2 classes has", "3") + ONE),  # 3 of 12 images are 25%
+        ((8, 0, 3), 0.0, FEW.format("1 of 2 classes has", "3") + NONE),
+        ((15, 3, 2), 0.25, FEW.format("2 of 3 classes have", "2, ...") + ONE),
+        ((14, 3, 2), 0.0, FEW.format("2 of 3 classes have", "2, ...") + NONE),
     ],
 )
 def test_classes_with_few_of_the_images_do_not_disable_validation(capsys, counts, rate, said):
@@ -439,7 +439,7 @@ def test_patience_needs_a_fraction_that_holds_out_an_image_of_each_class(smalles
     labels = np.repeat([0, 1], [20, smallest])
     held_out = split(labels, fraction, 0).validation
     assert np.count_nonzero(labels[held_out] == 1) == 1
-    said = rf"^Class b has too few .* \({smallest}\) to .* Set --validation, for example to {fraction}, or omit"
+    said = rf"^1 of 2 classes has too few .* \(b: {smallest}\) to .* Set --validation, for example to {fraction}, or "
     with pytest.raises(InputError, match=said):
         runs.with_possible_validation(recipe_named("small"), labels, "ab", SimpleNamespace(patience=3))
 

@@ -174,7 +174,9 @@ def with_possible_validation(
     needed = math.ceil(1 / recipe.validation)
     if fewest >= needed:
         return recipe
-    text = f"Class {name} has too few training images ({fewest}) to hold out {recipe.validation:.0%} for validation."
+    few = int(np.count_nonzero(counts < needed))
+    text = f"{few} of {len(found)} classes {'has' if few == 1 else 'have'} too few training images"
+    text += f" ({name}: {fewest}{', ...' * (few > 1)}) to hold out {recipe.validation:.0%} for validation."
     is_small_part = counts[counts < needed].sum() <= recipe.validation * len(labels)
     if is_small_part and round(recipe.validation * fewest) < fewest:
         text += f" At most one image is held out of each class with fewer than {needed}."
