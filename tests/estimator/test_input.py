@@ -118,6 +118,19 @@ def test_other_images_than_fitted_are_refused():
         clone(fitted).predict(X)
 
 
+def test_one_image_is_no_batch():
+    classifier = lenet.LeNetClassifier.from_pretrained("mnist")
+    image = np.zeros((28, 28), np.uint8)
+    for one in (image, image.tolist()):
+        with pytest.raises(InputError, match=r"^X has shape \(28, 28\), that of an image; .* Pass X\[np\.newaxis\]\.$"):
+            classifier.predict(one)
+    assert classifier.predict(image[np.newaxis]).shape == (1,)
+    with pytest.raises(ValueError, match="X has 28 features"):
+        classifier.predict(image[:20])
+    rows = quick(image_shape=(1, 16)).fit(X[:, 16:32], Y)
+    assert rows.predict(X[:1, 16:32]).shape == (1,)
+
+
 def test_partial_fit_asks_for_classes_once():
     with pytest.raises(InputError, match="expected all labels in the first call"):
         quick().partial_fit(X, Y)

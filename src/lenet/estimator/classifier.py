@@ -594,6 +594,9 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         check_is_fitted(self, "model_")
         table, shape = as_table(X)
         self.framing_.check(shape)
+        size = self.framing_.height, self.framing_.width
+        if getattr(table, "shape", None) == size and size[0] > 1:  # a single row is a table
+            raise InputError(f"X has shape {size}, that of an image; expected a batch. Pass X[np.newaxis].")
         table = validated(self, table, reset=False)
         self.framing_.check_scale(table)
         n_jobs = effective_n_jobs(self.n_jobs)
