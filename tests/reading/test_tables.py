@@ -181,3 +181,22 @@ def test_a_table_is_read_although_most_digits_touch_its_lines(columns):
     cells = reading.read(page).cells
     assert len(cells) == len(texts)
     assert np.mean([cell.text == text for cell, text in zip(cells, texts, strict=True)]) > 0.8
+
+
+def test_writing_across_all_lines_of_a_ledger_is_no_table():
+    data, page = lenet.data.load_digits(), np.full((560, 760), 240, np.uint8)
+    for n in range(16):
+        cv2.line(page, (20, 20 + 34 * n), (740, 20 + 34 * n), 150, 1)
+    for n in range(13):
+        cv2.line(page, (20 + 60 * n, 20), (20 + 60 * n, 530), 150, 1)
+    texts = []
+    for row in range(6):
+        members = range(8 * row, 8 * row + 8)
+        for n in members:
+            large = cv2.resize(data.X_test[n], (68, 68))
+            part = page[30 + 80 * row : 98 + 80 * row, 60 + 64 * (n % 8) : 128 + 64 * (n % 8)]
+            np.minimum(part, 240 - (0.85 * large).astype(np.uint8), out=part)
+        texts.append("".join(str(data.y_test[n]) for n in members))
+    found = reading.read(page)
+    assert found.cells == ()
+    assert np.mean([line.text == text for line, text in zip(found.lines, texts, strict=True)]) > 0.6

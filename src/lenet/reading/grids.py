@@ -37,7 +37,7 @@ _RIM = 0.1  # sides of a cell: ink that touches the lines and extends no further
 _FRINGE = 3  # pixels that are erased along the outlines of cells
 _MAX_ASPECT = 1.4  # of the squares of squared paper, seen at an angle
 _MIN_WHOLE = 0.75  # the fraction of the cells of a table that are found: its columns may differ in width
-_MAX_CUT = 0.3  # the fraction of the writing in a table that may touch its lines
+_MAX_CUT, _MAX_CUT_OF_TABLE = 0.3, 0.9  # the fraction of the writing that may touch the lines
 _MANY_CELLS, _LARGE = 16, 0.2  # a grid with this many cells on this fraction of the page is the only content
 _AS_LARGE = 0.5  # other grids are kept if they have this fraction of its area
 _SAME_PLACE = 0.8  # the fraction of a grid's window that is also in the window of the same grid with broken lines
@@ -179,7 +179,7 @@ class Grid:
     def is_squared_paper(self, writing: NDArray[np.uint8]) -> bool:
         """Return whether there are too many cells for a table, or much of the writing goes beyond its cell.
 
-        The writing in tables with cells that are not square may do so, unless many cells are missing.
+        In tables whose cells are not square, more of the writing may do so, unless many cells are missing.
         """
         if len(self.cells) > _MAX_CELLS:
             return True
@@ -187,11 +187,11 @@ class Grid:
         sides = np.median(boxes[:, 2:], axis=0)
         columns, rows = np.ptp(boxes[:, :2], axis=0) / sides + 1
         is_whole = min(rows, columns) > 1.5 and len(self.cells) > _MIN_WHOLE * rows * columns
-        if is_whole and sides.max() > _MAX_ASPECT * sides.min():
-            return False
+        is_table = is_whole and sides.max() > _MAX_ASPECT * sides.min()
         strokes = strokes_of(writing)
         are_cut = strokes.areas_in(self.rim) > 0
-        return bool(strokes.areas[are_cut].sum() > _MAX_CUT * strokes.areas.sum())
+        max_cut = _MAX_CUT_OF_TABLE if is_table else _MAX_CUT
+        return bool(strokes.areas[are_cut].sum() > max_cut * strokes.areas.sum())
 
 
 def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window) -> Iterator["Grid"]:
