@@ -147,14 +147,14 @@ def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *h
     """
     if arguments.csv is None:
         return
-    lines = [_line_of(header) + "\n" for header in headers]
-    known = {*lines, *(line.replace(f",{CHECK}\n", "\n") for line in lines)}
+    lines = [(_line_of(header) + "\n").encode() for header in headers]
+    known = {*lines, *(line.replace(f",{CHECK}\n".encode(), b"\n") for line in lines)}
     at_most_one(parser, csv=arguments.csv, json=arguments.json)
     if Path(arguments.csv).suffix.lower() != ".csv":
         parser.error(f"--csv is {arguments.csv}; expected a name that ends in .csv.")
     for output in (arguments.csv, partial_name(arguments.csv)):
         check_replaceable(output, b"")
-        if Path(output).exists() and not any(begins_with(Path(output), each.encode(), len(each)) for each in known):
+        if Path(output).exists() and not any(begins_with(Path(output), each, len(each)) for each in known):
             columns = " or ".join(",".join(each[:6]) + ",..." * (len(each) > 6) for each in headers)
             raise InputError(
                 f"{output} exists and is not a table with the columns {columns}. Choose another name, or remove it "

@@ -141,7 +141,8 @@ def _upright_values(
 
     Of many fields, a sample is read in each orientation, and then all fields in the best one.
     """
-    if _mean_confidence(as_it_is) >= _LEGIBLE:
+    is_complete = not any("empty" in value.problems for value in as_it_is)
+    if is_complete and _mean_confidence(as_it_is) >= _LEGIBLE:
         return as_it_is
     members = list(range(len(as_it_is)))
     if len(members) > _MAX_TURNED:  # at random, as every other column may be blank
