@@ -76,7 +76,7 @@ def test_a_form_that_was_turned_is_drawn_upright(turns, labels):
 
 
 def test_a_field_is_drawn_with_its_name_and_its_value_or_that_it_is_empty(labels):
-    values = [FieldValue("a", "57", 0.996, (), (20, 40, 60, 90)), FieldValue("b", "", 0.0, (), (120, 40, 160, 90))]
+    values = [FieldValue("a", "57", 0.996, (), (20, 40, 100, 90)), FieldValue("b", "", 0.0, (), (120, 40, 190, 90))]
     drawing.drawn_fields(PAPER, values)
     assert [text for text, _ in labels] == ["a: 57 (99%)", "b: empty"]
 

@@ -82,10 +82,13 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
     for (value, _), (left, top, right, bottom), colour in zip(found, places, colours, strict=True):
         shown = f"{value.value} ({rounded_down(100 * value.confidence, 0)}%)" if value.value else "empty"
         text = f"{value.name}: {shown}"
-        around = left - _FIELD_MARGIN, top - _FIELD_MARGIN, right + _FIELD_MARGIN, bottom
+        end = left + _FIELD_LETTER * len(text)
+        if end > canvas.image.width:
+            text = shown  # there is no room for the name
+        around = left - _FIELD_MARGIN, top - _FIELD_MARGIN, max(right + _FIELD_MARGIN, end), bottom
         if _clearance(around, [other for other in places if other != (left, top, right, bottom)]):
             if (right - left) / (_LETTER * len(text)) < _MIN_FONT:
-                text = shown  # there is no room for the name
+                text = shown
             size = max(_MIN_FONT, min(_FIELD_FONT, (bottom - top) / 4, (right - left) / (_LETTER * len(text))))
             canvas.write_apart((left + 4, top), text, colour, fonts.load_default(size), "lm")
         else:
