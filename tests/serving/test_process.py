@@ -323,7 +323,6 @@ def test_the_unix_socket_of_another_server_is_not_removed(configured, cwd, monke
 
     def replace(self, opened):
         opened.close()
-        time.sleep(0.02)  # the inode may be reused, but not the time
         other = listening.listen_on_path("s", 16)
         others.append(other)
 

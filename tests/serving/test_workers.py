@@ -208,10 +208,10 @@ def workers(monkeypatch):
     models = SimpleNamespace(changed=list, reload=lambda name: events.append(("reload", name)),
                              keep=lambda folder: events.append(("keep", folder)))  # fmt: skip
     config = SimpleNamespace(timeout_worker_healthcheck=5, timeout_graceful_shutdown=40)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "folder")
     workers = module._Workers(config, models, SimpleNamespace(close=lambda: events.append("closed")), drain_seconds=1)
     monkeypatch.setattr(module, "_Worker", lambda config, sockets: Started(next(numbers), events))
     monkeypatch.setattr(module.multiprocess, "mark_process_dead", lambda pid: events.append((pid, "marked")))
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "folder")
     workers.processes, workers.processes_num = [Started(1, events), Started(2, events)], 2
     return workers, events
 

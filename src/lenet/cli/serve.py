@@ -7,6 +7,7 @@ changes, and all models on SIGHUP. On SIGTERM or Ctrl-C, it finishes the request
 """
 
 import argparse
+import contextlib
 import difflib
 import math
 import os
@@ -171,8 +172,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 def _prepare_process() -> None:
     """Set up the process before NumPy and the server are imported."""
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server handles it: it would end the process
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy and OpenCV would start a thread for each core each
+        with contextlib.suppress(ValueError):  # not the main thread, which `serve` reports
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server handles it: it would end the process
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy and OpenCV would each start a thread per core
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # of another server; several workers get a folder of their own
 
 

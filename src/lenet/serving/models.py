@@ -1,5 +1,6 @@
 """The models of a server, which can be replaced while requests run."""
 
+import errno
 import hashlib
 import json
 import math
@@ -23,6 +24,11 @@ from lenet.serving.logs import LOG
 
 Source = str | os.PathLike[str] | LeNet5
 Loader = Callable[[str], LeNet5]
+# Errors of reading a file that may pass.
+_TRANSIENT = {
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ETIMEDOUT, errno.EINTR, errno.EAGAIN,
+    getattr(errno, "ESTALE", errno.EIO),
+}  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -200,7 +206,7 @@ class Models:
             try:
                 model = source if isinstance(source, LeNet5) else self._loader(os.fspath(source))
             except (OSError, MemoryError) as error:
-                if not isinstance(error, PermissionError):  # changing permissions changes the stamp
+                if isinstance(error, MemoryError) or error.errno in _TRANSIENT:
                     self._seen[name] = None  # reading it again may succeed
                 raise
             loaded = Served(name, model)

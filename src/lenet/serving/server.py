@@ -7,6 +7,7 @@ import functools
 import math
 import multiprocessing
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -110,10 +111,10 @@ def serve(
         if on_ready is not None:
             on_ready(url_of(listening))
 
-    with listening, contextlib.ExitStack() as on_exit:
+    with contextlib.ExitStack() as on_exit, listening:
         on_exit.callback(log_as_json(log_level))
         if uds is not None:
-            on_exit.callback(_remove, Path(uds), _identity(Path(uds)))
+            on_exit.callback(_remove_unless_served, Path(uds))
         elif token is None:
             warn_if_open(listening)
         if workers == 1:
@@ -122,18 +123,14 @@ def serve(
             run_workers(config, served, listening, limits.drain_seconds, report)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return numbers that tell a file from others of its name; None if there is none."""
-    with contextlib.suppress(OSError):
-        status = path.stat()
-        return status.st_ino, status.st_ctime_ns
-    return None
-
-
-def _remove(path: Path, identity: tuple[int, int] | None) -> None:
-    """Remove a socket, unless another server has replaced it."""
-    if _identity(path) == identity:
-        path.unlink(missing_ok=True)
+def _remove_unless_served(path: Path) -> None:
+    """Remove a Unix socket, unless another server has replaced it and listens."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        try:
+            client.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
 
 
 def _check_main_thread() -> None:

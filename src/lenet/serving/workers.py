@@ -148,7 +148,7 @@ class _Workers(Multiprocess):
         super().__init__(config, [listening])
         self._models, self._drain_seconds = models, drain_seconds
         self.has_failed = False
-        self._keeper = threading.Thread()
+        self._keeper, self._folder = threading.Thread(), os.environ[METRICS_FOLDER]
         self._failures = 0  # workers that have failed since all were last ready
 
     def init_processes(self) -> None:
@@ -214,7 +214,7 @@ class _Workers(Multiprocess):
         for name in self._models.changed():
             with contextlib.suppress(Exception):  # the workers log it
                 self._models.reload(name)
-                self._models.keep(os.environ[METRICS_FOLDER])
+                self._models.keep(self._folder)
 
     def _started(self) -> _Worker:
         worker = _Worker(self.config, self.sockets)
