@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--figure", metavar="PNG", help="write a diagram of the network to a PNG file, and print nothing"
     )
     parser.add_argument(
-        "--bench", action="store_true", help="measure the speed of this installation, in about five seconds"
+        "--bench",
+        action="store_true",
+        help="measure the speed of this installation, in about five seconds; may be given with --json only",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
