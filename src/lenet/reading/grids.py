@@ -179,14 +179,15 @@ class Grid:
     def is_squared_paper(self, writing: NDArray[np.uint8]) -> bool:
         """Return whether there are too many cells for a table, or much of the writing goes beyond its cell.
 
-        In tables whose cells are not square, more of the writing may do so, unless many cells are missing.
+        In tables of at least three rows and columns whose cells are not square, more of the writing may do so, unless
+        many cells are missing.
         """
         if len(self.cells) > _MAX_CELLS:
             return True
         boxes = np.array([cv2.boundingRect(cell) for cell in self.cells])
         sides = np.median(boxes[:, 2:], axis=0)
         columns, rows = np.ptp(boxes[:, :2], axis=0) / sides + 1
-        is_whole = min(rows, columns) > 1.5 and len(self.cells) > _MIN_WHOLE * rows * columns
+        is_whole = min(rows, columns) > 2.5 and len(self.cells) > _MIN_WHOLE * rows * columns
         is_table = is_whole and sides.max() > _MAX_ASPECT * sides.min()
         strokes = strokes_of(writing)
         are_cut = strokes.areas_in(self.rim) > 0
