@@ -163,13 +163,13 @@ def test_an_upside_down_form_is_turned_although_one_number_is_legible_either_way
     assert [each.value for each in found] == [str(label) for _, _, label in places.values()]
 
 
-def field_with(*digits, gap=40):
+def field_with(*digits):
     """A page with MNIST's digits of these labels beside each other, and the field around them."""
     data = lenet.data.load_digits()
-    page = np.full((120, 80 + gap * len(digits)), 240, np.uint8)
+    page = np.full((120, 80 + 40 * len(digits)), 240, np.uint8)
     for place, label in enumerate(digits):
         image = data.X_test[np.flatnonzero(data.y_test == label)[3]]
-        page[46:74, 40 + gap * place : 68 + gap * place] = 240 - 0.8 * image
+        page[46:74, 40 + 40 * place : 68 + 40 * place] = 240 - 0.8 * image
     return page, {"box": (0.05, 0.25, 0.9, 0.5)}
 
 

@@ -34,7 +34,7 @@ _NO_PICTURES = (
     "one of these."
 )
 _TO_CONVERT = (".pdf", ".heic", ".heif", ".avif")
-_NO_PICTURE = "is not a picture that lenet reads. Convert it to PNG or JPEG."
+_CONVERT = "is not a picture that lenet reads. Convert it to PNG or JPEG."
 _NO_MATCH = "matches no file; expected the path of a picture, or a pattern."
 MAX_BYTES = 200_000_000  # of a picture from standard input
 
@@ -62,8 +62,8 @@ def expanded(names: Sequence[str]) -> list[str]:
             found.append(name)
         elif os.path.isdir(name):  # noqa: PTH112
             files, others = pictures_in(Path(name))
-            files += [Unreadable(Path(path), _NO_PICTURE) for path in others if path.lower().endswith(_TO_CONVERT)]
-            others = [path for path in others if path not in files]
+            files += [Unreadable(Path(path), _CONVERT) for path in others if path.lower().endswith(_TO_CONVERT)]
+            others = [path for path in others if not path.lower().endswith(_TO_CONVERT)]
             if files and others:
                 warn(skipped(name, others))
             found += files or [Unreadable(Path(name), _NO_PICTURES)]
