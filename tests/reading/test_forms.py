@@ -200,6 +200,22 @@ def test_a_form_with_few_filled_in_fields_is_not_turned(marks):
     assert {each.rotation for each in found} == {0}
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_form_with_one_filled_in_field_of_four_is_turned(turns):
+    """In one of the other orientations, a field had one digit, which counted as much as the whole number."""
+    data = lenet.data.load_digits()
+    page, number = np.full((440, 620), 240, np.uint8), (2, 5, 9, 7, 2, 6)
+    for row, name in enumerate(("Number", "Card", "Staff", "Total")):
+        cv2.putText(page, name, (30, 68 + 100 * row), 0, 1, 20, 2, cv2.LINE_AA)
+        cv2.rectangle(page, (220, 30 + 100 * row), (580, 86 + 100 * row), 60, 2)
+    for place, label in enumerate(number):
+        page[244:272, 240 + 50 * place : 268 + 50 * place] = 240 - 0.8 * data.X_test[np.flatnonzero(data.y_test == label)[3]]
+    fields = [Field(f"f{n}", box=(0.34, 0.06 + 0.227 * n, 0.61, 0.15), optional=True) for n in range(4)]
+    found = read_form(np.ascontiguousarray(np.rot90(page, turns)), fields)
+    assert [each.value for each in found] == ["", "", "259726", ""]
+    assert {each.rotation for each in found} == {360 - 90 * turns}
+
+
 @pytest.mark.parametrize(("left", "top", "right", "bottom"), [(108, 58, 118, 61), (110, 66, 113, 76), (26, 58, 36, 61)])
 def test_a_value_beside_a_dash_or_a_comma_has_a_problem(left, top, right, bottom):
     page, place = field_with(1, 2, 5, 7)

@@ -46,7 +46,7 @@ _NARROW = 0.2  # width over height: narrower strokes may be separators
 _MAX_PIECES = 640  # of strokes in a field: ten for each of 64 digits
 _MAX_SHEETS = 3  # times the area of the sheet that the fields may cover together
 _MAX_TURNED = 100  # fields that are read in each orientation
-_LEAD = 1.0  # the minimum increase of the summed confidences for a turn; 0.5 if the form has one field
+_LEAD = 0.5  # the minimum evidence that a turn gains
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,9 @@ def _upright_values(
         members = sorted(np.random.default_rng(0).permutation(members)[:_MAX_TURNED])
     sample = replace(settings, fields=[settings.fields[n] for n in members])
     best = before = [as_it_is[n] for n in members]
-    best_gain = min(_LEAD, len(before) / 2)
+    best_gain = _LEAD
     for turns in (1, 2, 3):
-        if _summed_confidence(best) >= _LEGIBLE * len(best):
+        if all(value.value for value in best) and _mean_confidence(best) >= _LEGIBLE:
             break
         with suppress(InputError):  # a turned page may look like a texture
             values = _turned_values(sample, page, cells, turns, MAX_SEGMENTS_TURNED)
@@ -207,7 +207,7 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _gain(fields: Sequence[Field], before: Sequence[FieldValue], after: Sequence[FieldValue]) -> float:
-    """Return the confidence that a turn gains, in the fields that are found before and after it, if there are any.
+    """Return the evidence that a turn gains, in the fields that are found before and after it, if there are any.
 
     A cell that is found only after the turn may be one of another table, unless its field gives the rows and columns.
     """
@@ -218,7 +218,7 @@ def _gain(fields: Sequence[Field], before: Sequence[FieldValue], after: Sequence
         if "no cell" not in new.problems and (isinstance(field.grid, tuple) or "no cell" not in old.problems)
     ]
     before, after = zip(*(found or pairs), strict=True)
-    return _summed_confidence(after) - _summed_confidence(before)
+    return _evidence(after) - _evidence(before)
 
 
 def _mean_confidence(values: Sequence[FieldValue]) -> float:
@@ -231,9 +231,10 @@ def _mean_confidence(values: Sequence[FieldValue]) -> float:
     return sum(confidences) / max(1, len(confidences))
 
 
-def _summed_confidence(values: Sequence[FieldValue]) -> float:
-    """Return the sum of the confidences of the values that have the right number of digits and the right checksum."""
-    return sum(value.confidence for value in values if set(value.problems) <= {"confidence", "edge", "mark"})
+def _evidence(values: Sequence[FieldValue]) -> float:
+    """Return the sum of the confidences of all digits, in values with the right number of digits and checksum."""
+    legible = (value for value in values if set(value.problems) <= {"confidence", "edge", "mark"})
+    return sum(len(value.value) * value.confidence for value in legible)
 
 
 def _values(
