@@ -264,6 +264,19 @@ def test_workers_require_a_temporary_folder(monkeypatch):
         module.run_workers("config", Models(MODELS), None, 1, None)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="systemd requires a POSIX system")
+def test_systemd_leaves_the_shared_folder_alone():
+    """Otherwise, it removes the files that no one has used for days, and no worker can be replaced."""
+    import fcntl
+
+    with module._shared_folder() as folder:
+        descriptor = os.open(folder, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as systemd-tmpfiles does
+        os.close(descriptor)
+    assert not Path(folder).exists()
+
+
 def test_workers_that_stop_refuse_connections(workers):
     workers, events = workers
     workers.terminate_all()

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -38,15 +39,8 @@ def run_workers(
     on_ready: Callable[[], object],
 ) -> None:
     """Run worker processes until a signal; raise ConfigurationError if they fail repeatedly or at startup."""
-    try:
-        shared = tempfile.TemporaryDirectory(prefix="lenet-metrics-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The temporary folder that several workers share cannot be created ({error.strerror}). "
-            "Set TMPDIR to a writable folder, or use one worker."
-        ) from None
     given = os.environ.get(METRICS_FOLDER)
-    with shared as folder, restored_handlers(SIGNALS):
+    with _shared_folder() as folder, restored_handlers(SIGNALS):
         os.environ[METRICS_FOLDER] = folder  # the workers inherit it
         try:
             models.keep(folder)
@@ -61,6 +55,27 @@ def run_workers(
         raise ConfigurationError(
             "The server stopped because its workers failed repeatedly or at startup. Read its log."
         )
+
+
+@contextlib.contextmanager
+def _shared_folder() -> Iterator[str]:
+    """Yield a temporary folder for all workers, locked so that systemd-tmpfiles does not clean it after some days."""
+    try:
+        shared = tempfile.TemporaryDirectory(prefix="lenet-metrics-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The temporary folder that several workers share cannot be created ({error.strerror}). "
+            "Set TMPDIR to a writable folder, or use one worker."
+        ) from None
+    with shared as folder, contextlib.ExitStack() as stack:
+        if sys.platform != "win32":
+            import fcntl
+
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            with contextlib.suppress(OSError):  # the file system does not support locks
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield folder
 
 
 def worker_app(
