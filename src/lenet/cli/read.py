@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read every character except marks as a digit, never as ?",
     )
     parser.add_argument(
-        "--marks", action="store_true", help="keep points, commas, colons, dashes and the signs +, x, / and ="
+        "--marks",
+        action="store_true",
+        help="keep points, commas, colons, dashes, degree signs and the signs +, x, / and =",
     )
     parser.add_argument(
         "--no-rotate", action="store_true", help="do not rotate pictures that are on their side or upside down"

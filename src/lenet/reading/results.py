@@ -87,7 +87,7 @@ class Line:
     text : str
         The digits, with "?" for each non-digit, and a space for each gap wider than 0.9 times the height of the writing
         and between the cells of a grid. If `read` was called with ``marks=True``, points, commas, colons, dashes and
-        the signs +, x (for multiplication), / and = replace the spaces beside them.
+        the signs +, x (for multiplication), /, = and ° replace the spaces beside them.
 
     Examples
     --------

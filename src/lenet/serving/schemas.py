@@ -49,7 +49,7 @@ MODEL_QUERY = query("model", TEXT, "Default: the first model.")
 # The options of `lenet.reading.read` that a request for `/predict` may pass.
 READ_OPTIONS = {
     "only_digits": "Default: false. Read every character except marks, such as points, as a digit.",
-    "marks": "Default: false. Keep points, commas, colons, dashes and the signs +, x, / and = in the texts.",
+    "marks": "Default: false. Keep points, commas, colons, dashes, degree signs and the signs +, x, / and = in texts.",
     "rotate": "Default: true. Turn a page that is on its side or upside down.",
 }
 READ_QUERIES = [query(name, BOOLEAN, description) for name, description in READ_OPTIONS.items()]
