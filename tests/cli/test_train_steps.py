@@ -331,13 +331,15 @@ def test_a_resumed_run_saves_its_first_checkpoint_after_30_more_seconds():
     assert folder.calls == [("save_checkpoint", 130.1)]
 
 
+ADVICE = "To enable this, train on more images, or call lenet.evaluation.calibrate with other images.\n"
+
 NOT_CALIBRATED = (
-    "The model cannot reject images: calibration requires at least 100 validation images; {} were held out.\n"
+    "The model cannot reject images: calibration requires at least 100 validation images; {} were held out. " + ADVICE
 )
 
 WITHOUT_NON_DIGITS = (
     "The model cannot reject pictures that resemble none of its classes: calibration requires at least 1,000 "
-    "validation images for this; {} were held out.\n"
+    "validation images for this; {} were held out. " + ADVICE
 )
 
 

@@ -50,7 +50,8 @@ def results_of(call: Callable[[str], _T], names: Sequence[str], n_jobs: int | No
                     yield result
                     done += 1
             except (OSError, EOFError, pickle.UnpicklingError, RuntimeError):
-                warn("A worker process died, so one process reads the rest. With --n-jobs 1, no others start.")
+                text = "A worker process died, so one process reads the rest."
+                warn(f"{text} If memory ran out, pass a smaller --n-jobs.")
             processes = 1
 
 

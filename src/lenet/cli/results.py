@@ -62,15 +62,16 @@ def print_report(report: "Report", folder: "Run", data: "Dataset", best_epoch: i
         if report.loss > 1.5 * np.log(len(report.classes)):  # the logarithm is the loss of equal probabilities
             reason = "The loss is higher than that of equal probabilities: lower --lr."
         say(f"This is hardly better than guessing. {reason}")
+    advice = "To enable this, train on more images, or call lenet.evaluation.calibrate with other images."
     if held_out < MIN_IMAGES:
         say(
             f"The model cannot reject images: calibration requires at least {MIN_IMAGES} validation images; "
-            f"{held_out} were held out."
+            f"{held_out} were held out. {advice}"
         )
     elif held_out < MIN_FOR_NON_DIGITS:
         say(
             "The model cannot reject pictures that resemble none of its classes: calibration requires at least "
-            f"{MIN_FOR_NON_DIGITS:,} validation images for this; {held_out} were held out."
+            f"{MIN_FOR_NON_DIGITS:,} validation images for this; {held_out} were held out. {advice}"
         )
     size, offset = ink_form(data.X_train)
     if max(abs(size - BOX), offset) > 2 and not folder.args.get("raw"):
