@@ -57,7 +57,7 @@ def file(content, name="picture"):
 
 
 FORM = {"content_type": "multipart/form-data; boundary=x"}
-TRUNCATED = "The form cannot be read (It is truncated; expected a closing boundary). Send a picture as"
+TRUNCATED = "The form cannot be read (it is truncated; expected a closing boundary). Send a picture as"
 NO_FILE = (
     "The form cannot be read (The part '{}' has no filename; expected a file, or one of the fields model, "
     "only_digits, marks, rotate)."

@@ -186,7 +186,7 @@ class _FormParser(MultiPartParser):
         if self.spool_max_size and not self._is_complete:
             for file in self._files_to_close_on_error:
                 file.close()
-            raise MultiPartException("It is truncated; expected a closing boundary.")
+            raise MultiPartException("it is truncated; expected a closing boundary.")
         return form
 
 

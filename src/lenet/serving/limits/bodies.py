@@ -80,7 +80,7 @@ def _decompressed(context: RequestContext, encoding: bytes, max_size: int) -> by
         if rest and len(parts) == max_members:
             raise HTTPException(
                 400,
-                f"The body has too many members of {encoding.decode()}; expected at most {max_members}. "
+                f"The body has too many {encoding.decode()} members; expected at most {max_members}. "
                 "Compress it as one.",
             )
     return b"".join(parts)
