@@ -63,12 +63,12 @@ def test_files_of_a_folder_that_are_not_pictures_are_named(scans, capsys):
     (folder / ".hidden").write_text("text")
     assert lines(capsys, "predict", "scans")
     cli.main(["predict", "scans"])
-    assert capsys.readouterr().err == "lenet: warning: skipped files of scans that are not pictures: notes.txt\n"
+    assert capsys.readouterr().err == "lenet: warning: Skipped files of scans that are not pictures: notes.txt\n"
     for number in range(4):
         (folder / f"{number}.txt").write_text("text")
     cli.main(["predict", "scans", "-q"])
     others = "0.txt, 1.txt, 2.txt and 2 more"
-    said = f"lenet: warning: skipped files of scans that are not pictures: {others}\n"
+    said = f"lenet: warning: Skipped files of scans that are not pictures: {others}\n"
     assert capsys.readouterr().err == said
 
 
@@ -118,7 +118,7 @@ def test_links_pipes_and_folders_that_cannot_be_read_do_not_stop_the_others(scan
     captured = capsys.readouterr()
     assert answers(captured.out.splitlines()) == EXPECTED
     assert captured.err.splitlines() == [
-        "lenet: warning: skipped files of scans that are not pictures: notes.txt, pipe.png",
+        "lenet: warning: Skipped files of scans that are not pictures: notes.txt, pipe.png",
         "lenet: error: scans/broken.png: No such file or directory",
         "lenet: error: scans/locked cannot be read (Permission denied). Change its permissions.",
         "lenet: error: scans/more/loop links back to a folder that contains it, or is nested too deeply. Remove it.",
@@ -247,7 +247,7 @@ def test_an_interruption_writes_the_rows_so_far(scans, capsys, monkeypatch, comm
     monkeypatch.setattr(function, stopped)
     error = lines(capsys, command, "scans", "-q", "--csv", "out.csv", status=130)
     assert error == (
-        "lenet: warning: skipped files of scans that are not pictures: notes.txt\n"
+        "lenet: warning: Skipped files of scans that are not pictures: notes.txt\n"
         "lenet: note: out.partial.csv has the rows of the pictures read so far.\nlenet: interrupted\n"
     )
     assert not (scans / "out.csv").exists()

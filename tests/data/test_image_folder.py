@@ -122,8 +122,8 @@ def test_files_that_are_not_pictures_are_counted_and_logged(tmp_path, caplog):
     with caplog.at_level(logging.INFO, "lenet.data"):
         assert len(load_image_folder(tmp_path).X_train) == 8
     names = "stray.PNG, a.HEIC, c.HEIC and 2 more (convert HEIC to JPEG)"
-    said = f"skipped files of {tmp_path} that are not pictures of a class: {names}"
-    assert [each.getMessage() for each in caplog.records if "skipped" in each.getMessage()] == [said]
+    said = f"Skipped files of {tmp_path} that are not pictures of a class: {names}"
+    assert [each.getMessage() for each in caplog.records if "Skipped" in each.getMessage()] == [said]
 
 
 def test_the_order_of_files_is_the_same_on_windows():
@@ -138,7 +138,7 @@ def test_damaged_and_blank_pictures_are_skipped_and_listed(tmp_path, caplog):
     cv2.imwrite(str(tmp_path / "line" / "white.png"), np.full((40, 40), 255, np.uint8))
     data = load_image_folder(tmp_path)
     assert len(data.X_train) + len(data.X_test) == 10
-    assert "skipped 2 of 12 pictures" in caplog.text
+    assert "Skipped 2 of 12 pictures" in caplog.text
     assert "torn.png is a damaged picture" in caplog.text
     assert "white.png shows no ink; expected a digit or symbol," in caplog.text
 

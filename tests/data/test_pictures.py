@@ -97,7 +97,7 @@ def test_at_most_five_pictures_that_are_left_out_are_listed(caplog, refused, res
     images, kept = pictures.images_of(given, "mine", Options(**{**GOOD, "strict": False}))
     assert (len(images), [each.name for each in kept]) == (2, ["p0.png", f"p{refused + 1}.png"])
     [text] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert text.startswith(f"skipped {refused} of {refused + 2} pictures. p1.png is not a picture")
+    assert text.startswith(f"Skipped {refused} of {refused + 2} pictures. p1.png is not a picture")
     assert text.count("is not a picture") == min(refused, 5)
     assert text.endswith(rest) if rest else "more" not in text
 

@@ -234,7 +234,7 @@ def skipped(folder: str | Path, others: Sequence[str], kind: str = "") -> str:
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     names = ", ".join(Path(path).name for path in others[:3])
     advice = " (convert HEIC to JPEG)" if any(path.lower().endswith((".heic", ".heif")) for path in others) else ""
-    return f"skipped files of {folder} that are not pictures{kind}: {names}{more}{advice}"
+    return f"Skipped files of {folder} that are not pictures{kind}: {names}{more}{advice}"
 
 
 def _files_in(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[str]:

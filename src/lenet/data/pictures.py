@@ -82,7 +82,7 @@ def images_of(pictures: Sequence[Picture], source: str, options: Options) -> tup
     if refused:
         rest = f" And {len(refused) - _MAX_LISTED} more." if len(refused) > _MAX_LISTED else ""
         found = " ".join(refused[:_MAX_LISTED]) + rest
-        logger.warning("skipped %d of %d pictures. %s", len(refused), len(pictures), found)
+        logger.warning("Skipped %d of %d pictures. %s", len(refused), len(pictures), found)
     return images[: len(kept)], kept
 
 
