@@ -49,10 +49,8 @@ def turned(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
     return np.stack([np.rot90(*each) for each in zip(distortions.apply(images), turns, strict=True)]), turns
 
 
-def blocks_of_digits() -> Iterator[tuple[Images, Labels]]:
+def blocks_of_digits(data: TrainingSet) -> Iterator[tuple[Images, Labels]]:
     """Yield blocks of turned digits, and the number of turns."""
-    X, y, _, _ = lenet.data.load("mnist")
-    data = TrainingSet.prepare(X, y, None, lenet.LeNet5(seed=0), RECIPE, 0)
     for epoch in range(1, EPOCHS + 1):
         data = data.with_images_of(epoch, RECIPE, 1)
         images, rng = data.batch(data.members)[0], np.random.default_rng([2, epoch])
@@ -75,8 +73,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learn_orientation", description=__doc__)
     parser.add_argument("file", type=Path, help="the file to save the weights in, such as orientation.safetensors")
     file = parser.parse_args().file
-    model = lenet.load_pretrained()
-    examples = [(features(model, images), turns) for images, turns in blocks_of_digits()]
+    X, y, _, _ = lenet.data.load("mnist")
+    data, model = TrainingSet.prepare(X, y, None, lenet.LeNet5(seed=0), RECIPE, 0), lenet.load_pretrained()
+    examples = [(features(model, images), turns) for images, turns in blocks_of_digits(data)]
     examples += [(features(model, images), 4 + turns) for images, turns in blocks_of_letters(model)]
     inputs, labels = (np.concatenate(parts) for parts in zip(*examples, strict=True))
     mean, covariance = inputs.mean(axis=0), np.cov(inputs.T) + MIN_VARIANCE * np.eye(inputs.shape[1])
@@ -88,9 +87,7 @@ def main() -> None:
     weights = (np.round(weights / step) * step).astype(np.float16)
     tensors, steps = to_integers({"weight": weights, "bias": bias})
     atomic_write(file, to_bytes(tensors, {STEPS: json.dumps(steps)}))
-    X, y, _, _ = lenet.data.load("mnist")
-    validation = TrainingSet.prepare(X, y, None, lenet.LeNet5(seed=0), RECIPE, 0).parts.validation
-    images, turns = turned(X[validation], np.random.default_rng(3))
+    images, turns = turned(X[data.parts.validation], np.random.default_rng(3))
     odds = log_odds_of_turns(features(model, images) @ weights.T.astype(np.float32) + bias)
     right = odds.argmax(axis=1) == turns
     print(f"{right.mean():.1%} of {len(right):,} distorted validation digits: the right turn of four")
