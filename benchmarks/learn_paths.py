@@ -106,10 +106,10 @@ def flattened(c: Coefficients) -> Array:
     return np.array([c.label, *c.by_label, *c.as_digit.values(), *c.as_other.values()])
 
 
-def unflattened(flat: Array, like: Coefficients = LEARNED) -> Coefficients:
-    """Return one vector as coefficients of the same features."""
-    label, by_label, digit, other = np.split(flat, np.cumsum([1, len(like.by_label), len(like.as_digit)]))
-    return Coefficients(float(label[0]), by_label, _named(like.as_digit, digit), _named(like.as_other, other))
+def unflattened(flat: Array) -> Coefficients:
+    """Return one vector as coefficients of the features of `LEARNED`."""
+    label, by_label, digit, other = np.split(flat, np.cumsum([1, len(LEARNED.by_label), len(LEARNED.as_digit)]))
+    return Coefficients(float(label[0]), by_label, _named(LEARNED.as_digit, digit), _named(LEARNED.as_other, other))
 
 
 def _named(names: Mapping[str, float], values: Array) -> dict[str, float]:

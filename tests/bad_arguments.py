@@ -54,9 +54,9 @@ def tables(finite: bool = False, **more: list[Any]) -> dict[str, list[Any]]:
     return bad | (not_finite if finite else {}) | more
 
 
-def numbers(*values: Any, finite: bool = True) -> dict[str, list[Any]]:
+def numbers(*values: Any) -> dict[str, list[Any]]:
     bad = {"type": ["1", [], {}, True, 1j, np.zeros(3), object()], "value": list(values), "huge": [HUGE]}
-    return bad | ({"not finite": [math.nan, math.inf, -math.inf]} if finite else {})
+    return bad | {"not finite": [math.nan, math.inf, -math.inf]}
 
 
 def wholes(*values: Any, huge: tuple[Any, ...] = ()) -> dict[str, list[Any]]:

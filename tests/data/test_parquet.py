@@ -18,9 +18,9 @@ pytestmark = pytest.mark.landing
 N = 20
 
 
-def digits(count=N):
+def digits():
     """Pictures like MNIST's, each different."""
-    images = np.zeros((count, 28, 28), np.uint8)
+    images = np.zeros((N, 28, 28), np.uint8)
     for number, image in enumerate(images):
         cv2.putText(image, str(number % 2), (8, 21), 0, 0.6, 255, 2)
         image[10, 10] = number + 1

@@ -28,9 +28,9 @@ def command(*arguments, cwd=None, **options):
     return subprocess.run(whole, cwd=cwd, text=True, timeout=120, check=False, **options)
 
 
-def one_error(done, code=1):
+def one_error(done):
     """The one-line message of a command that failed as expected."""
-    assert done.returncode == code, done.stderr
+    assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("lenet: error: ")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr

@@ -14,10 +14,10 @@ def bars(shape, *places):
     return mask
 
 
-def line_of(*boxes, shape=(60, 200)):
+def line_of(*boxes):
     """Return a line of filled boxes (left, top, right, bottom), each a little fainter than the one before."""
-    ink = np.zeros(shape, np.uint8)
+    ink = np.zeros((60, 200), np.uint8)
     for n, (left, top, right, bottom) in enumerate(boxes):
         ink[top:bottom, left:right] = 255 - 10 * n
-    page = Page(ink, shape)
+    page = Page(ink, ink.shape)
     return InkLine(page, np.argsort(page.strokes.boxes[:, 0]))

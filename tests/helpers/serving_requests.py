@@ -77,10 +77,8 @@ def page_of(images):
     return page
 
 
-def form_of(content, name="picture", kind="image/png"):
+def form_of(content):
     boundary = uuid.uuid4().hex
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="a.png"\r\nContent-Type: {kind}\r\n'
-    )
-    body = head.encode() + b"\r\n" + content + f"\r\n--{boundary}--\r\n".encode()
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="picture"; filename="a.png"\r\n'
+    body = f"{head}Content-Type: image/png\r\n\r\n".encode() + content + f"\r\n--{boundary}--\r\n".encode()
     return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}

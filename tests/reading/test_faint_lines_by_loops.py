@@ -69,10 +69,10 @@ def test_faint_lines_are_those_of_the_definition(width, height, level, noise, sl
     np.testing.assert_array_equal(found > 0, expected)
 
 
-def across(levels, width=50, height=40):
+def across(levels):
     """The rows in which a line is found across a picture, whose rows have these levels."""
     darkness = np.tile(np.array(levels, np.uint8)[:, np.newaxis], (1, 150))
-    found = module._faint_lines(np.ascontiguousarray(darkness.T), width, height, np.zeros(1)).T
+    found = module._faint_lines(np.ascontiguousarray(darkness.T), 50, 40, np.zeros(1)).T
     return np.flatnonzero(found.all(axis=1)).tolist()
 
 

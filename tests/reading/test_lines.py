@@ -42,12 +42,12 @@ def paper(ink, level=235, dark=40):
     return (level - (level - dark) * (ink / 255.0)).astype(np.uint8)
 
 
-def with_grid(ink, step, thick=2, across=True, down=True):
+def with_grid(ink, step, down=True):
     ruled = ink.copy()
-    for y in range(30, ink.shape[0] - 20, step) if across else ():
-        cv2.line(ruled, (10, y), (ink.shape[1] - 10, y), 255, thick)
+    for y in range(30, ink.shape[0] - 20, step):
+        cv2.line(ruled, (10, y), (ink.shape[1] - 10, y), 255, 2)
     for x in range(30, ink.shape[1] - 20, step) if down else ():
-        cv2.line(ruled, (x, 10), (x, ink.shape[0] - 10), 255, thick)
+        cv2.line(ruled, (x, 10), (x, ink.shape[0] - 10), 255, 2)
     return ruled
 
 

@@ -139,13 +139,13 @@ def digits():
     return lenet.data.load_digits()
 
 
-def on_panel(image, colour, ground, digit=255):
+def on_panel(image, colour, ground):
     """A digit of 84 pixels in the middle of a disc of 170 pixels."""
     ink = cv2.resize(image, (84, 84), interpolation=cv2.INTER_CUBIC) / 255
     picture = np.full((200, 200), ground, np.uint8)
     cv2.circle(picture, (100, 100), 85, colour, -1, cv2.LINE_AA)
     middle = picture[58:142, 58:142]
-    middle[:] = (middle + ink * (digit - middle)).astype(np.uint8)
+    middle[:] = (middle + ink * (255 - middle)).astype(np.uint8)
     return picture
 
 

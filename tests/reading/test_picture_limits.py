@@ -237,8 +237,8 @@ def test_levels_of_32_bits_below_0_are_clipped():
 # Transparency
 
 
-def transparent(level, alpha, shape=(2, 3)):
-    return Image.fromarray(np.broadcast_to(np.array([level] * 3 + [alpha], np.uint8), (*shape, 4)).copy())
+def transparent(level, alpha):
+    return Image.fromarray(np.broadcast_to(np.array([level] * 3 + [alpha], np.uint8), (2, 3, 4)).copy())
 
 
 @pytest.mark.parametrize(

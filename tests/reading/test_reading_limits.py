@@ -21,9 +21,9 @@ cv2 = pytest.importorskip("cv2")
 # One digit
 
 
-def with_digit(side=100):
+def with_digit():
     """Ink with a stroke of 40x25 pixels in the middle."""
-    ink = np.zeros((side, side), np.uint8)
+    ink = np.zeros((100, 100), np.uint8)
     ink[30:70, 40:65] = 200
     return ink
 
@@ -462,8 +462,8 @@ def test_a_speck_that_is_no_mark_leaves_the_space(monkeypatch, marks):
     assert read_line(monkeypatch, boxes, labels, marks=marks)[0].text == "b c"
 
 
-def digit_at(box, label=1, name=None):
-    return Digit(box, label, 0.9, 7, 0.1, name)
+def digit_at(box, label=1):
+    return Digit(box, label, 0.9, 7, 0.1)
 
 
 def test_a_cell_contains_the_digits_centred_in_it():

@@ -22,8 +22,8 @@ from lenet.reading.rules import (
 pytest.importorskip("cv2")
 
 
-def page_of(mask, level=255):
-    return Page(mask * np.uint8(level), mask.shape)
+def page_of(mask):
+    return Page(mask * np.uint8(255), mask.shape)
 
 
 # Lines

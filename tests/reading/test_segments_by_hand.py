@@ -157,9 +157,9 @@ def test_at_most_20_000_segments_are_classified():
 # Features
 
 
-def features_in(boxes, probabilities=(0.7, 0.3), cuts=None, height=10.0, sign=""):
+def features_in(boxes, probabilities=(0.7, 0.3), cuts=None, sign=""):
     """The features of all segments of one piece."""
-    pieces = pieces_in(boxes, height, cuts)
+    pieces = pieces_in(boxes, 10.0, cuts)
     probabilities = np.tile(np.array(probabilities), (len(boxes), 1))
     return features.features_of(one_by_one(pieces), np.full(len(boxes), sign), probabilities)
 

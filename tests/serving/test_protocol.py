@@ -136,7 +136,7 @@ def test_an_inference_request_in_json(app, models, contexts):
     assert (context.operation, context.model, context.batch, context.status) == ("infer", "one", 1, 200)
 
 
-def binary_request(images, name="one"):
+def binary_request(images):
     entry = {"name": "images", "datatype": "UINT8", "shape": [images, 784]}
     entry["parameters"] = {"binary_data_size": images * 784}
     head = json.dumps({"inputs": [entry], "parameters": {"binary_data_output": True}}).encode()
@@ -265,7 +265,7 @@ def test_only_health_routes_are_public_and_errors_are_documented(models):
 # ---- the repository of models --------------------------------------------------------------------------
 
 
-def control(app, action, name="b", body=b"", token="control"):  # noqa: S107
+def control(app, action, body=b"", token="control"):  # noqa: S107
     return asked(app, "POST", f"/v2/repository/{action}", body, authorization=f"Bearer {token}")[::2]
 
 

@@ -34,8 +34,8 @@ def slept(monkeypatch):
     return seconds
 
 
-def end(error, rank=0, size=2):
-    with pytest.raises(AbortedError) as aborted, ranks.all_or_none(Ranks(rank, size)):
+def end(error, rank=0):
+    with pytest.raises(AbortedError) as aborted, ranks.all_or_none(Ranks(rank, 2)):
         raise error
     return aborted.value.args[0]
 
