@@ -93,10 +93,8 @@ def workers(folder: Path, n: int, repetitions: int) -> None:
         killer.start()
         began = time.perf_counter()
         score(folder / "images.npy", folder / "killed.npy", client=client)
-        seconds, when = (
-            time.perf_counter() - began,
-            "after the end: take more images" if killer.is_alive() else "half way",
-        )
+        seconds = time.perf_counter() - began
+        when = "after the end: take more images" if killer.is_alive() else "half way"
         killer.join()
         check(np.load(folder / "killed.npy"), expected)
         print(f"one of them killed {when}: {seconds:.2f} s; all {n:,} rows are there, once, right")
