@@ -71,13 +71,11 @@ def test_info_measures_the_speed_of_the_build(capsys, monkeypatch):
     from lenet.cli import bench
 
     monkeypatch.setattr(bench, "SECONDS", 0.0)
-    assert cli.main(["info", "--bench", "--json"]) == 0
-    measured = json.loads(capsys.readouterr().out)["bench"]
+    measured = json.loads(succeeds(capsys, "info", "--bench", "--json"))["bench"]
     assert measured["build"] == chosen()
     assert measured["share"] == pytest.approx(2 * 416_520e-3 / measured["microseconds"] / measured["peak_gflops"])
     assert 0.01 < measured["share"] < 1.1  # a core cannot do more than its peak
-    assert cli.main(["info", "--bench"]) == 0
-    *_, speed, share, check = capsys.readouterr().out.splitlines()
+    *_, speed, share, check = succeeds(capsys, "info", "--bench").splitlines()
     assert re.fullmatch(rf"bench    {chosen()}: [\d.]+ microseconds per image, 64 at a time on one thread", speed)
     assert re.fullmatch(r" {9}\d+% of this core's \d+ GFLOP/s, counted as plain loops", share)
     assert re.fullmatch(r" {9}logits within \de-\d\d of those in float64", check)
@@ -118,9 +116,8 @@ def test_info_prints_only_the_layers_of_a_model_on_request(capsys):
 
 def test_info_shows_the_network_of_1998(capsys, tmp_path):
     assert "60,000" in succeeds(capsys, "info", "--network", "1998")
-    assert cli.main(["info", "--network", "1998", "--figure", str(tmp_path / "old.png")]) == 0
+    assert succeeds(capsys, "info", "--network", "1998", "--figure", tmp_path / "old.png") == ""
     assert (tmp_path / "old.png").read_bytes() == plots.architecture(10, "1998") != plots.architecture()
-    capsys.readouterr()
     assert "invalid choice: 'mnist'" in misused(capsys, "info", "--network", "mnist")
     assert "--network and --json were both given" in misused(capsys, "info", "--network", "--json")
 
@@ -163,11 +160,10 @@ def test_info_shows_the_origin_of_a_model(work, capsys):
 def test_info_lists_the_names_of_the_classes(capsys, tmp_path):
     model = lenet.LeNet5(seed=0, num_classes=3)
     model.classes = names = ("circle", "square", "a, b")
-    model.save(tmp_path / "model.safetensors")
-    assert cli.main(["info", str(tmp_path / "model.safetensors")]) == 0
-    assert re.search(r"^classes +circle, square, a, b$", capsys.readouterr().out, re.MULTILINE)
-    assert cli.main(["info", str(tmp_path / "model.safetensors"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["classes"] == list(names)
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    assert re.search(r"^classes +circle, square, a, b$", succeeds(capsys, "info", path), re.MULTILINE)
+    assert json.loads(succeeds(capsys, "info", path, "--json"))["classes"] == list(names)
 
 
 def test_info_draws_the_network(tmp_path, capsys):
@@ -225,10 +221,7 @@ def test_help_names_every_command_and_option(capsys):
         (["predict"], ["IMAGE", "--model", "--json"]),
         (["info"], ["--network", "--figure", "--bench", "--json"]),
     ):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*arguments, "--help"])
-        assert ended.value.code == 0
-        text = capsys.readouterr().out
+        text = succeeds(capsys, *arguments, "--help")
         assert [word for word in words if word not in text] == []
 
 
@@ -308,10 +301,7 @@ def test_the_suffix_of_a_model_may_be_in_capitals(tmp_path):
     ],
 )
 def test_wrong_arguments_of_export(capsys, cwd, arguments, says):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["export", *arguments])
-    assert ended.value.code == 2
-    assert says in capsys.readouterr().err
+    assert says in misused(capsys, "export", *arguments)
     assert list(cwd.iterdir()) == []
 
 
@@ -362,29 +352,24 @@ def number_on_paper(path):
 
 
 def test_read_prints_lines(capsys, tmp_path):
-    text = number_on_paper(tmp_path / "a.png")
-    assert cli.main(["read", str(tmp_path / "a.png")]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"{tmp_path / 'a.png'}: {text} (")
-    assert cli.main(["read", str(tmp_path / "a.png"), "--json"]) == 0
-    outcome = json.loads(capsys.readouterr().out)
+    path = tmp_path / "a.png"
+    text = number_on_paper(path)
+    assert succeeds(capsys, "read", path).startswith(f"{path}: {text} (")
+    outcome = json.loads(succeeds(capsys, "read", path, "--json"))
     assert outcome["lines"][0]["text"] == text
     assert len(outcome["lines"][0]["digits"]) == 4
-    assert cli.main(["read", str(tmp_path / "a.png"), "--least", "1"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}: no line with a confidence of at least 1\n"
+    assert succeeds(capsys, "read", path, "--least", "1") == f"{path}: no line with a confidence of at least 1\n"
 
 
 def test_read_turns_pictures_by_default(capsys, tmp_path):
     text = number_on_paper(tmp_path / "a.png")
     image = pytest.importorskip("PIL.Image")
     image.open(tmp_path / "a.png").rotate(90, expand=True).save(tmp_path / "side.png")
-    outcomes = []
-    for options in ([], ["--no-rotate"]):
-        assert cli.main(["read", str(tmp_path / "side.png"), "--json", *options]) == 0
-        outcomes.append(json.loads(capsys.readouterr().out))
-    assert (outcomes[0]["rotation"], outcomes[0]["lines"][0]["text"]) == (270, text)
-    assert outcomes[1]["rotation"] == 0
-    assert all(line["text"] != text for line in outcomes[1]["lines"])
+    command = ["read", tmp_path / "side.png", "--json"]
+    turned, kept = (json.loads(succeeds(capsys, *command, *options)) for options in ([], ["--no-rotate"]))
+    assert (turned["rotation"], turned["lines"][0]["text"]) == (270, text)
+    assert kept["rotation"] == 0
+    assert all(line["text"] != text for line in kept["lines"])
 
 
 def test_read_continues_after_a_file_that_is_not_a_picture(capsys, tmp_path):
@@ -402,13 +387,11 @@ def test_read_refuses_a_model_of_long_names_once(capsys, tmp_path):
     model = lenet.load_pretrained("mnist")
     model.classes = [f"digit {k}" for k in range(10)]
     model.save(tmp_path / "words.safetensors")
-    assert cli.main(["read", *[str(tmp_path / "a.png")] * 2, "--model", str(tmp_path / "words.safetensors")]) == 1
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert "The model has a class 'digit 0'; expected names of one character" in err
+    said = fails(capsys, "read", *[tmp_path / "a.png"] * 2, "--model", tmp_path / "words.safetensors")
+    assert "The model has a class 'digit 0'; expected names of one character" in said
 
 
-def test_read_shows_boxes_over_the_picture(capsys, tmp_path):
+def test_read_shows_boxes_over_the_picture(tmp_path):
     image = pytest.importorskip("PIL.Image")
     number_on_paper(tmp_path / "a.png")
     shown = tmp_path / "shown.png"
@@ -422,12 +405,12 @@ def test_read_shows_boxes_over_the_picture(capsys, tmp_path):
 
 
 def test_show_never_overwrites_another_picture(capsys, tmp_path):
-    number_on_paper(tmp_path / "a.png")
-    before = (tmp_path / "a.png").read_bytes()
+    path = tmp_path / "a.png"
+    number_on_paper(path)
+    before = path.read_bytes()
     for verb in ("read", "predict"):
-        assert cli.main([verb, str(tmp_path / "a.png"), "--show", str(tmp_path / "a.png")]) == 1
-        assert "a.png exists and was not written by lenet" in capsys.readouterr().err
-    assert (tmp_path / "a.png").read_bytes() == before
+        assert "a.png exists and was not written by lenet" in fails(capsys, verb, path, "--show", path)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -439,18 +422,16 @@ def test_show_never_overwrites_another_picture(capsys, tmp_path):
 )
 def test_show_explains_what_it_cannot_do(capsys, arguments, said):
     for verb in ("read", "predict"):
-        with pytest.raises(SystemExit):
-            cli.main([verb, *arguments])
-        assert said in capsys.readouterr().err
+        assert said in misused(capsys, verb, *arguments)
 
 
-def one_digit(path, index=183):
+def one_digit(path):
     image = pytest.importorskip("PIL.Image")
     pytest.importorskip("cv2")
     digits = lenet.data.load_digits()
-    large = np.kron(255 - digits.X_test[index], np.ones((4, 4), np.uint8))
+    large = np.kron(255 - digits.X_test[183], np.ones((4, 4), np.uint8))
     image.fromarray(np.pad(large, 30, constant_values=255)).save(path)
-    return int(digits.y_test[index])
+    return int(digits.y_test[183])
 
 
 def test_predict_rounds_probabilities_and_scores_down():
@@ -462,7 +443,7 @@ def test_predict_rounds_probabilities_and_scores_down():
     assert predict.in_words({"is_digit": False, "digit_score": 0.0299}, ("7", "1")) == "not a digit (digit score 0.029)"
 
 
-def test_predict_shows_what_the_network_saw(capsys, tmp_path):
+def test_predict_shows_what_the_network_saw(tmp_path):
     image = pytest.importorskip("PIL.Image")
     one_digit(tmp_path / "a.png")
     assert cli.main(["predict", str(tmp_path / "a.png"), "--show", str(tmp_path / "b.png")]) == 0
@@ -481,8 +462,7 @@ def test_predict_reports_non_digits(capsys, tmp_path):
     captured = capsys.readouterr()
     assert re.fullmatch(r".*a\.png: not a digit \(digit score 0\.\d{3}\)\n", captured.out)
     assert captured.err == "lenet: note: To read pictures of several digits, run `lenet read`.\n"
-    assert cli.main(["predict", str(tmp_path / "a.png"), "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
+    answer = json.loads(succeeds(capsys, "predict", tmp_path / "a.png", "--json"))
     assert (answer["label"], answer["is_digit"]) == (None, False)
     assert answer["digit_score"] < 0.3
 
@@ -498,8 +478,7 @@ def test_a_model_that_cannot_tell_non_digits_says_so(capsys, tmp_path):
     model.metadata.pop("min_digit_score")
     model.save(tmp_path / "m.safetensors")
     given = ["predict", str(tmp_path / "a.png"), "--model", str(tmp_path / "m.safetensors")]
-    assert cli.main([*given, "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
+    answer = json.loads(succeeds(capsys, *given, "--json"))
     assert (answer["is_digit"], answer["label"]) == (None, answer["likeliest"])
     assert cli.main([*given, "--csv", str(tmp_path / "out.csv"), "-q"]) == 0
     assert (tmp_path / "out.csv").read_text().splitlines()[1].endswith(",,")
@@ -512,23 +491,13 @@ def test_a_model_that_cannot_tell_non_digits_says_so(capsys, tmp_path):
 
 def test_predict_reports_unsure_answers(capsys, tmp_path):
     label = one_digit(tmp_path / "a.png")
+    assert f"a.png: {label} (" in succeeds(capsys, "predict", tmp_path / "a.png", "--reject-at", "0.02")
     model = lenet.load_pretrained("mnist")
-    assert cli.main(["predict", str(tmp_path / "a.png"), "--reject-at", "0.02"]) == 0
-    assert f"a.png: {label} (" in capsys.readouterr().out
     model.metadata["margins"] = '{"0.001": 100}'
     model.save(tmp_path / "strict.safetensors")
-    known = [
-        "predict",
-        str(tmp_path / "a.png"),
-        "--reject-at",
-        "0.001",
-        "--model",
-        str(tmp_path / "strict.safetensors"),
-    ]
-    assert cli.main(known) == 0
-    assert f"a.png: unsure; most likely {label} (" in capsys.readouterr().out
-    assert cli.main([*known, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["label"] is None
+    given = ["predict", tmp_path / "a.png", "--reject-at", "0.001", "--model", tmp_path / "strict.safetensors"]
+    assert f"a.png: unsure; most likely {label} (" in succeeds(capsys, *given)
+    assert json.loads(succeeds(capsys, *given, "--json"))["label"] is None
 
 
 def test_predict_refuses_a_rate_before_it_reads_a_picture(capsys):

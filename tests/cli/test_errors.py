@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_calls import POSIX, command, environment, events, one_error, tree, write_some
-from commands import fails, misused
+from commands import fails, misused, succeeds
 
 import lenet
 from lenet import cli, plots
@@ -174,8 +174,7 @@ def test_a_model_may_be_in_another_format(capsys, tmp_path, form):
     else:
         torch = pytest.importorskip("torch")
         torch.save(lenet.interop.to_torch_state_dict(lenet.load_pretrained("mnist")), path)
-    assert cli.main(["info", str(path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["parameters"] == 61706
+    assert json.loads(succeeds(capsys, "info", path, "--json"))["parameters"] == 61706
     (tmp_path / "broken").with_suffix(path.suffix).write_bytes(b"PK none")
     assert "broken" in fails(capsys, "evaluate", "digits", "--model", tmp_path / f"broken.{form}")
 
@@ -328,7 +327,7 @@ def test_a_picture_without_ink_is_not_a_digit(capsys, tmp_path):
     assert "shows no ink" in fails(capsys, "predict", tmp_path / "blank.png")
 
 
-def test_the_figure_is_of_the_model_that_is_named(capsys, tmp_path):
+def test_the_figure_is_of_the_model_that_is_named(tmp_path):
     lenet.LeNet5(num_classes=26).save(tmp_path / "letters.safetensors")
     for name, arguments in (("own.png", [str(tmp_path / "letters.safetensors")]), ("stock.png", [])):
         assert cli.main(["info", *arguments, "--figure", str(tmp_path / name)]) == 0

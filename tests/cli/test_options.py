@@ -345,20 +345,18 @@ def test_score_passes_its_options(monkeypatch, capsys, tmp_path):
     calls = []
     monkeypatch.setattr("lenet.scale.score", lambda *given, **named: calls.append((given, named)) or 1234)
     out = str(tmp_path / "out.npy")
-    assert cli.main(["score", "a", "b", "--out", out, "--workers", "2", "--column", "c", "--probabilities"]) == 0
-    assert re.fullmatch(re.escape(out) + r": 1,234 images in \d+\.\d s\n", capsys.readouterr().out)
+    said = succeeds(capsys, "score", "a", "b", "--out", out, "--workers", "2", "--column", "c", "--probabilities")
+    assert re.fullmatch(re.escape(out) + r": 1,234 images in \d+\.\d s\n", said)
     (((files, target), named),) = calls
     assert (files, target) == (["a", "b"], out)
     model = named.pop("model")
     assert model.num_classes == 10
     assert named == {"client": None, "workers": 2, "column": "c", "probabilities": True, "progress": True}
-    assert cli.main(["score", "a", "--out", out, "--json", "-q"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(succeeds(capsys, "score", "a", "--out", out, "--json", "-q"))
     assert (found["out"], found["images"]) == (out, 1234)
     assert 0 <= found["seconds"] < 60
     assert calls[1][1].items() >= {"workers": None, "column": None, "probabilities": False, "progress": False}.items()
-    assert cli.main(["score", "a", "--out", out, "-q"]) == 0
-    assert capsys.readouterr().out == ""
+    assert succeeds(capsys, "score", "a", "--out", out, "-q") == ""
     said = misused(capsys, "score", "a", "--out", out, "--workers", 1, "--scheduler", "x")
     assert "--workers and --scheduler were both given; expected one of them." in said
 
