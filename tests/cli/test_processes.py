@@ -160,7 +160,7 @@ def test_the_number_of_processes(shared, started, monkeypatch, n_jobs, setting, 
 
 
 @pytest.mark.parametrize(("name", "expected"), [("-", []), ("/dev/fd/7", []), ("/proc/self/fd/7", []), ("x", [4])])
-def test_files_that_only_this_process_has_opened(shared, started, name, expected, capsys):
+def test_files_that_only_this_process_has_opened(shared, started, name, expected):
     arguments = SimpleNamespace(csv=None, quiet=True, n_jobs=4)
     found = inputs.read_each(arguments, [*NAMES, name], str.upper, inputs.Table(["image"]))
     assert len(list(found)) == 10

@@ -206,7 +206,7 @@ def test_at_most_ten_other_arrays_are_listed(tmp_path, count, listed):
     assert f"contains {', '.join(f'a{n:02}' for n in range(listed))}; expected X and y" in str(caught.value)
 
 
-def test_the_directory_of_an_archive_has_at_most_65536_bytes(tmp_path):
+def test_the_directory_of_an_archive_has_at_most_65536_bytes():
     content = archive("x.npy").getvalue()
     assert npz._opened(io.BytesIO(content), "mine").namelist() == ["x.npy"]
     with pytest.raises(zipfile.BadZipFile, match="no end record"):

@@ -230,7 +230,7 @@ def test_the_name_changes_only_the_prefix(name):
     assert f"lenet: {model.metadata['lenet']}\n" in texts[1]
 
 
-def test_names_that_differ_in_case_only(tmp_path):
+def test_names_that_differ_in_case_only():
     headers = [to_c(lenet.LeNet5(seed=0), name)[1] for name in ("Dig", "dig")]
     macros = [set(re.findall(r"#define (\w+)", header)) for header in headers]
     assert len(macros[0]) == 2

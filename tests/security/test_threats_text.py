@@ -134,7 +134,7 @@ def test_metadata_that_no_file_can_contain(cwd):
     assert not list(cwd.iterdir())
 
 
-def test_an_output_limited_to_ascii(cwd, capsys, monkeypatch):
+def test_an_output_limited_to_ascii(cwd, monkeypatch):
     image_module.fromarray(DIGIT).save("naïve 数字.png")
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", write_through=True))
