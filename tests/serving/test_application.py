@@ -30,16 +30,24 @@ def app():
     return create_app({"m": lenet.LeNet5(seed=0)})
 
 
-def application_of(handler, errors=None, tokens=(), **limits):
+def application_of(handler, tokens=()):
     """Return an application with one handler, at GET and POST /path/{name}; /path/public needs no token."""
     models, contexts = Models({"m": lenet.LeNet5(seed=0)}), []
     application = Application(
         Router([Operation("GET", "/path/public", handler, {}, public=True),
                 Operation("GET", "/path/{name}", handler, {}), Operation("POST", "/path/{name}", handler, {})]),
-        Limits(**limits), Metrics(models), ThreadPool(1, 1), contexts.append, tokens,
-        lambda app: watching(models),
+        Limits(), Metrics(models), ThreadPool(1, 1), contexts.append, tokens, lambda app: watching(models),
     )  # fmt: skip
     return application, contexts
+
+
+def raising(error):
+    """Return a handler that raises an error."""
+
+    async def handler(request):
+        raise error
+
+    return handler
 
 
 # ---- errors, tokens, headers ---------------------------------------------------------------------------
@@ -60,10 +68,7 @@ def application_of(handler, errors=None, tokens=(), **limits):
     ],
 )  # fmt: skip
 def test_the_response_to_an_error(caplog, error, status, message, headers):
-    async def handler(request):
-        raise error
-
-    application, contexts = application_of(handler)
+    application, contexts = application_of(raising(error))
     answered, sent, answer = asked(application, "GET", "/path/a", x_request_id="mine")
     assert (answered, answer) == (status, {"error": message})
     assert headers.items() <= sent.items()
@@ -79,10 +84,7 @@ def test_the_response_to_an_error(caplog, error, status, message, headers):
 
 @pytest.mark.parametrize(("status", "reason"), [(401, "token"), (408, "slow"), (413, "size"), (404, None)])
 def test_rejected_requests_are_counted(status, reason):
-    async def handler(request):
-        raise HTTPException(status)
-
-    application, _ = application_of(handler)
+    application, _ = application_of(raising(HTTPException(status)))
     asked(application, "GET", "/path/a")
     rejected = [line for line in metrics_of(application) if line.startswith("lenet_rejected_total{")]
     assert rejected == ([f'lenet_rejected_total{{reason="{reason}"}} 1.0'] if reason else [])
@@ -141,10 +143,7 @@ def test_a_cancelled_request_is_answered_during_the_shutdown_only(is_draining):
 
 
 def test_dropped_log_lines_are_counted_after_the_next_request(monkeypatch):
-    async def handler(request):
-        raise HTTPException(404)
-
-    application, _ = application_of(handler)
+    application, _ = application_of(raising(HTTPException(404)))
     monkeypatch.setattr(WRITER, "dropped", 3)
     monkeypatch.setattr(WRITER, "take_dropped", lambda: 3)
     asked(application, "GET", "/path/a")
@@ -168,14 +167,11 @@ def test_dropped_log_lines_are_counted_after_the_next_request(monkeypatch):
     ],
 )
 def test_one_of_the_tokens_is_required_except_for_public_paths(authorization, path, status):
-    async def handler(request):
-        raise HTTPException(404)
-
-    application, _ = application_of(handler, tokens=[TOKEN, "other"])
+    application, _ = application_of(raising(HTTPException(404)), tokens=[TOKEN, "other"])
     named = {} if authorization is None else {"authorization": authorization}
     answered, headers, _ = asked(application, "GET", path, **named)
     assert (answered, headers.get("www-authenticate")) == (status, "Bearer" if status == 401 else None)
-    without, _ = application_of(handler)
+    without, _ = application_of(raising(HTTPException(404)))
     assert asked(without, "GET", path, **named)[0] == 404
 
 
@@ -207,15 +203,12 @@ def messages_of(application, *scopes):
 @pytest.mark.parametrize("name", [b"authorization", b"content-encoding", b"content-length", b"content-type",
                                   b"inference-header-content-length"])  # fmt: skip
 def test_a_header_that_decides_about_the_request_occurs_once(name):
-    async def handler(request):
-        raise HTTPException(418)
-
     def status(*headers):
         scope = {"type": "http", "method": "POST", "path": "/path/a", "headers": headers}
         start, body = messages_of(application, scope)
         return start["status"], json.loads(body["body"])["error"]
 
-    application, _ = application_of(handler)
+    application, _ = application_of(raising(HTTPException(418)))
     value = b"identity" if name == b"content-encoding" else b"1"
     assert status((name, value))[0] == 418
     assert status((b"accept", b"a"), (b"accept", b"b"))[0] == 418
