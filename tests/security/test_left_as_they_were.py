@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from cli_calls import tree
 from commands import fails
 
 import lenet
@@ -73,19 +74,15 @@ def run_folder(cwd, capsys, no_figures):
     return lenet.training.Run("runs/train-1")
 
 
-def hashes(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_a_run_is_trained_by_one_process_at_a_time(run_folder, capsys):
-    before = hashes(run_folder.folder)
+    before = tree(run_folder.folder)
     code = "import lenet, sys\nwith lenet.training.Run('runs/train-1').locked(): print('locked', flush=True), input()"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as other:
         assert other.stdout.readline() == "locked\n"
         assert "train-1 is being trained by another process." in fails(capsys, "train", "--resume", "runs/train-1")
         other.kill()
-    assert hashes(run_folder.folder) == before
+    assert tree(run_folder.folder) == before
     assert cli.main(["train", "--resume", "runs/train-1"]) == 0  # the other one's end has released it
 
 
