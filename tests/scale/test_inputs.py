@@ -174,12 +174,10 @@ def test_the_error_for_a_damaged_picture_names_its_row(client, encoded, why):
 def test_a_row_without_a_picture_never_opens_its_path(client):
     Path("x.png").write_bytes(png(X[0]))
     table = pa.table({"image": pa.array([None, {"bytes": None, "path": "x.png"}], pictures([b""])["image"].type)})
-    pq.write_table(table, "bad.parquet")
-    with pytest.raises(DataError, match="row 1 is empty; expected a picture"):
-        score("bad.parquet", "out.npy", client=client)
-    pq.write_table(table[1:], "bad.parquet")
-    with pytest.raises(DataError, match="row 1 is empty; expected a picture"):
-        score("bad.parquet", "out.npy", client=client)
+    for rows in (table, table[1:]):
+        pq.write_table(rows, "bad.parquet")
+        with pytest.raises(DataError, match="row 1 is empty; expected a picture"):
+            score("bad.parquet", "out.npy", client=client)
 
 
 # ---- Dask data frames ----------------------------------------------------------------------------------
