@@ -130,10 +130,10 @@ def _brightness(x: Images, rng: Random, added: float) -> NDArray[Any]:
 
 
 def _translate(x: Images, rng: Random, pixels: int) -> NDArray[Any]:
-    down, right = pixels * _signs(rng, len(x)), pixels * _signs(rng, len(x))
-    shifts = zip(x, down, right, strict=True)
-    padded = ((np.pad(image, pixels), pixels + row, pixels + column) for image, row, column in shifts)
-    return np.stack([image[row : row + SIDE, column : column + SIDE] for image, row, column in padded])
+    rows, columns = (pixels + pixels * _signs(rng, len(x)) for _ in range(2))
+    padded = np.pad(x, [(0, 0), (pixels, pixels), (pixels, pixels)])
+    shifted = zip(padded, rows, columns, strict=True)
+    return np.stack([image[row : row + SIDE, column : column + SIDE] for image, row, column in shifted])
 
 
 def _stripe(x: Images, rng: Random, width: int) -> NDArray[Any]:
