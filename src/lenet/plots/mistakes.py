@@ -66,10 +66,9 @@ def worst(
     >>> worst(images, labels=[1], predictions=[0], probabilities=[[0.75, 0.25]])[1:4]
     b'PNG'
     """
-    x, true, guess = (
-        array(each, name, "expected an array")
-        for name, each in (("images", images), ("labels", labels), ("predictions", predictions))
-    )
+    x = array(images, "images", "expected an array")
+    true = array(labels, "labels", "expected an array")
+    guess = array(predictions, "predictions", "expected an array")
     p = checked_probabilities(probabilities)
     n = x.shape[:1]
     if x.shape[1:] != (SIDE, SIDE) or true.shape != n or guess.shape != n or p.shape[:1] != n:
