@@ -181,25 +181,23 @@ def test_a_failure_leaves_no_temporary_folder(tmp_path, monkeypatch, error):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    "content",
     [
-        (None, "has no args.json; expected a run folder"),
-        (b"", "cannot be read"),
-        (b"{", "cannot be read"),
-        (b"[1, 2]", "cannot be read"),
-        (b"\xff\xfe", "cannot be read"),
-        (b'{"lr": 0.1}', "cannot be read"),  # another program's
-        (json.dumps(ARGS | {"classes": 5}).encode(), "cannot be read"),
-        (json.dumps(ARGS | {"classes": [1, 2]}).encode(), "cannot be read"),
-        (json.dumps({key: value for key, value in ARGS.items() if key != "seed"}).encode(), "seed"),
+        b"",
+        b"{",
+        b"[1, 2]",
+        b"\xff\xfe",
+        b'{"lr": 0.1}',  # another program's
+        json.dumps(ARGS | {"classes": 5}).encode(),
+        json.dumps(ARGS | {"classes": [1, 2]}).encode(),
+        json.dumps({key: value for key, value in ARGS.items() if key != "seed"}).encode(),
     ],
 )
-def test_a_folder_of_something_else_is_not_a_run(tmp_path, content, said):
-    if content is not None:
-        (tmp_path / "args.json").write_bytes(content)
-    with pytest.raises(InputError, match=said) as caught:
+def test_a_folder_of_something_else_is_not_a_run(tmp_path, content):
+    (tmp_path / "args.json").write_bytes(content)
+    with pytest.raises(InputError) as caught:
         Run(tmp_path)
-    assert str(tmp_path) in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path / 'args.json'} cannot be read (")
 
 
 # The results
