@@ -494,5 +494,5 @@ def test_a_checksum_is_of_the_ten_digits(classes, checksum, valid):
     if valid:
         forms.check_checksums(fields, model)
     else:
-        with pytest.raises(InputError, match="expected a model whose classes are the digits"):
+        with pytest.raises(InputError, match="expected a model of the digits from 0 to 9"):
             forms.check_checksums(fields, model)

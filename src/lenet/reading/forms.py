@@ -180,7 +180,7 @@ def _turned_values(
 def check_checksums(fields: Sequence[Field], model: LeNet5) -> None:
     """Raise InputError if a field has a checksum and the classes of the model are not the ten digits."""
     if any(field.checksum for field in fields) and "".join(characters_of(model)) != "0123456789":
-        raise InputError("A field has a checksum; expected a model whose classes are the digits from 0 to 9.")
+        raise InputError("A field has a checksum; expected a model of the digits from 0 to 9. Omit the checksum.")
 
 
 def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
