@@ -453,10 +453,10 @@ def test_fields_may_cover_the_sheet_three_times(count, error):
             read_form(page, fields)
 
 
-def test_only_values_that_obey_their_rules_count_as_legible():
-    problems = [(0.5, ()), (0.25, ("confidence",)), (0.875, ("checksum",)), (0.75, ("confidence", "digits"))]
-    assert forms._summed_confidence([FieldValue("a", "1", *each) for each in problems]) == 0.75
-    assert forms._summed_confidence([]) == 0
+def test_only_values_that_obey_their_rules_are_evidence_for_each_of_their_digits():
+    values = [("1", 0.5, ()), ("235", 0.25, ("confidence",)), ("1", 0.875, ("checksum",)), ("12", 0.75, ("digits",))]
+    assert forms._evidence([FieldValue("a", *each) for each in values]) == 0.5 + 3 * 0.25
+    assert forms._evidence([]) == 0
 
 
 def test_the_writing_around_a_grid_is_kept(monkeypatch):

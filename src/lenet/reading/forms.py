@@ -46,7 +46,7 @@ _NARROW = 0.2  # width over height: narrower strokes may be separators
 _MAX_PIECES = 640  # of strokes in a field: ten for each of 64 digits
 _MAX_SHEETS = 3  # times the area of the sheet that the fields may cover together
 _MAX_TURNED = 100  # fields that are read in each orientation
-_LEAD = 0.5  # the minimum evidence that a turn gains
+_LEAD = 1.0  # the minimum evidence that a turn gains; 0.5 if the form has one field
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _upright_values(
         members = sorted(np.random.default_rng(0).permutation(members)[:_MAX_TURNED])
     sample = replace(settings, fields=[settings.fields[n] for n in members])
     best = before = [as_it_is[n] for n in members]
-    best_gain = _LEAD
+    best_gain = min(_LEAD, len(before) / 2)
     for turns in (1, 2, 3):
         if all(value.value for value in best) and _mean_confidence(best) >= _LEGIBLE:
             break
