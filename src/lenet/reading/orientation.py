@@ -65,8 +65,9 @@ def read_upright(read_page: ReadPage, page: Page) -> Reading:
             continue
         lone = 1.0 if is_column and turns == 2 else _LONE  # upside down, a column of digits remains one
         # A number on its side is a column, of which sometimes only a 0 is legible; but it may be a list of digits.
-        before = max(evidence_of(reading, _UPRIGHT_NON_DIGIT, 1.0 if is_sure else lone), 0)
-        lead = evidence_of(turned, lone=lone, limit_ones=turns != 2) - before
+        limit_ones, lone_before = turns != 2, 1.0 if is_sure else lone
+        before = max(evidence_of(reading, _UPRIGHT_NON_DIGIT, lone_before, limit_ones=limit_ones), 0)
+        lead = evidence_of(turned, lone=lone, limit_ones=limit_ones) - before
         lead += max(-_MAX_OF_SHAPES, min(upright_log_odds(digits) - shapes_before, _MAX_OF_SHAPES))
         if lead > best_lead and lead >= (least if _legibility(turned) >= _MIN_LEGIBLE else _CLEAR_LEAD):
             best, best_lead = replace(turned, rotation=90 * turns), lead
@@ -127,7 +128,7 @@ def evidence_of(
 
     `lone` is the weight of a character that is alone on its line. It is low, because the letters of a word on its side
     are a column, and some resemble digits. With `limit_ones`, at most half of the evidence is that of 1s, as dashes
-    become 1s after a quarter turn.
+    and the rules of paper become 1s after a quarter turn.
     """
     of_ones = of_others = 0.0
     for line in reading.lines:
