@@ -11,7 +11,7 @@ from lenet.errors import InputError
 from lenet.reading import Reading, read, reader
 from lenet.reading.graph import LEARNED
 from lenet.reading.marks import _mark
-from lenet.reading.results import Cell, Digit, Line
+from lenet.reading.results import Digit, Line
 
 pytest.importorskip("cv2")
 BLANK = np.full((40, 60), 255, np.uint8)
@@ -50,17 +50,6 @@ def test_options_reach_the_reading_of_a_page(monkeypatch, model, options, passed
     assert settings == reader._Settings(model, *passed)
     assert page.ink.shape == (40, 60)
     assert (limits, pages) == (([], []) if rotate is False else ([7], [page]))
-
-
-@pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (180, 2), (270, 3)])
-def test_cells_turn_with_the_page(monkeypatch, model, rotation, turns):
-    places = [Cell(0, 0, 0, (0, 0, 20, 20))]
-    monkeypatch.setattr(reader, "without_grids", lambda page: (page, places))
-    reading = Reading((line_at((5, 5, 9, 9)),), rotation)
-    monkeypatch.setattr(reader, "read_upright", lambda *_: reading)
-    monkeypatch.setattr(reader, "turned", lambda given, n: [Cell(0, n, 8, given[0].box)])
-    assert read(BLANK, model).cells == (Cell(0, turns, 8, (0, 0, 20, 20), "5", 0.9),)
-    assert read(BLANK, model).rotation == rotation
 
 
 @pytest.mark.parametrize(("names", "wrong"), [(["ten", *"123456789"], "ten"), ([*"012345678", "ab"], "ab")])

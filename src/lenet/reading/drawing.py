@@ -3,7 +3,6 @@
 import io
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from lenet._extras import require
 from lenet.reading.fields import FieldValue
-from lenet.reading.results import Digit, Line, Reading, rounded_down
+from lenet.reading.results import Line, Reading, rounded_down, turned_box, with_turned_boxes
 
 Place = tuple[float, float]  # x and y
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -46,7 +45,8 @@ def drawn(picture: NDArray[np.uint8], reading: Reading) -> bytes:
     coloured, (H, W, 3). If it was read after quarter turns, it is drawn as it was read.
     """
     for _ in range(reading.rotation // 90):
-        picture, reading = _turned(picture, reading)
+        reading = with_turned_boxes(reading, picture.shape[1])
+        picture = np.ascontiguousarray(np.rot90(picture))
     heights = [line.box[3] - line.box[1] for line in reading.lines]
     page, scale = _scaled(picture, heights)
     margin = max([24, *(round(0.7 * height * scale) for height in heights)])
@@ -68,7 +68,7 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
     found = [(value, value.box) for value in values if value.box is not None]
     rotation, missing = values[0].rotation, [value.name for value in values if value.box is None]
     for _ in range(rotation // 90):
-        found = [(value, _turned_box(box, sheet)) for value, box in found]
+        found = [(value, turned_box(box, sheet.shape[1])) for value, box in found]
         sheet = np.ascontiguousarray(np.rot90(sheet))
     page, scale = _scaled(sheet, [bottom - top for _, (_, top, _, bottom) in found])
     notes = [f"rotated by {rotation} degrees"] if rotation else []
@@ -97,22 +97,6 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
         place = _FIELD_MARGIN, canvas.image.height - _FIELD_MARGIN * (len(notes) - number + 1)
         canvas.write(place, note, _UNSURE_COLOUR, fonts.load_default(_FIELD_FONT), "ls")
     return _png(canvas.image)
-
-
-def _turned(picture: NDArray[np.uint8], reading: Reading) -> tuple[NDArray[np.uint8], Reading]:
-    """Return a picture and its reading after a quarter turn, counter-clockwise."""
-
-    def turned(digit: Digit) -> Digit:
-        return replace(digit, box=_turned_box(digit.box, picture))
-
-    lines = tuple(replace(line, digits=tuple(map(turned, line.digits))) for line in reading.lines)
-    return np.ascontiguousarray(np.rot90(picture)), replace(reading, lines=lines)
-
-
-def _turned_box(box: tuple[int, int, int, int], picture: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Return a box in a picture after a quarter turn of both, counter-clockwise."""
-    left, top, right, bottom = box
-    return top, picture.shape[1] - right, bottom, picture.shape[1] - left
 
 
 def _scaled(picture: NDArray[np.uint8], heights: Sequence[int]) -> tuple[Any, float]:

@@ -1,7 +1,7 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -24,7 +24,7 @@ from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import Path, best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, legible_strokes, pieces_of
-from lenet.reading.results import Digit, Line, Reading
+from lenet.reading.results import Digit, Line, Reading, with_turned_boxes
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
 from lenet.reading.strokes import Boxes, Floats, reject_texture
 from lenet.reading.tables import filled, separated, turned
@@ -112,9 +112,29 @@ def read(
     resolve_n_jobs(n_jobs)
     characters_of(model)  # raises InputError for other classes
     read_page = functools.partial(_read_page, _Settings(model, only_digits, marks, n_jobs))
+    grey, shape = reduced_grey(image, MIN_DECODED_PIXELS)
+    reading = _read_pages(read_page, pages_of(grey, shape), rotate)
+    return _read_turned(read_page, grey, shape, reading.rotation // 90) if reading.rotation else reading
+
+
+def _read_turned(read_page: ReadPage, grey: NDArray[np.uint8], shape: tuple[int, ...], turns: int) -> Reading:
+    """Return the reading of a picture as if it had been given after some quarter turns; its boxes are not turned."""
+    shapes = [shape, shape[::-1]] * 2  # of the picture after 0 to 3 turns
+    pages = pages_of(np.ascontiguousarray(np.rot90(grey, turns)), shapes[turns])
+    reading = _read_pages(read_page, pages, rotate=False)
+    for _, width in shapes[turns:]:
+        reading = with_turned_boxes(reading, width)
+    return replace(reading, rotation=90 * turns)
+
+
+def _read_pages(read_page: ReadPage, pages: Iterable[Page], rotate: bool) -> Reading:
+    """Return the reading of the photographs in a picture, or of the whole picture if that shows more digits.
+
+    Raises InputError if none can be read.
+    """
     readings: list[Reading] = []
     errors: list[InputError] = []
-    for page in pages_of(*reduced_grey(image, MIN_DECODED_PIXELS)):
+    for page in pages:
         try:
             readings.append(_read_picture(read_page, page, rotate))
         except InputError as error:
@@ -142,7 +162,7 @@ def _read_picture(read_page: ReadPage, page: Page, rotate: bool) -> Reading:
     page = without_frames(page)
     reading = read_upright(read_page, page) if rotate else read_page(page)[0]
     lines = tuple(separated(line, cells) for line in reading.lines)
-    return replace(reading, lines=lines, cells=filled(turned(cells, reading.rotation // 90), lines))
+    return replace(reading, lines=lines, cells=filled(turned(cells, 0), lines))
 
 
 def characters_of(model: LeNet5) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The result of reading a picture: its lines, and the digits of each."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -192,3 +192,19 @@ class Reading:
             "rotation": self.rotation,
             "cells": [{**vars(cell), "box": list(cell.box)} for cell in self.cells],
         }
+
+
+def with_turned_boxes(reading: Reading, width: int) -> Reading:
+    """Return a reading with its boxes in the picture, of a width, after a quarter turn, counter-clockwise."""
+    lines = [
+        replace(line, digits=tuple(replace(digit, box=turned_box(digit.box, width)) for digit in line.digits))
+        for line in reading.lines
+    ]
+    cells = [replace(cell, box=turned_box(cell.box, width)) for cell in reading.cells]
+    return replace(reading, lines=tuple(lines), cells=tuple(cells))
+
+
+def turned_box(box: tuple[int, int, int, int], width: int) -> tuple[int, int, int, int]:
+    """Return a box in a picture, of a width, after a quarter turn of both, counter-clockwise."""
+    left, top, right, bottom = box
+    return top, width - right, bottom, width - left
