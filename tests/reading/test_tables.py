@@ -162,9 +162,9 @@ def test_text_outside_is_ignored_even_if_the_largest_table_has_few_cells():
     assert not found.lines
 
 
-@pytest.mark.parametrize("columns", [4, 6, 12])
+@pytest.mark.parametrize("columns", [4, 6])
 def test_a_table_is_read_although_most_digits_touch_its_lines(columns):
-    """Unlike those on squared paper, the digits do not cross the lines."""
+    """Unlike those of squared paper, its cells are wider than high."""
     data, width, height = lenet.data.load_digits(), 480 // columns, 34
     page = np.full((320, 560), 240, np.uint8)
     for n in range(9):

@@ -26,7 +26,7 @@ from lenet.reading.ink import blur_of, deblurred, strengthened
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 from lenet.reading.rules import lines_along
-from lenet.reading.strokes import Floats, Ints, Mask, Strokes, Window, components_of, mask_of, strokes_of
+from lenet.reading.strokes import Floats, Ints, Mask, Window, components_of, mask_of, strokes_of
 
 # Lines are 12 levels darker than the window around them, a 16th of the page's side; or, if this is less, a tenth of the
 # darkness of full ink or twice the noise.
@@ -35,8 +35,9 @@ _MAX_CELLS = 1000
 _MAX_BLUR = 0.1  # sides of a cell: the standard deviation of the strongest blur that is undone
 _RIM = 0.1  # sides of a cell: ink that touches the lines and extends no further is part of a line
 _FRINGE = 3  # pixels that are erased along the outlines of cells
-_MIN_WHOLE = 0.75  # the fraction of the cells of a whole table that are found
-_MAX_CUT = 0.3  # the fraction of the writing that may go beyond its cell
+_MAX_ASPECT = 1.4  # of the squares of squared paper, seen at an angle
+_MIN_WHOLE = 0.75  # the fraction of the cells of a table that are found: its columns may differ in width
+_MAX_CUT, _MAX_CUT_OF_TABLE = 0.3, 0.9  # the fraction of the writing that may touch the lines
 _MANY_CELLS, _LARGE = 16, 0.2  # a grid with this many cells on this fraction of the page is the only content
 _AS_LARGE = 0.5  # other grids are kept if they have this fraction of its area
 _SAME_PLACE = 0.8  # the fraction of a grid's window that is also in the window of the same grid with broken lines
@@ -178,34 +179,20 @@ class Grid:
     def is_squared_paper(self, writing: NDArray[np.uint8]) -> bool:
         """Return whether there are too many cells for a table, or much of the writing goes beyond its cell.
 
-        In a whole table, digits that only touch the lines stay in their cells.
+        In tables of at least three rows and columns whose cells are not square, more of the writing may do so, unless
+        many cells are missing.
         """
         if len(self.cells) > _MAX_CELLS:
             return True
-        strokes = strokes_of(writing)
-        go_beyond = self._cross_lines(strokes) if self.is_whole else strokes.areas_in(self.rim) > 0
-        return bool(strokes.areas[go_beyond].sum() > _MAX_CUT * strokes.areas.sum())
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether there are at least three rows and columns, and most of their cells; columns may differ in width."""
         boxes = np.array([cv2.boundingRect(cell) for cell in self.cells])
-        columns, rows = np.ptp(boxes[:, :2], axis=0) / np.median(boxes[:, 2:], axis=0) + 1
-        return bool(min(rows, columns) > 2.5 and len(self.cells) > _MIN_WHOLE * rows * columns)
-
-    def _cross_lines(self, strokes: Strokes) -> NDArray[np.bool_]:
-        """Return whether each stroke in the cells touches a line that a stroke of the next cell touches there, too."""
-        y, x = np.nonzero(self.rim & (strokes.labels > 0))
-        ends = np.zeros_like(self.region)
-        ends[y, x] = 1
-        length_of_lines = sum(cv2.arcLength(cv2.convexHull(cell), True) for cell in self.cells) / 2  # most are shared
-        width = (self.area - int(self.inside.sum())) / length_of_lines
-        joined = components_of(cv2.dilate(ends, square(round(width) + 3))).labels[y, x]
-        pairs = np.unique(np.stack([joined, components_of(self.inside).labels[y, x]]), axis=1)
-        are_across = np.bincount(pairs[0], minlength=1) > 1  # several cells
-        crossing = np.zeros(len(strokes.areas) + 1, bool)
-        crossing[strokes.labels[y, x][are_across[joined]]] = True
-        return crossing[1:]
+        sides = np.median(boxes[:, 2:], axis=0)
+        columns, rows = np.ptp(boxes[:, :2], axis=0) / sides + 1
+        is_whole = min(rows, columns) > 2.5 and len(self.cells) > _MIN_WHOLE * rows * columns
+        is_table = is_whole and sides.max() > _MAX_ASPECT * sides.min()
+        strokes = strokes_of(writing)
+        are_cut = strokes.areas_in(self.rim) > 0
+        max_cut = _MAX_CUT_OF_TABLE if is_table else _MAX_CUT
+        return bool(strokes.areas[are_cut].sum() > max_cut * strokes.areas.sum())
 
 
 def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window) -> Iterator["Grid"]:
