@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -396,3 +398,17 @@ def test_a_file_in_text_mode_is_refused(tmp_path):
     said = "expected a path, bytes or a binary file"
     with (tmp_path / "x.txt").open() as file, pytest.raises(InputTypeError, match=said):
         read_picture(file)
+
+
+@pytest.mark.parametrize(("largest", "is_rejected"), [(65_536, False), (65_535, True)])
+def test_a_tile_of_a_tiff_counts_like_a_picture(largest, is_rejected):
+    """A file of 2 MB with a small picture in one large tile took 2 GB."""
+    tile = zlib.compress(bytes(range(256)) * 256)
+    tags = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 277: 1, 322: 256, 323: 256, 324: 134, 325: len(tile)}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    content = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + directory + bytes(4) + tile
+    if is_rejected:
+        with pytest.raises(DataError, match=r"tiles of more than 0\.065535 million pixels, .*\. Save it as PNG\.$"):
+            read_picture(content, largest=largest)
+    else:
+        np.testing.assert_array_equal(read_picture(content, largest=largest), [range(64)] * 64)

@@ -13,6 +13,7 @@ Outline = NDArray[np.int32]
 
 MIN_CELLS = 4  # of a grid
 MIN_SIDE = 12  # pixels of a cell
+_MAX_HOLES = 5_000  # of a page, whose grids may have 1,000 cells each; squared paper has more
 _SIMILAR, _MERGED = 12.0, 100.0  # a cell, which may be merged, has 1/12 to 100 times the usual area
 _MIN_SIDES = 0.6  # times the usual width or height: a hole that is narrower and shorter may be a spot in a shaded cell
 _IN_LINE = 0.3  # sides of a small cell: it is in line with others if its edges are that close to theirs
@@ -23,8 +24,9 @@ _MIN_SPLIT = 1.6  # times the usual area of a cell: smaller cells are not divide
 
 
 def may_have_cells(lines: Mask) -> bool:
-    """Return whether any component has enough holes for a grid."""
-    return bool((np.bincount(_holes_of(lines)[1]) >= MIN_CELLS).any())
+    """Return whether any component has enough holes for a grid, and the page few enough for tables."""
+    components = _holes_of(lines)[1]
+    return len(components) <= _MAX_HOLES and bool((np.bincount(components) >= MIN_CELLS).any())
 
 
 def cells_of(lines: Mask) -> list[Outline]:

@@ -24,6 +24,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SCANS = 100
 _SCAN = re.compile(rb"\xff\xda\0[\6\x08\x0a\x0c\x0e][\0-\4]")  # marker, length and number of components
+_TILE_SIDES = 322, 323  # the tags TileWidth and TileLength (TIFF 6.0, section 15)
 _MAX_PATH = 4096  # characters: no file system allows more
 MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
 # Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text or of odd ranges).
@@ -70,8 +71,8 @@ def read_picture(
     DataError
         If the file is not a picture in one of these formats, is damaged or not seekable, has more than `largest`
         pixels (WebP: 16 million; PNM as text or with a maximum other than 255 and 65,535: 1 million), has a side more
-        than 100 times as long as the other, has several pages or frames, or is a JPEG of more than 100 scans; if a URL
-        is given.
+        than 100 times as long as the other, has several pages or frames, or is a JPEG of more than 100 scans or a TIFF
+        with tiles of more than `largest` pixels; if a URL is given.
     InputError, InputTypeError
         If an argument has another type, `largest` is not at least 1, a file is closed, or a path is empty, has more
         than 4,096 characters, or has characters that no path can have.
@@ -181,6 +182,11 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
             raise DataError(
                 f"{name} has {width}x{height} pixels; expected at most {largest / 1e6:g} million. Scale it down."
             )
+        if picture.format == "TIFF" and _tile_area(picture) > largest:
+            raise DataError(
+                f"{name} is a TIFF with tiles of more than {largest / 1e6:g} million pixels, which are decoded whole. "
+                "Save it as PNG."
+            )
         costly = _MAX_COSTLY.get(picture.tile[0][0] if picture.tile else picture.format, largest)
         if width * height > costly:
             raise DataError(
@@ -202,6 +208,12 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
             picture.draft(mode, (math.ceil(width * factor), math.ceil(height * factor)))
         shape = (width, height) if is_on_its_side(picture) else (height, width)
         return pixels_of(picture, mode), shape
+
+
+def _tile_area(picture: Any) -> int:
+    """Return the number of pixels of a tile in a TIFF, which may be larger than the picture; 0 if it has strips."""
+    width, length = (int(picture.tag_v2.get(tag, 0)) for tag in _TILE_SIDES)
+    return width * length
 
 
 def _scans(file: BinaryIO) -> int:
