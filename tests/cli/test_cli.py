@@ -290,6 +290,7 @@ def test_the_suffix_of_a_model_may_be_in_capitals(tmp_path):
     [
         (["mnist", "out.bin"], "out.bin has an unknown suffix; expected .onnx or .c. Pass --to"),
         (["mnist", "x.H", "--to", "c"], "x.H is the name of a header; expected a source file, such as x.c."),
+        (["mnist", "out.h", "--to", "c"], "expected a source file, such as out.c"),
         (["mnist", "1st.c"], "name is '1st'; expected at most 31 letters, digits and underscores"),
         (["mnist", "out.c", "--pixels", "float32"], "expected uint8, as the C functions take bytes"),
         (["mnist", "math.c"], "math.h is a standard C header"),

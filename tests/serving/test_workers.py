@@ -266,7 +266,7 @@ def test_workers_require_a_temporary_folder(monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="systemd requires a POSIX system")
 def test_systemd_leaves_the_shared_folder_alone():
-    """Otherwise, it removes the files that no one has used for days, and no worker can be replaced."""
+    """Without a lock, systemd removes the files that no one has used for days, and no worker can be replaced."""
     import fcntl
 
     with module._shared_folder() as folder:

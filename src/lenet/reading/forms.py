@@ -151,7 +151,7 @@ def _upright_values(
     best = before = [as_it_is[n] for n in members]
     best_gain = min(_LEAD, len(before) / 2)
     for turns in (1, 2, 3):
-        if all(value.value for value in best) and _mean_confidence(best) >= _LEGIBLE:
+        if sum(value.confidence for value in _legible(best)) >= _LEGIBLE * len(best):
             break
         with suppress(InputError):  # a turned page may look like a texture
             values = _turned_values(sample, page, cells, turns, MAX_SEGMENTS_TURNED)
@@ -232,9 +232,13 @@ def _mean_confidence(values: Sequence[FieldValue]) -> float:
 
 
 def _evidence(values: Sequence[FieldValue]) -> float:
-    """Return the sum of the confidences of all digits, in values with the right number of digits and checksum."""
-    legible = (value for value in values if set(value.problems) <= {"confidence", "edge", "mark"})
-    return sum(len(value.value) * value.confidence for value in legible)
+    """Return the sum of the confidences of all digits in legible values."""
+    return sum(len(value.value) * value.confidence for value in _legible(values))
+
+
+def _legible(values: Sequence[FieldValue]) -> list[FieldValue]:
+    """Return the values that have the right number of digits and the right checksum."""
+    return [value for value in values if set(value.problems) <= {"confidence", "edge", "mark"}]
 
 
 def _values(

@@ -71,9 +71,9 @@ def _shared_folder() -> Iterator[str]:
         if sys.platform != "win32":
             import fcntl
 
-            descriptor = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, descriptor)
-            with contextlib.suppress(OSError):  # the file system does not support locks
+            with contextlib.suppress(OSError):  # the file system may not support locks
+                descriptor = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield folder
 
