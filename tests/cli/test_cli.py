@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_calls import EPOCHS, command, environment, events
-from commands import fails, misused, succeeds
+from commands import fails, misused, run, succeeds
 
 import lenet
 from lenet import cli, plots
@@ -370,6 +370,19 @@ def test_read_turns_pictures_by_default(capsys, tmp_path):
     assert (turned["rotation"], turned["lines"][0]["text"]) == (270, text)
     assert kept["rotation"] == 0
     assert all(line["text"] != text for line in kept["lines"])
+
+
+def test_a_note_says_that_a_picture_was_turned(capsys, tmp_path):
+    """Texts and tables do not show it."""
+    number_on_paper(tmp_path / "a.png")
+    image, path, fields = pytest.importorskip("PIL.Image"), tmp_path / "side.png", tmp_path / "fields.json"
+    image.open(tmp_path / "a.png").rotate(90, expand=True).save(path)
+    fields.write_text('[{"name": "a", "box": [0, 0, 1, 1]}]')
+    said = f"lenet: note: {path} was turned by 270 degrees, counter-clockwise. If this is wrong, pass --no-rotate.\n"
+    for options in ([], ["--fields", fields], ["--csv", tmp_path / "out.csv"]):
+        code, _, err = run(capsys, "read", path, *options)
+        assert (code, err) == (0, said)
+        succeeds(capsys, "read", path, *options, "-q")
 
 
 def test_read_continues_after_a_file_that_is_not_a_picture(capsys, tmp_path):

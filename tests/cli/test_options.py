@@ -180,7 +180,9 @@ def test_forms_have_no_options_of_pages(capsys, option):
 
 
 def value(name, text, confidence, problems=()):
-    return SimpleNamespace(name=name, value=text, confidence=confidence, problems=problems, as_dict=lambda: {"x": name})
+    return SimpleNamespace(
+        name=name, value=text, confidence=confidence, problems=problems, rotation=0, as_dict=lambda: {"x": name}
+    )
 
 
 def test_fields_are_printed_and_written(monkeypatch, capsys, tmp_path):

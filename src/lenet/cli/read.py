@@ -22,7 +22,7 @@ from lenet.cli.inputs import (
     written_table,
 )
 from lenet.cli.options import CONFIDENCE, add_common, add_model, at_most_one, load_model
-from lenet.cli.output import say
+from lenet.cli.output import note, say
 
 if TYPE_CHECKING:
     from lenet.model import LeNet5
@@ -100,6 +100,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             lines = tuple(line for line in found.lines if line.confidence >= arguments.least)
             in_cells = (line if line.confidence >= arguments.least else illegible(line) for line in found.lines)
             reading = replace(found, lines=lines, cells=filled(found.cells, in_cells))
+            note_turn(name, found.rotation, arguments)
             if arguments.csv is None:
                 show(name, reading, arguments.json, arguments.least if found.lines else None)
             table.rows += [(name, number, line.text, line.confidence, "") for number, line in enumerate(lines, 1)]
@@ -119,6 +120,13 @@ def with_file(read: Callable[..., _T], name: str, **options: Any) -> tuple[str |
     """Return the path of a picture, or standard input, and what a function reads from it."""
     file = picture(name)
     return file, read(file, **options)
+
+
+def note_turn(name: str, rotation: int, arguments: argparse.Namespace) -> None:
+    """Note that a picture was turned, unless the output is JSON, which contains the rotation."""
+    if rotation and not arguments.json:
+        text = f"{name} was turned by {rotation} degrees, counter-clockwise. If this is wrong, pass --no-rotate."
+        note(text, quiet=arguments.quiet)
 
 
 def show(name: str, reading: "Reading", as_json: bool, least: float | None = None) -> None:
@@ -150,6 +158,7 @@ def run_forms(
     read_one = functools.partial(with_file, read_form, fields=fields, model=model, **options)
     with written_table(arguments, header) as table:
         for name, (file, values) in read_each(arguments, names, read_one, table):
+            note_turn(name, values[0].rotation, arguments)
             if arguments.csv is None:
                 show_fields(name, values, arguments.json)
             columns = (part for value in values for part in (value.value, value.confidence))
