@@ -24,7 +24,7 @@ _MIN_SPLIT = 1.6  # times the usual area of a cell: smaller cells are not divide
 
 
 def may_have_cells(lines: Mask) -> bool:
-    """Return whether any component has enough holes for a grid, and the page few enough for tables."""
+    """Return whether any component has enough holes for a grid, and the page has few enough for tables."""
     components = _holes_of(lines)[1]
     return len(components) <= _MAX_HOLES and bool((np.bincount(components) >= MIN_CELLS).any())
 

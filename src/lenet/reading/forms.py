@@ -46,7 +46,7 @@ _NARROW = 0.2  # width over height: narrower strokes may be separators
 _MAX_PIECES = 640  # of strokes in a field: ten for each of 64 digits
 _MAX_SHEETS = 3  # times the area of the sheet that the fields may cover together
 _MAX_TURNED = 100  # fields that are read in each orientation
-_LEAD = 1.0  # the minimum evidence that a turn gains; 0.5 if the form has one field
+_LEAD = 1.0  # the minimum evidence that a turn must gain; 0.5 if the form has one field
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _upright_values(
     best = before = [as_it_is[n] for n in members]
     best_gain = min(_LEAD, len(before) / 2)
     for turns in (1, 2, 3):
-        if sum(value.confidence for value in _legible(best)) >= _LEGIBLE * len(best):
+        if sum(value.confidence for value in _valid(best)) >= _LEGIBLE * len(best):
             break
         with suppress(InputError):  # a turned page may look like a texture
             values = _turned_values(sample, page, cells, turns, MAX_SEGMENTS_TURNED)
@@ -232,11 +232,11 @@ def _mean_confidence(values: Sequence[FieldValue]) -> float:
 
 
 def _evidence(values: Sequence[FieldValue]) -> float:
-    """Return the sum of the confidences of all digits in legible values."""
-    return sum(len(value.value) * value.confidence for value in _legible(values))
+    """Return the sum of the confidences of all digits in valid values."""
+    return sum(len(value.value) * value.confidence for value in _valid(values))
 
 
-def _legible(values: Sequence[FieldValue]) -> list[FieldValue]:
+def _valid(values: Sequence[FieldValue]) -> list[FieldValue]:
     """Return the values that have the right number of digits and the right checksum."""
     return [value for value in values if set(value.problems) <= {"confidence", "edge", "mark"}]
 

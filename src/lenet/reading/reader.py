@@ -162,7 +162,8 @@ def _read_picture(read_page: ReadPage, page: Page, rotate: bool) -> Reading:
     page = without_frames(page)
     reading = read_upright(read_page, page) if rotate else read_page(page)[0]
     lines = tuple(separated(line, cells) for line in reading.lines)
-    return replace(reading, lines=lines, cells=filled(turned(cells, 0), lines))
+    in_order = turned(cells, 0)  # with the grids numbered in reading order
+    return replace(reading, lines=lines, cells=filled(in_order, lines))
 
 
 def characters_of(model: LeNet5) -> tuple[str, ...]:

@@ -195,7 +195,7 @@ class Reading:
 
 
 def with_turned_boxes(reading: Reading, width: int) -> Reading:
-    """Return a reading with its boxes in the picture, of a width, after a quarter turn, counter-clockwise."""
+    """Return a reading with its boxes after a counter-clockwise quarter turn of a picture of this width."""
     lines = [
         replace(line, digits=tuple(replace(digit, box=turned_box(digit.box, width)) for digit in line.digits))
         for line in reading.lines
@@ -205,6 +205,6 @@ def with_turned_boxes(reading: Reading, width: int) -> Reading:
 
 
 def turned_box(box: tuple[int, int, int, int], width: int) -> tuple[int, int, int, int]:
-    """Return a box in a picture, of a width, after a quarter turn of both, counter-clockwise."""
+    """Return a box after a counter-clockwise quarter turn of a picture of this width."""
     left, top, right, bottom = box
     return top, width - right, bottom, width - left
