@@ -152,6 +152,14 @@ def test_webp_has_at_most_16_million_pixels(width, limited):
             read_picture(content, largest=15_000_000)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_has_at_most_16_million_pixels(kind):
+    buffer = io.BytesIO()
+    Image.new("CMYK", (4001, 4000)).save(buffer, kind, **({"compression": "packbits"} if kind == "TIFF" else {}))
+    with pytest.raises(DataError, match="has 4001x4000 pixels; expected at most 16 million in this format"):
+        read_picture(buffer.getvalue())
+
+
 # Photographs
 
 
@@ -184,8 +192,8 @@ def test_a_jpeg_is_not_reduced_otherwise():
         (2**20 - 1, 1, 5, 1),  # across two blocks
         (2**20 - 4, 1, 5, 1),
         (2**20 - 5, 1, 5, 1),  # at the end of one
-        (2**20 - 500, 101, 0, 101),  # the last in the second block
-        (2**20 - 501, 101, 0, 101),
+        (2**20 - 250, 51, 0, 51),  # the last in the second block
+        (2**20 - 251, 51, 0, 51),
     ],
 )
 def test_the_scans_of_a_jpeg_are_counted(before, count, after, expected):

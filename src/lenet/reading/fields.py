@@ -241,7 +241,7 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     except RecursionError:
         raise DataError(f"{file} has too many nested lists; expected a JSON list of fields.") from None
     except ValueError as error:
-        reason = str(error)
+        reason = "not text" if isinstance(error, UnicodeDecodeError) else str(error)
         if isinstance(error, json.JSONDecodeError):
             reason = f"{error.msg} in line {error.lineno}, column {error.colno}"
         raise DataError(f"{file} is not JSON ({reason}); expected a JSON list of fields.") from None

@@ -22,13 +22,14 @@ from lenet.reading.pixels import grey_of_array, is_on_its_side, pixels_of
 PixelsAndShape = tuple[NDArray[np.uint8], tuple[int, ...]]  # the shape is that of the whole picture
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
-MAX_SCANS = 100
+MAX_SCANS = 50
 _SCAN = re.compile(rb"\xff\xda\0[\6\x08\x0a\x0c\x0e][\0-\4]")  # marker, length and number of components
 _TILE_SIDES = 322, 323  # the tags TileWidth and TileLength (TIFF 6.0, section 15)
 _MAX_PATH = 4096  # characters: no file system allows more
 MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
-# Pixels in forms that Pillow decodes with several copies (WebP) or by a loop in Python (PNM as text or of odd ranges).
-_MAX_COSTLY = {"WEBP": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
+# Pixels in forms that Pillow decodes with large copies (WebP, CMYK), or by a loop in Python (PNM as text or with odd
+# ranges).
+_MAX_COSTLY = {"WEBP": 16_000_000, "CMYK": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
 
 
 class PillowImage(Protocol):
@@ -70,9 +71,9 @@ def read_picture(
     ------
     DataError
         If the file is not a picture in one of these formats, is damaged or not seekable, has more than `largest`
-        pixels (WebP: 16 million; PNM as text or with a maximum other than 255 and 65,535: 1 million), has a side more
-        than 100 times as long as the other, has several pages or frames, or is a JPEG of more than 100 scans or a TIFF
-        with tiles of more than `largest` pixels; if a URL is given.
+        pixels (WebP and CMYK: 16 million; PNM as text or with a maximum other than 255 and 65,535: 1 million), has a
+        side more than 100 times as long as the other, has several pages or frames, or is a JPEG of more than 50 scans
+        or a TIFF with tiles of more than `largest` pixels; if a URL is given.
     InputError, InputTypeError
         If an argument has another type, `largest` is not at least 1, a file is closed, or a path is empty, has more
         than 4,096 characters, or has characters that no path can have.
@@ -187,7 +188,8 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
                 f"{name} is a TIFF with tiles of more than {largest / 1e6:g} million pixels, which are decoded whole. "
                 "Save it as PNG."
             )
-        costly = _MAX_COSTLY.get(picture.tile[0][0] if picture.tile else picture.format, largest)
+        codec = picture.tile[0][0] if picture.tile else picture.format
+        costly = min(_MAX_COSTLY.get(form, largest) for form in (codec, picture.mode))
         if width * height > costly:
             raise DataError(
                 f"{name} has {width}x{height} pixels; expected at most {costly / 1e6:g} million in this format. "
