@@ -279,11 +279,14 @@ def test_a_page_without_strokes_has_no_rules():
         ([(50, 20, 1, 300), (90, 608, 4, 13)], False),
         ([(50, 20, 1, 300), (90, 608, 1, 11)], True),  # beside a speck
         ([(90, 30, 1, 50), (50, 20, 30, 300), (90, 40, 1, 50)], False),
+        ([(5, 0, 2, 100), (30, 0, 2, 100), (50, 100, 2, 100), (70, 100, 19, 100)], True),  # together, 4 * 0.5 * 200
+        ([(5, 1, 2, 99), (30, 0, 2, 100), (50, 100, 2, 100), (70, 100, 19, 100)], False),
+        ([(5, 0, 2, 100), (30, 0, 2, 100), (50, 100, 2, 100), (70, 100, 20, 100)], False),  # 5 times as long as thick
         ([], False),
     ],
 )
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_page_may_have_rules_if_its_longest_stroke_is_long_and_thin(places, expected, turned):
+def test_a_page_may_have_rules_if_its_longest_stroke_or_many_flat_ones_may_be_rules(places, expected, turned):
     mask = bars((120, 640), *places)
     strokes = page_of(mask.T.copy() if turned else mask).strokes
     assert module._may_have_rules(strokes) is expected

@@ -10,7 +10,7 @@ from lenet._extras import cv2
 from lenet._mnist_form import pen_width
 from lenet.reading.page import Page
 from lenet.reading.skew import skew_of_rules
-from lenet.reading.strokes import MAX_LENGTH, Mask, Strokes, components_of, mask_of
+from lenet.reading.strokes import INK, MAX_LENGTH, Mask, Strokes, components_of, mask_of
 
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules seen in perspective
 _SPANNING = 0.5  # the minimum length of a printed rule, as a fraction of the extent of all ink
@@ -19,6 +19,8 @@ _MIN_LENGTH_IN_PENS = 80  # stroke widths
 _MIN_ASPECT = 25  # length over thickness
 _MIN_RULES = 4  # on ruled paper
 _MIN_PIECE = 25  # pixels of a rule that may be broken
+_FLAT = 5  # length over thickness of the parts of a broken rule
+_PALE = INK // 2  # the minimum level of the pixels of a printed rule, which may be paler than writing
 _FOLD_ASPECT = 50  # length over thickness
 _STRAIGHT = 4  # the area of the rectangle around a straight stroke, as a multiple of the stroke's
 _NEAR = 2  # pixels: the maximum gap between the end of a rule and the border of the picture
@@ -36,7 +38,7 @@ def without_printed_rules(page: Page) -> Page:
     level = page.levelled(skew_of_rules(page))
     ink = level.ink
     for span in level.strokes.extent:  # across, then down
-        lines, thickness = _printed(_binary(ink), span)
+        lines, thickness = _printed((ink >= _PALE).view(np.uint8), span)
         ink = erased(ink, lines, thickness).T
     cleaned = level.with_ink(ink)
     return page if cleaned is level else cleaned  # without rules, the angle has no meaning
@@ -131,9 +133,13 @@ def _is_straight(strokes: Strokes, n: int) -> bool:
 
 
 def _may_have_rules(strokes: Strokes) -> bool:
-    """Return whether the longest stroke is long and thin enough to contain a printed rule."""
+    """Return whether the longest stroke may contain a printed rule, or many flat ones may be parts of broken rules."""
     if not len(strokes.boxes):
         return False
+    sides = np.stack([strokes.widths, strokes.heights])
+    along = np.where(sides > _FLAT * sides[::-1], sides, 0).sum(axis=1)
+    if (along >= _MIN_RULES * _SPANNING * np.array(strokes.extent)).any():
+        return True
     longest = int(strokes.lengths.argmax())
     length = strokes.lengths[longest]
     if length < max(_MIN_LENGTH, _SPANNING * max(strokes.extent)):
