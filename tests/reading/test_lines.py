@@ -267,10 +267,17 @@ def test_the_soft_edges_of_printed_rules_are_erased():
 def test_pale_rules_that_noise_breaks_are_erased(turned):
     strokes = np.zeros((600, 800), np.uint8)
     strokes[85:120, 60:68] = strokes[160:195, 90:98] = 255
-    levels = np.random.default_rng(0).integers(48, 150, (600, 100), np.uint8).repeat(8, axis=1)  # less or more than 96
+    levels = np.random.default_rng(0).integers(48, 150, 400, np.uint8).repeat(2)  # less or more than 96
     page = np.where(ruled(np.zeros_like(strokes), 4) > 0, levels, strokes)
     page, strokes = (np.ascontiguousarray(each.T) if turned else each for each in (page, strokes))
     np.testing.assert_array_equal(without_printed_rules(page_of(page)).ink, strokes)
+
+
+def test_the_line_of_a_margin_is_erased_on_ruled_paper_only():
+    page = np.zeros((600, 800), np.uint8)
+    page[20:580, 90:94] = 255
+    assert without_printed_rules(page_of(page)).ink.any()
+    assert not without_printed_rules(page_of(ruled(page, 3))).ink.any()
 
 
 @pytest.mark.parametrize("slope", [0.0175, 0.05, 0.07])

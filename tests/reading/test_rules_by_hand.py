@@ -84,7 +84,7 @@ def test_the_thickness_of_lines_is_the_median_of_area_over_width():
 def erased_by_loops(ink, lines, thickness):
     """Keep pixels in vertical runs of 1.5 times the thickness and two pixels, and those much darker than the lines."""
     height, width = ink.shape
-    limit = 1.25 * np.percentile(ink[lines > 0], 75)
+    limit = min(1.25 * np.percentile(ink[lines > 0], 75), 2 * np.median(ink[lines > 0]))
     kept = ink > limit
     for x in range(width):
         start = 0
@@ -120,6 +120,13 @@ def test_pixels_more_than_a_quarter_darker_than_a_line_are_kept():
     ink[4, 10:12] = 125, 126
     left = erased(ink, lines, 1.0)
     assert (left[4, 11], np.count_nonzero(left)) == (126, 1)
+
+
+def test_pixels_twice_as_dark_as_a_line_are_kept_even_if_strokes_cover_a_quarter_of_it():
+    lines = bars((9, 40), (4, 0, 1, 40))
+    ink = lines * np.uint8(60)
+    ink[4, :11], ink[4, 11] = 121, 120
+    np.testing.assert_array_equal(erased(ink, lines, 1.0) > 0, bars((9, 40), (4, 0, 1, 11)))
 
 
 def test_ink_without_lines_is_returned_itself():
@@ -279,22 +286,21 @@ def test_a_page_without_strokes_has_no_rules():
         ([(50, 20, 1, 300), (90, 608, 4, 13)], False),
         ([(50, 20, 1, 300), (90, 608, 1, 11)], True),  # beside a speck
         ([(90, 30, 1, 50), (50, 20, 30, 300), (90, 40, 1, 50)], False),
-        ([(5, 0, 2, 100), (30, 0, 2, 100), (50, 100, 2, 100), (70, 100, 19, 100)], True),  # together, 4 * 0.5 * 200
-        ([(5, 1, 2, 99), (30, 0, 2, 100), (50, 100, 2, 100), (70, 100, 19, 100)], False),
-        ([(5, 0, 2, 100), (30, 0, 2, 100), (50, 100, 2, 100), (70, 100, 20, 100)], False),  # 5 times as long as thick
+        ([(6 * n, 8 * k, 2, 3) for n in range(20) for k in range(30)], False),
+        ([(6 * n, 8 * k, 2, 3) for n in range(20) for k in range(30)] + [(0, 300, 2, 3)], True),  # 601 strokes
         ([], False),
     ],
 )
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_page_may_have_rules_if_its_longest_stroke_or_many_flat_ones_may_be_rules(places, expected, turned):
+def test_a_page_may_have_rules_if_its_longest_stroke_may_be_one_or_many_may_be_parts(places, expected, turned):
     mask = bars((120, 640), *places)
     strokes = page_of(mask.T.copy() if turned else mask).strokes
     assert module._may_have_rules(strokes) is expected
 
 
-def printed(*places, span=400, shape=(200, 420)):
+def printed(*places, span=400, shape=(200, 420), count=4, max_thickness=np.inf):
     mask = bars(shape, *places)
-    found, thickness = module._printed(mask, span)
+    found, thickness = module._printed(mask, span, count, max_thickness)
     assert found.shape == mask.shape
     assert not (found & ~mask).any()
     return found.sum() / mask.sum(), thickness
@@ -316,10 +322,16 @@ def test_printed_rules_are_four_long_thin_lines(places, found, thickness):
     assert printed(*places) == (found, thickness)
 
 
-def test_only_the_pixels_of_rules_are_returned():
-    places = [(20 + 40 * n, 60, 2, 300) for n in range(4)]
-    mask = bars((200, 420), *places, (40, 60, 2, 190), (65, 80, 30, 2))
-    found, thickness = module._printed(mask, 400)
+@pytest.mark.parametrize(("count", "max_thickness", "found"), [(3, 2.1, 1), (4, 2.1, 0), (3, 2.0, 0)])
+def test_printed_rules_have_a_minimum_number_and_a_maximum_thickness(count, max_thickness, found):
+    places = [(20 + 40 * n, 60, 2, 300) for n in range(3)]
+    assert printed(*places, count=count, max_thickness=max_thickness) == (found, 2 * found)
+
+
+def test_only_the_pixels_of_rules_and_of_parts_of_others_are_returned():
+    places = [*((20 + 40 * n, 60, 2, 300) for n in range(4)), (40, 60, 2, 60)]  # 0.15 spans
+    mask = bars((200, 420), *places, (80, 60, 2, 59), (65, 80, 30, 2))
+    found, thickness = module._printed(mask, 400, 4, np.inf)
     np.testing.assert_array_equal(found, bars((200, 420), *places))
     assert thickness == 2
 

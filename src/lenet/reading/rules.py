@@ -14,32 +14,42 @@ from lenet.reading.strokes import INK, MAX_LENGTH, Mask, Strokes, components_of,
 
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules seen in perspective
 _SPANNING = 0.5  # the minimum length of a printed rule, as a fraction of the extent of all ink
+_PART = 0.15  # the same of the parts of others, if there are printed rules
 _MIN_LENGTH = 200  # pixels
 _MIN_LENGTH_IN_PENS = 80  # stroke widths
 _MIN_ASPECT = 25  # length over thickness
 _MIN_RULES = 4  # on ruled paper
 _MIN_PIECE = 25  # pixels of a rule that may be broken
-_FLAT = 5  # length over thickness of the parts of a broken rule
 _PALE = INK // 2  # the minimum level of the pixels of a printed rule, which may be paler than writing
+_MAX_WHOLE = 600  # strokes: more may be parts of broken rules
+# Pixels along which the level of broken rules is averaged; and their maximum thickness, in widths of the pen, as the
+# averages join the digits of small print, too.
+_BLUR, _MAX_PENS = 19, 3
 _FOLD_ASPECT = 50  # length over thickness
 _STRAIGHT = 4  # the area of the rectangle around a straight stroke, as a multiple of the stroke's
 _NEAR = 2  # pixels: the maximum gap between the end of a rule and the border of the picture
 _MIN_CLOSING = 0.4  # the fraction of the bottoms of linked digits that is next to their loops
-_DARKER = 1.25  # times the level of the core of rules: darker ink belongs to strokes
+# Ink that is darker than these multiples of the upper quartile or the median of rules belongs to strokes.
+_DARKER, _MUCH_DARKER = 1.25, 2.0
 
 
 def without_printed_rules(page: Page) -> Page:
     """Level a page and remove the printed rules or grid, whatever the height of the writing.
 
-    A page whose longest stroke is too short or too thick for a rule is returned unchanged.
+    A page whose longest stroke is too short or too thick for a rule is returned unchanged, unless it has so many
+    strokes that they may be parts of pale rules. Noise breaks these, but not their mean along some pixels.
     """
     if not _may_have_rules(page.strokes):
         return page
     level = page.levelled(skew_of_rules(page))
-    ink = level.ink
+    ink, count, are_broken = level.ink, _MIN_RULES, _may_be_broken(page.strokes)
+    max_thickness = _MAX_PENS * pen_width(ink) if are_broken else math.inf
     for span in level.strokes.extent:  # across, then down
-        lines, thickness = _printed((ink >= _PALE).view(np.uint8), span)
-        ink = erased(ink, lines, thickness).T
+        mean = cv2.blur(ink, (_BLUR, 1)) if are_broken else ink
+        lines, thickness = _printed((mean >= _PALE).view(np.uint8), span, count, max_thickness)
+        if thickness:
+            ink, count = erased(ink, lines, thickness), 1  # the line of a margin has no others beside it
+        ink = ink.T
     cleaned = level.with_ink(ink)
     return page if cleaned is level else cleaned  # without rules, the angle has no meaning
 
@@ -118,7 +128,8 @@ def erased(ink: NDArray[np.uint8], lines: Mask, thickness: float) -> NDArray[np.
     """Remove horizontal lines of this thickness; strokes that cross the lines, or are much darker, stay whole."""
     if not lines.any():
         return ink
-    level = min(255, int(_DARKER * np.percentile(ink[lines > 0], 75)))  # NumPy 2.1 crashes on higher ones
+    middle, upper = np.percentile(ink[lines > 0], [50, 75])
+    level = min(255, int(_DARKER * upper), int(_MUCH_DARKER * middle))  # NumPy 2.1 crashes on higher ones
     dark = ink > level
     length = (round(1.5 * thickness) + 2) | 1  # odd: a bar that is shorter by one keeps more of the rules
     kept = _opened(_binary(ink), length) | dark.view(np.uint8)
@@ -132,13 +143,16 @@ def _is_straight(strokes: Strokes, n: int) -> bool:
     return bool(length * thickness < _STRAIGHT * strokes.areas[n])
 
 
+def _may_be_broken(strokes: Strokes) -> bool:
+    """Return whether there are so many strokes that they may be parts of broken rules."""
+    return len(strokes.boxes) > _MAX_WHOLE
+
+
 def _may_have_rules(strokes: Strokes) -> bool:
-    """Return whether the longest stroke may contain a printed rule, or many flat ones may be parts of broken rules."""
+    """Return whether the longest stroke may contain a printed rule, or rules may be broken."""
     if not len(strokes.boxes):
         return False
-    sides = np.stack([strokes.widths, strokes.heights])
-    along = np.where(sides > _FLAT * sides[::-1], sides, 0).sum(axis=1)
-    if (along >= _MIN_RULES * _SPANNING * np.array(strokes.extent)).any():
+    if _may_be_broken(strokes):
         return True
     longest = int(strokes.lengths.argmax())
     length = strokes.lengths[longest]
@@ -147,16 +161,18 @@ def _may_have_rules(strokes: Strokes) -> bool:
     return bool(length > _MIN_LENGTH_IN_PENS * pen_width(255 * strokes.mask(longest)))
 
 
-def _printed(binary: Mask, span: int) -> tuple[Mask, float]:
-    """Return the pixels of horizontal printed rules, and their thickness."""
+def _printed(binary: Mask, span: int, count: int, max_thickness: float) -> tuple[Mask, float]:
+    """Return the pixels of horizontal printed rules, and their thickness; 0 if there are fewer than `count`."""
     piece = max(_MIN_PIECE, span // 20)
     pieces = straight_lines(binary, piece)
     linked = components_of(cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece | 1), np.uint8)))
     thickness = linked.areas / linked.widths
-    are_rules = (linked.widths >= _SPANNING * span) & (linked.areas * _MIN_ASPECT < linked.widths**2)
-    if are_rules.sum() < _MIN_RULES:
+    are_parts = (thickness < max_thickness) & (linked.areas * _MIN_ASPECT < linked.widths**2)
+    are_parts &= linked.widths >= _PART * span
+    are_rules = are_parts & (linked.widths >= _SPANNING * span)
+    if are_rules.sum() < count:
         return np.zeros_like(binary), 0.0
-    return np.asarray(pieces & linked.pixels_of(are_rules), np.uint8), float(np.median(thickness[are_rules]))
+    return np.asarray(pieces & linked.pixels_of(are_parts), np.uint8), float(np.median(thickness[are_rules]))
 
 
 def _binary(ink: NDArray[np.uint8]) -> Mask:
