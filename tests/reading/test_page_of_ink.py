@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from lenet._mnist_form import disc
+from lenet.reading import page as module
 from lenet.reading.page import Page
 
 pytest.importorskip("cv2")
@@ -76,6 +78,19 @@ def test_thin_strokes_are_widened_before_a_page_is_shrunk(width, expected):
     ink[20:180, 100 : 100 + width] = 255
     small = Page(ink, ink.shape).shrunk(0.25).ink
     assert small[25].sum() / 255 == pytest.approx(expected, abs=0.01)
+
+
+def test_strokes_are_widened_by_at_most_20_pixels_at_once(monkeypatch):
+    """A line of 1 lacks 36 of the 38 pixels for a scale of 0.04. A disc of that size would take four times as long."""
+    ink = np.zeros((1500, 1500), np.uint8)
+    ink[100:1400, 700] = 255
+    sides = []
+    monkeypatch.setattr(module, "disc", lambda side: sides.append(side) or disc(side))
+    small = Page(ink, ink.shape).shrunk(0.04)
+    assert small.ink.shape == (60, 60)
+    assert small.to_picture.tolist() == [[25, 0, 0], [0, 25, 0]]
+    assert small.ink[30].sum() / 255 == pytest.approx(1.5, abs=0.05)
+    assert max(sides) <= 21
 
 
 @pytest.mark.parametrize("turns", range(6))

@@ -290,8 +290,8 @@ def test_at_most_6000_strokes_of_six_pixels_are_read():
     assert len(page_of(picture_of_dots(6001, (1, 5), 8)).strokes.areas) == 6001
 
 
-@pytest.mark.parametrize(("count", "valid"), [(3000, True), (3001, False)])
-def test_at_most_3000_lines_are_read(monkeypatch, count, valid):
+@pytest.mark.parametrize(("count", "valid"), [(1500, True), (1501, False)])
+def test_at_most_1500_lines_are_read(monkeypatch, count, valid):
     ink = np.zeros((100, 100), np.uint8)
     ink[10:30, 10:20] = 255
     monkeypatch.setattr(lines, "grouped", lambda *_: [np.array([0])] * count)
@@ -299,7 +299,7 @@ def test_at_most_3000_lines_are_read(monkeypatch, count, valid):
     if valid:
         assert len(find_lines(page)) == count
     else:
-        with pytest.raises(InputError, match=r"The picture has 3,001 lines; expected at most 3,000"):
+        with pytest.raises(InputError, match=r"The picture has 1,501 lines; expected at most 1,500"):
             find_lines(page)
 
 

@@ -13,7 +13,7 @@ from lenet.reading.strokes import INK, MAX_LENGTH, Floats, Ints, Mask
 _MIN_SIDE, _MAX_THICKNESS = 20, 0.12  # of a box: pixels; the thickness of its lines, as a fraction of its height
 _MAX_THIN = 0.05  # of the height of a single box: the thickness of lines that are not strokes of a 0
 _ASPECTS = (0.5, 1.3)  # width over height of a box; the cells of tables are wider
-_MAX_ROWS, _MAX_BOXES = 1000, 40  # of one search, where each takes up to 2 milliseconds; of a row
+_MAX_BOXES = 40  # of a row
 _MAX_FILLED = 0.6  # the fraction of the area of a row that lines and digits cover
 _MIN_LINE = 0.8  # the length of a rule or side, as a fraction of the row's width or the height of a box
 _MAX_THIRD = 0.9  # the fraction of the columns that have a third rule; in a table, all have one
@@ -71,7 +71,7 @@ def _rows_of_boxes(page: Page, ink: NDArray[np.uint8]) -> list[_Row]:
     fits = [_may_hold(1, *sides), is_tall, is_wide, is_tall]  # by quarter turns
     lowest = round(_MIN_UPRIGHT * _MIN_SIDE)
     found = []
-    for n in strokes.hollow(lowest, _MAX_FILLED, np.any(fits, axis=0))[:_MAX_ROWS]:
+    for n in strokes.hollow(lowest, _MAX_FILLED, np.any(fits, axis=0)):
         stroke = strokes.mask(n)
         for turns in (k for k in range(4) if fits[k][n]):
             lines = lines_of_boxes(np.ascontiguousarray(np.rot90(stroke, turns)))

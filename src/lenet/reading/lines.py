@@ -13,7 +13,7 @@ from lenet.reading.skew import skew_of_lines
 from lenet.reading.strokes import MAX_HEIGHT, MAX_STROKES, Boxes, Ints, box_around, have_comma_size, reject_texture
 
 _MAX_WRITING_HEIGHT = 80  # pixels: larger writing is shrunk
-_MAX_LINES = 3000  # a digit far from all others forms its own line
+_MAX_LINES = 1500  # a digit far from all others forms its own line
 # The minimum height of a line, and of a line that the border may have cut, as fractions of the typical height.
 _MIN_HEIGHT, _MIN_CUT_HEIGHT = 0.4, 0.75
 _PALE_INK, _MIN_PALE = 160, 0.5  # levels of ink below are pale; more than this fraction of a stain is

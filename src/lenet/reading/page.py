@@ -23,6 +23,7 @@ _MAX_PIXELS, MIN_DECODED_PIXELS = 3_100_000, 2_900_000
 _MIN_STROKE = 6  # pixels of a stroke that counts
 _LEVEL = 0.75  # degrees: smaller rotations are not worth the blur
 _MIN_PEN = 1.5  # pixels: thinner strokes break when a page is shrunk
+_MAX_WIDENING = 20  # pixels by which strokes are widened at once: the time grows with the square
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,8 @@ class Page:
         """Return the page at a smaller scale; strokes that are too thin for it are widened."""
         ink = self.ink
         missing = round(_MIN_PEN / factor - pen_width(ink))
+        if missing > _MAX_WIDENING:
+            return self.shrunk(0.5).shrunk(2 * factor)
         if missing > 0:
             ink = np.asarray(cv2.dilate(ink, disc(missing + 1)), np.uint8)
         return self.transformed(resized(ink, factor), np.diag([1 / factor, 1 / factor, 1]))

@@ -22,7 +22,9 @@ _MAX_FILLED = 0.35  # the fraction of its box that the ink of a frame or grid co
 # The fractions of its box that a block and a fingertip cover; the sides of both, in heights of the writing.
 _SOLID, _FINGERTIP, _MIN_BLOCK = 0.7, 0.5, 1.2
 _MIN_THICKNESS = 0.6  # of a fingertip, as a fraction of the shorter side of its box; bold digits have 0.47
-_MAX_BOXES = 3  # page areas: of boxes that are searched one by one
+# Of strokes that are searched one by one, where each takes up to 3 milliseconds: their number, and the area of their
+# boxes, in page areas.
+_MAX_SEARCHED, _MAX_AREA = 600, 3
 _MIN_WRITING_HEIGHT = 16  # pixels: shorter strokes beside solid ones are specks rather than writing
 _MIN_AREA = 12  # pixels: smaller strokes are not evidence of the size of the writing
 
@@ -64,7 +66,7 @@ class Strokes:
     def hollow(self, min_side: int, max_filled: float = _MAX_FILLED, among: NDArray[np.bool_] | bool = True) -> Ints:
         """Return the strokes whose ink covers little of their boxes, such as frames and grids, by decreasing area.
 
-        The boxes may be nested, so their number is `limited`.
+        The boxes may be nested, so they are `limited`.
         """
         boxes = self.widths * self.heights
         is_hollow = among & (self.areas < max_filled * boxes) & (np.minimum(self.widths, self.heights) > min_side)
@@ -72,9 +74,10 @@ class Strokes:
         return self.limited(largest[is_hollow[largest]])
 
     def limited(self, members: Ints) -> Ints:
-        """Return the first of the given strokes, whose boxes together have at most three times the area of the page."""
-        boxes = (self.widths * self.heights)[members]
-        return np.asarray(members[boxes.cumsum() <= _MAX_BOXES * self.labels.size])
+        """Return the first 600 of the given strokes, or fewer if their boxes have three times the area of the page."""
+        first = members[:_MAX_SEARCHED]
+        boxes = (self.widths * self.heights)[first]
+        return np.asarray(first[boxes.cumsum() <= _MAX_AREA * self.labels.size])
 
     @cached_property
     def widths(self) -> Ints:
