@@ -497,8 +497,8 @@ def test_faint_pixels_around_writing_that_fills_a_cell_are_kept():
     np.testing.assert_array_equal(grid.writing(ink), np.where(grid.inside, ink, 0))
 
 
-@pytest.mark.parametrize(("cut", "expected"), [(30, False), (31, True)])
-def test_a_grid_whose_lines_cut_more_than_03_of_its_writing_is_squared_paper(cut, expected):
+@pytest.mark.parametrize(("cut", "expected"), [(35, False), (36, True)])
+def test_a_grid_whose_lines_cut_more_than_035_of_its_writing_is_squared_paper(cut, expected):
     grid = Grid(WHOLE, [outline(*box) for box in BOXES], np.ones((64, 85), np.uint8))
     writing = np.zeros((64, 85), np.uint8)
     writing[2:4, 10 : 10 + cut // 2] = writing[2, 9 : 9 + cut % 2] = 255

@@ -11,7 +11,7 @@ from lenet.reading.strokes import Ints, Mask
 
 Outline = NDArray[np.int32]
 
-MIN_CELLS = 4  # of a grid
+MIN_CELLS, MAX_CELLS = 4, 1000  # of a grid
 MIN_SIDE = 12  # pixels of a cell
 _MAX_HOLES = 5_000  # of a page, whose grids may have 1,000 cells each; squared paper has more
 _SIMILAR, _MERGED = 12.0, 100.0  # a cell, which may be merged, has 1/12 to 100 times the usual area

@@ -10,6 +10,7 @@ from lenet._extras import cv2
 from lenet._lazy import cached_property
 from lenet._mnist_form import pen_width, square
 from lenet.reading.cells import (
+    MAX_CELLS,
     MIN_CELLS,
     MIN_SIDE,
     Outline,
@@ -23,6 +24,7 @@ from lenet.reading.cells import (
     split,
 )
 from lenet.reading.ink import blur_of, deblurred, strengthened
+from lenet.reading.lattice import completed
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 from lenet.reading.rules import lines_along
@@ -31,13 +33,12 @@ from lenet.reading.strokes import Floats, Ints, Mask, Window, components_of, mas
 # Lines are 12 levels darker than the window around them, a 16th of the page's side; or, if this is less, a tenth of the
 # darkness of full ink or twice the noise.
 _WINDOW, _LINE, _FULL, _NOISE = 16, 12, 0.1, 2
-_MAX_CELLS = 1000
 _MAX_BLUR = 0.1  # sides of a cell: the standard deviation of the strongest blur that is undone
 _RIM = 0.1  # sides of a cell: ink that touches the lines and extends no further is part of a line
 _FRINGE = 3  # pixels that are erased along the outlines of cells
 _MAX_ASPECT = 1.4  # of the squares of squared paper, seen at an angle
 _MIN_WHOLE = 0.75  # the fraction of the cells of a table that are found: its columns may differ in width
-_MAX_CUT, _MAX_CUT_OF_TABLE = 0.3, 0.9  # the fraction of the writing that may touch the lines
+_MAX_CUT, _MAX_CUT_OF_TABLE = 0.35, 0.9  # the fraction of the writing that may touch the lines
 _MANY_CELLS, _LARGE = 16, 0.2  # a grid with this many cells on this fraction of the page is the only content
 _AS_LARGE = 0.5  # other grids are kept if they have this fraction of its area
 _SAME_PLACE = 0.8  # the fraction of a grid's window that is also in the window of the same grid with broken lines
@@ -182,7 +183,7 @@ class Grid:
         In tables of at least three rows and columns whose cells are not square, more of the writing may do so, unless
         many cells are missing.
         """
-        if len(self.cells) > _MAX_CELLS:
+        if len(self.cells) > MAX_CELLS:
             return True
         boxes = np.array([cv2.boundingRect(cell) for cell in self.cells])
         sides = np.median(boxes[:, 2:], axis=0)
@@ -196,8 +197,9 @@ class Grid:
 
 
 def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window) -> Iterator["Grid"]:
-    """Yield the grids in a window, divided by the faint lines between their cells; neighbouring cells share a grid."""
-    cells = split(cells, cells_of(lines | faint_lines_between(darkness, cells)), lines.shape)
+    """Yield the grids in a window, divided by faint lines and completed; neighbouring cells share a grid."""
+    parts = cells_of(lines | faint_lines_between(darkness, cells))
+    cells = completed(split(cells, parts, lines.shape), darkness)
     filled = cv2.drawContours(np.zeros_like(lines), cells, -1, 1, cv2.FILLED)
     side = side_of(cells) // 2
     padded = cv2.copyMakeBorder(filled, *[side] * 4, cv2.BORDER_CONSTANT)
