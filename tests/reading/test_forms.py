@@ -251,7 +251,7 @@ A = '"name": "a", '
         ("", "fields.json is empty; expected a JSON list of fields."),
         (" \n", "fields.json is empty; expected a JSON list of fields."),
         ("[", "fields.json is not JSON (Expecting value in line 1, column 2); expected a JSON list of fields."),
-        ("\xff", "fields.json is not JSON (not text); expected a JSON list of fields."),
+        ("\xff", "fields.json is not encoded in UTF-8; expected a JSON list of fields. Save it as UTF-8."),
         ("[3]", "entry 1: A field is 3; expected an object with a name."),
         ("[{}]", "entry 1: A field is {}; expected an object with a name."),
         ("[" * 100_000, "has too many nested lists"),

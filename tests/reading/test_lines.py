@@ -315,6 +315,14 @@ def test_numbers_on_ruled_paper_are_read(angle, down):
     assert read(paper(cv2.warpAffine(page, turn, (800, 600)))).text == "2741\n605\n98"
 
 
+def test_a_column_of_ones_on_ruled_paper_is_no_margin():
+    page, texts = np.zeros((700, 500), np.uint8), [str(number) for number in range(10, 20)]
+    for line, text in enumerate(texts):
+        cv2.line(page, (10, 98 + 50 * line), (490, 98 + 50 * line), 120, 2)
+        cv2.putText(page, text, (100, 90 + 50 * line), cv2.FONT_HERSHEY_SIMPLEX, 1.5, 255, 3, cv2.LINE_AA)
+    assert read(255 - page).text.split() == texts
+
+
 def test_the_bar_of_a_large_7_is_not_a_rule():
     page = np.zeros((800, 800), np.uint8)
     cv2.polylines(page, [np.array([[150, 120], [650, 130], [330, 700]])], False, 255, 16, cv2.LINE_AA)

@@ -240,8 +240,10 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
         raise DataError(f"{file}: {error}") from None
     except RecursionError:
         raise DataError(f"{file} has too many nested lists; expected a JSON list of fields.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{file} is not encoded in UTF-8; expected a JSON list of fields. Save it as UTF-8.") from None
     except ValueError as error:
-        reason = "not text" if isinstance(error, UnicodeDecodeError) else str(error)
+        reason = str(error)
         if isinstance(error, json.JSONDecodeError):
             reason = f"{error.msg} in line {error.lineno}, column {error.colno}"
         raise DataError(f"{file} is not JSON ({reason}); expected a JSON list of fields.") from None

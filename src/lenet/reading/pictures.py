@@ -27,8 +27,8 @@ _SCAN = re.compile(rb"\xff\xda\0[\6\x08\x0a\x0c\x0e][\0-\4]")  # marker, length 
 _TILE_SIDES = 322, 323  # the tags TileWidth and TileLength (TIFF 6.0, section 15)
 _MAX_PATH = 4096  # characters: no file system allows more
 MAX_ASPECT = 100  # the longer side over the shorter: a line of more digits is cut into several pictures
-# Pixels in forms that Pillow decodes with large copies (WebP, CMYK), or by a loop in Python (PNM as text or with odd
-# ranges).
+# The maximum number of pixels of formats and modes that Pillow decodes with large copies (WebP, CMYK), or by a loop in
+# Python (PNM as text or with odd ranges).
 _MAX_COSTLY = {"WEBP": 16_000_000, "CMYK": 16_000_000, "ppm_plain": 1_000_000, "ppm": 1_000_000}
 
 
@@ -189,11 +189,11 @@ def _decoded(file: BinaryIO, name: str, mode: str, largest: int, min_pixels: int
                 "Save it as PNG."
             )
         codec = picture.tile[0][0] if picture.tile else picture.format
-        costly = min(_MAX_COSTLY.get(form, largest) for form in (codec, picture.mode))
+        costly = min(_MAX_COSTLY.get(kind, largest) for kind in (codec, picture.mode))
         if width * height > costly:
             raise DataError(
                 f"{name} has {width}x{height} pixels; expected at most {costly / 1e6:g} million in this format. "
-                "Save it as PNG."
+                "Save it as a PNG in RGB."
             )
         if picture.format != "MPO" and getattr(picture, "is_animated", False):  # phones add previews to MPO files
             raise DataError(f"{name} has several pages or frames; expected one. Save each as a file.")

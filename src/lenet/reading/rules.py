@@ -14,17 +14,17 @@ from lenet.reading.strokes import INK, MAX_LENGTH, Mask, Strokes, components_of,
 
 _SLOPES = (-0.07, -0.035, 0.0, 0.035, 0.07)  # of rules seen in perspective
 _SPANNING = 0.5  # the minimum length of a printed rule, as a fraction of the extent of all ink
-_PART = 0.15  # the same of the parts of others, if there are printed rules
+_PART = 0.15  # the minimum length of a part of another rule beside printed ones, as a fraction of the same extent
 _MIN_LENGTH = 200  # pixels
 _MIN_LENGTH_IN_PENS = 80  # stroke widths
 _MIN_ASPECT = 25  # length over thickness
 _MIN_RULES = 4  # on ruled paper
 _MIN_PIECE = 25  # pixels of a rule that may be broken
+_MIN_WHOLE = 0.75  # the fraction of the area of a margin that has ink, unlike that of a column of 1s
 _PALE = INK // 2  # the minimum level of the pixels of a printed rule, which may be paler than writing
-_MAX_WHOLE = 600  # strokes: more may be parts of broken rules
-# Pixels along which the level of broken rules is averaged; and their maximum thickness, in widths of the pen, as the
-# averages join the digits of small print, too.
-_BLUR, _MAX_PENS = 19, 3
+# If a page has more than this number of strokes without any darker ink, they may be parts of pale rules that noise
+# broke; the level of these is averaged along some pixels.
+_MIN_BROKEN, _DARK, _BLUR = 400, 200, 19
 _FOLD_ASPECT = 50  # length over thickness
 _STRAIGHT = 4  # the area of the rectangle around a straight stroke, as a multiple of the stroke's
 _NEAR = 2  # pixels: the maximum gap between the end of a rule and the border of the picture
@@ -36,19 +36,19 @@ _DARKER, _MUCH_DARKER = 1.25, 2.0
 def without_printed_rules(page: Page) -> Page:
     """Level a page and remove the printed rules or grid, whatever the height of the writing.
 
-    A page whose longest stroke is too short or too thick for a rule is returned unchanged, unless it has so many
-    strokes that they may be parts of pale rules. Noise breaks these, but not their mean along some pixels.
+    A page whose longest stroke is too short or too thick for a rule is returned unchanged, unless it has so many pale
+    strokes that they may be parts of rules that noise broke. Averaging along these closes their gaps.
     """
-    if not _may_have_rules(page.strokes):
+    are_broken = _may_be_broken(page)
+    if not are_broken and not _may_have_rule(page.strokes):
         return page
     level = page.levelled(skew_of_rules(page))
-    ink, count, are_broken = level.ink, _MIN_RULES, _may_be_broken(page.strokes)
-    max_thickness = _MAX_PENS * pen_width(ink) if are_broken else math.inf
+    ink, min_count = level.ink, _MIN_RULES
     for span in level.strokes.extent:  # across, then down
         mean = cv2.blur(ink, (_BLUR, 1)) if are_broken else ink
-        lines, thickness = _printed((mean >= _PALE).view(np.uint8), span, count, max_thickness)
+        lines, thickness = _printed((mean >= _PALE).view(np.uint8), span, min_count)
         if thickness:
-            ink, count = erased(ink, lines, thickness), 1  # the line of a margin has no others beside it
+            ink, min_count = erased(ink, lines, thickness), 1  # a margin is a single line
         ink = ink.T
     cleaned = level.with_ink(ink)
     return page if cleaned is level else cleaned  # without rules, the angle has no meaning
@@ -143,17 +143,15 @@ def _is_straight(strokes: Strokes, n: int) -> bool:
     return bool(length * thickness < _STRAIGHT * strokes.areas[n])
 
 
-def _may_be_broken(strokes: Strokes) -> bool:
-    """Return whether there are so many strokes that they may be parts of broken rules."""
-    return len(strokes.boxes) > _MAX_WHOLE
+def _may_be_broken(page: Page) -> bool:
+    """Return whether there are so many pale strokes that they may be parts of broken rules."""
+    return int(np.count_nonzero(page.strokes.areas_in(page.ink >= _DARK) == 0)) > _MIN_BROKEN
 
 
-def _may_have_rules(strokes: Strokes) -> bool:
-    """Return whether the longest stroke may contain a printed rule, or rules may be broken."""
+def _may_have_rule(strokes: Strokes) -> bool:
+    """Return whether the longest stroke may contain a printed rule."""
     if not len(strokes.boxes):
         return False
-    if _may_be_broken(strokes):
-        return True
     longest = int(strokes.lengths.argmax())
     length = strokes.lengths[longest]
     if length < max(_MIN_LENGTH, _SPANNING * max(strokes.extent)):
@@ -161,15 +159,17 @@ def _may_have_rules(strokes: Strokes) -> bool:
     return bool(length > _MIN_LENGTH_IN_PENS * pen_width(255 * strokes.mask(longest)))
 
 
-def _printed(binary: Mask, span: int, count: int, max_thickness: float) -> tuple[Mask, float]:
+def _printed(binary: Mask, span: int, count: int) -> tuple[Mask, float]:
     """Return the pixels of horizontal printed rules, and their thickness; 0 if there are fewer than `count`."""
     piece = max(_MIN_PIECE, span // 20)
     pieces = straight_lines(binary, piece)
     linked = components_of(cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece | 1), np.uint8)))
     thickness = linked.areas / linked.widths
-    are_parts = (thickness < max_thickness) & (linked.areas * _MIN_ASPECT < linked.widths**2)
-    are_parts &= linked.widths >= _PART * span
+    are_parts = linked.areas * _MIN_ASPECT < linked.widths**2
     are_rules = are_parts & (linked.widths >= _SPANNING * span)
+    if are_rules.sum() < _MIN_RULES:  # a margin has neither gaps, unlike a column of 1s, nor parts
+        are_rules = are_parts = are_rules & (linked.areas_in(pieces > 0) > _MIN_WHOLE * linked.areas)
+    are_parts &= linked.widths >= _PART * span
     if are_rules.sum() < count:
         return np.zeros_like(binary), 0.0
     return np.asarray(pieces & linked.pixels_of(are_parts), np.uint8), float(np.median(thickness[are_rules]))
