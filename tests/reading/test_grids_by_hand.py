@@ -385,7 +385,9 @@ def test_the_boxes_that_are_searched_for_grids_have_at_most_three_times_the_area
 
 def grids_in(lines):
     """The boxes of the grids in a window at (100, 50), their numbers of cells, and the grids."""
-    found = list(grids._grids_of(255 * lines, lines, cells_of(lines), np.s_[50 : 50 + len(lines), 100:900]))
+    ink = np.pad(255 * lines, ((50, 0), (100, 0)))
+    page, window = Page(ink, ink.shape), np.s_[50 : len(ink), 100 : ink.shape[1]]
+    found = list(grids._grids_of(page, window, lines, cells_of(lines)))
     places = [grid.window for grid in found]
     boxes = [(place[1].start, place[0].start, place[1].stop, place[0].stop) for place in places]
     return boxes, [len(grid.cells) for grid in found], found
@@ -536,7 +538,7 @@ def test_faint_lines_between_cells_divide_them():
     draw_table(lines, 8, 8, 2, 2, pitch=(80, 60), level=1)
     darkness = 200 * lines
     darkness[8:129, [48, 128]] = 20
-    [grid] = grids._grids_of(darkness, lines, cells_of(lines), np.s_[0:160, 0:200])
+    [grid] = grids._grids_of(Page(darkness, darkness.shape), np.s_[0:160, 0:200], lines, cells_of(lines))
     rows, columns = cells_module.rows_and_columns(grid.cells)
     assert sorted(zip(rows, columns, strict=True)) == [(row, column) for row in range(2) for column in range(4)]
 

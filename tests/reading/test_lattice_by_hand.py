@@ -28,6 +28,15 @@ def table(rows=6, columns=7):
     return {(row, column): cell(row, column) for row in range(rows) for column in range(columns)}
 
 
+def written(*places):
+    """Ink in the middle of cells."""
+    ink = PAPER.copy()
+    for place in places:
+        left, top = corners_of(*place).mean(axis=0).astype(int)
+        ink[top - 1 : top + 2, left - 1 : left + 2] = 255
+    return ink
+
+
 def same(cells, others):
     return len(cells) == len(others) and all(one is other for one, other in zip(cells, others, strict=True))
 
@@ -75,15 +84,51 @@ def test_a_cell_out_of_place_is_replaced(shift, expected):
 
 
 @pytest.mark.parametrize("stray", [(6, 0.5, 0.6, 3), (2.3, 7, 0.9, 0.4), (2.4, 7.3, 0.5, 0.5)])
-def test_narrow_cells_beside_a_grid_are_removed(stray):
+def test_narrow_cells_beside_a_grid_are_removed_if_they_are_blank(stray):
     cells = list(table().values())
     assert same(completed([*cells, cell(*stray)], PAPER), cells)
+    cells.append(cell(*stray))
+    assert same(completed(cells, written(stray)), cells)
 
 
 @pytest.mark.parametrize("total", [(6, 5, 1, 2), (6, 6, 1, 1), (-1, 0, 1, 7)])
 def test_titles_and_totals_beside_a_grid_are_kept(total):
     cells = [*table().values(), cell(*total)]
     assert same(completed(cells, PAPER), cells)
+
+
+def test_the_parts_of_a_cell_are_kept_if_two_have_writing():
+    """They are divided in print; a stroke that divides a cell leaves blank parts."""
+    whole = table()
+    del whole[3, 2]
+    parts = [(3, 2, 0.5, 1), (3.5, 2, 0.5, 1)]
+    cells = [*whole.values(), *(cell(*part) for part in parts)]
+    assert same(completed(cells, written(*parts)), cells)
+    assert_added(completed(cells, written(parts[0])), list(whole.values()), [(3, 2)])
+
+
+def test_merged_cells_that_end_between_columns_cover_them():
+    whole = table()
+    for column in (2, 3, 4):
+        del whole[2, column]
+    cells = [*whole.values(), cell(2, 2, 1, 1.4), cell(2, 3.6, 1, 1.4)]
+    assert same(completed(cells, PAPER), cells)
+
+
+def test_rows_and_columns_of_unequal_size_are_no_lattice():
+    """A quadratic fits three tracks of any sizes, without the one whose cells are halved."""
+    halves = [cell(2 + part, column, 0.5, 1) for part in (0, 0.5) for column in range(5)]
+    rows = [cell(row, column) for row in (0, 1, 3) for column in range(5)][:-1]
+    cells = [*rows, *halves]
+    assert same(completed(cells, PAPER), cells)
+
+
+@pytest.mark.parametrize(("width", "is_cell"), [(130, True), (120, False)])
+def test_missing_cells_of_which_the_picture_shows_less_than_half_are_not_added(width, is_cell):
+    """The last column is 48 wide and begins at 101."""
+    square = np.array([[[0, 0]], [[48, 0]], [[48, 48]], [[0, 48]]], np.int32)
+    cells = [square + np.int32([1 + 50 * x, 50 * y]) for y in range(4) for x in range(3)][:-1]
+    assert len(completed(cells, np.zeros((200, width), np.uint8))) == 11 + is_cell
 
 
 def test_merged_cells_are_kept():
@@ -117,14 +162,14 @@ def test_columns_of_different_widths_are_no_lattice():
     assert same(completed(cells[:-1], PAPER), cells[:-1])
 
 
-@pytest.mark.parametrize(("level", "is_cell"), [(22, True), (23, False)])
-def test_the_black_squares_of_a_crossword_are_no_cells(level, is_cell):
-    """A place may be 12 levels darker than the darkest cell."""
+@pytest.mark.parametrize(("rows", "is_cell"), [(15, True), (30, False)])
+def test_places_that_are_mostly_ink_are_no_cells(rows, is_cell):
+    """They are the black squares of a crossword."""
     whole = table()
     left, top = whole.pop((2, 3))[:, 0].min(axis=0)
-    darkness = np.full(SHAPE, 10, np.uint8)
-    darkness[top : top + 45, left : left + 50] = level
-    assert len(completed(list(whole.values()), darkness)) == 41 + is_cell
+    ink = PAPER.copy()
+    ink[top : top + rows, left - 5 : left + 60] = 100
+    assert len(completed(list(whole.values()), ink)) == 41 + is_cell
 
 
 @pytest.mark.parametrize(("rows", "complete"), [(32, True), (33, False)])

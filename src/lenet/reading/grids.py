@@ -110,7 +110,7 @@ def _grids_on(page: Page) -> list["Grid"]:
         window, lines = networks.window(n), networks.mask(n)
         cells = cells_of(lines)
         if cells:
-            grids += _grids_of(dark[window], lines, cells, window)
+            grids += _grids_of(page, window, lines, cells)
     found: list[Grid] = []
     for grid in sorted(grids, key=lambda grid: grid.area, reverse=True):
         if not any(grid.repeats(other) for other in found):
@@ -196,10 +196,10 @@ class Grid:
         return bool(strokes.areas[are_cut].sum() > max_cut * strokes.areas.sum())
 
 
-def _grids_of(darkness: NDArray[np.uint8], lines: Mask, cells: list[Outline], window: Window) -> Iterator["Grid"]:
+def _grids_of(page: Page, window: Window, lines: Mask, cells: list[Outline]) -> Iterator["Grid"]:
     """Yield the grids in a window, divided by faint lines and completed; neighbouring cells share a grid."""
-    parts = cells_of(lines | faint_lines_between(darkness, cells))
-    cells = completed(split(cells, parts, lines.shape), darkness)
+    parts = cells_of(lines | faint_lines_between(_darkness_of(page)[window], cells))
+    cells = completed(split(cells, parts, lines.shape), page.ink[window])
     filled = cv2.drawContours(np.zeros_like(lines), cells, -1, 1, cv2.FILLED)
     side = side_of(cells) // 2
     padded = cv2.copyMakeBorder(filled, *[side] * 4, cv2.BORDER_CONSTANT)

@@ -20,10 +20,10 @@ _MIN_LENGTH_IN_PENS = 80  # stroke widths
 _MIN_ASPECT = 25  # length over thickness
 _MIN_RULES = 4  # on ruled paper
 _MIN_PIECE = 25  # pixels of a rule that may be broken
-_MIN_WHOLE = 0.75  # the fraction of the area of a margin that has ink, unlike that of a column of 1s
+_MIN_INKED = 0.75  # the fraction of the area of a margin that has ink, unlike that of a column of 1s
 _PALE = INK // 2  # the minimum level of the pixels of a printed rule, which may be paler than writing
 # If a page has more than this number of strokes without any darker ink, they may be parts of pale rules that noise
-# broke; the level of these is averaged along some pixels.
+# broke; the level of these is averaged along 19 pixels.
 _MIN_BROKEN, _DARK, _BLUR = 400, 200, 19
 _FOLD_ASPECT = 50  # length over thickness
 _STRAIGHT = 4  # the area of the rectangle around a straight stroke, as a multiple of the stroke's
@@ -159,8 +159,8 @@ def _may_have_rule(strokes: Strokes) -> bool:
     return bool(length > _MIN_LENGTH_IN_PENS * pen_width(255 * strokes.mask(longest)))
 
 
-def _printed(binary: Mask, span: int, count: int) -> tuple[Mask, float]:
-    """Return the pixels of horizontal printed rules, and their thickness; 0 if there are fewer than `count`."""
+def _printed(binary: Mask, span: int, min_count: int) -> tuple[Mask, float]:
+    """Return the pixels of horizontal printed rules, and their thickness; 0 if there are fewer than `min_count`."""
     piece = max(_MIN_PIECE, span // 20)
     pieces = straight_lines(binary, piece)
     linked = components_of(cv2.morphologyEx(pieces, cv2.MORPH_CLOSE, np.ones((3, piece | 1), np.uint8)))
@@ -168,9 +168,9 @@ def _printed(binary: Mask, span: int, count: int) -> tuple[Mask, float]:
     are_parts = linked.areas * _MIN_ASPECT < linked.widths**2
     are_rules = are_parts & (linked.widths >= _SPANNING * span)
     if are_rules.sum() < _MIN_RULES:  # a margin has neither gaps, unlike a column of 1s, nor parts
-        are_rules = are_parts = are_rules & (linked.areas_in(pieces > 0) > _MIN_WHOLE * linked.areas)
+        are_rules = are_parts = are_rules & (linked.areas_in(pieces > 0) > _MIN_INKED * linked.areas)
     are_parts &= linked.widths >= _PART * span
-    if are_rules.sum() < count:
+    if are_rules.sum() < min_count:
         return np.zeros_like(binary), 0.0
     return np.asarray(pieces & linked.pixels_of(are_parts), np.uint8), float(np.median(thickness[are_rules]))
 
