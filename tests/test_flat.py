@@ -33,6 +33,12 @@ def test_the_vector_is_0_by_default():
     assert FlatDict({}, np.float64).flat.shape == (0,)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_largest_array_begins_a_cache_line(dtype):
+    created = [FlatDict({"first": (size,), "largest": (400, 3), "last": (2,)}, dtype) for size in range(40)]
+    assert {each["largest"].ctypes.data % 64 for each in created} == {0}
+
+
 def test_values_are_copied_into_the_views(flat_dict):
     flat_dict["bias"] = 5
     flat_dict["weight"] = [[1], [2]]

@@ -10,11 +10,23 @@ from numpy.typing import DTypeLike, NDArray
 from lenet import _checks
 from lenet.errors import InputTypeError
 
+CACHE_LINE = 64  # bytes, of nearly all CPUs
+
+
+def _zeros(size: int, dtype: np.dtype[Any], aligned: int) -> NDArray[Any]:
+    """Return a vector of zeros whose element `aligned` is at the beginning of a cache line."""
+    per_line = CACHE_LINE // dtype.itemsize
+    longer = np.zeros(size + per_line, dtype)
+    address = longer.__array_interface__["data"][0] // dtype.itemsize
+    start = -(address + aligned) % per_line
+    return longer[start : start + size]
+
 
 class FlatDict(dict[str, NDArray[Any]]):
     """Named arrays stored consecutively in the vector `flat`, which is zero by default.
 
-    An operation on `flat` applies to all arrays at once. Assigning to a name copies into its view.
+    The largest array then begins a cache line, so that the kernels load each vector of C5's weights from one line. An
+    operation on `flat` applies to all arrays at once. Assigning to a name copies into its view.
 
     Examples
     --------
@@ -27,7 +39,10 @@ class FlatDict(dict[str, NDArray[Any]]):
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike, flat: NDArray[Any] | None = None):
         sizes = [math.prod(shape) for shape in shapes.values()]
         self.shapes = dict(shapes)
-        self.flat = np.zeros(sum(sizes), dtype) if flat is None else flat
+        if flat is None:
+            before_largest = sizes[: sizes.index(max(sizes))] if sizes else []
+            flat = _zeros(sum(sizes), np.dtype(dtype), sum(before_largest))
+        self.flat = flat
         ends = np.cumsum(sizes)
         super().__init__(
             (name, self.flat[end - size : end].reshape(shape))

@@ -33,6 +33,8 @@ cdef extern from "simd.h" nogil:
     vreal vmin(vreal a, vreal b)
     vreal veven(vreal a, vreal b)
     vreal vodd(vreal a, vreal b)
+    vreal vbefore(vreal a, vreal b)
+    vreal vafter(vreal a, vreal b)
     vreal vinterleave_low(vreal a, vreal b)
     vreal vinterleave_high(vreal a, vreal b)
     void vtranspose(vreal* rows)

@@ -45,16 +45,17 @@ cdef void dense_layers(const real* parameters, Py_ssize_t N, Py_ssize_t classes,
 # ---- the weights of the convolutions --------------------------------------------------------------------
 
 cdef struct Filters:
-    # Those of winograd.pxi, for C3_MAPS maps; C1 uses only the first C1_MAPS. by_row is scratch memory.
+    # Those of winograd.pxi, for C3_MAPS maps; those of C1 are zero after the first C1_MAPS. by_row is scratch memory.
     real c1[POINTS * KERNEL * C3_MAPS]          # (point, i, map)
     real c3[POINTS * KERNEL_ROWS * C3_MAPS]     # (point, c, i, map)
     real by_row[C3_TAPS * C3_MAPS]              # (c, i, j, map)
 
 
 cdef void fill_filters(const real* parameters, Filters* filters) noexcept nogil:
-    transpose(True, C1_MAPS, TAPS, parameters + C1_WEIGHT, TAPS, filters.by_row, C3_MAPS)
+    memset(filters.by_row, 0, TAPS * C3_MAPS * sizeof(real))
+    transpose(False, C1_MAPS, TAPS, parameters + C1_WEIGHT, TAPS, filters.by_row, C3_MAPS)
     to_filters(KERNEL, filters.by_row, filters.c1)
-    transpose(True, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, filters.by_row, C3_MAPS)
+    transpose(False, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, filters.by_row, C3_MAPS)
     to_filters(KERNEL_ROWS, filters.by_row, filters.c3)
 
 
@@ -62,6 +63,7 @@ cdef void fill_filters(const real* parameters, Filters* filters) noexcept nogil:
 
 cdef struct Scratch:
     # The scratch memory of forward.
+    real pixels[SIDE * SIDE]
     real image[IMAGE_SIZE]
     Filters filters
     real products[C1_PRODUCTS]      # of a band of C1, and then of two rows of C3, which are fewer
@@ -78,12 +80,15 @@ cdef void forward(const real* parameters, const Images* x, Py_ssize_t N, Py_ssiz
     """out[N, classes] = the logits."""
     cdef Scratch* w = <Scratch*> aligned(work)
     cdef Py_ssize_t group, start, n, count
+    # The padding above an image, and numbers that no result needs: subnormal numbers among them take Intel's CPUs long.
+    memset(w.image, 0, IMAGE_SIZE * sizeof(real))
+    memset(w.s2, 0, S2_SIZE * sizeof(real))
     fill_filters(parameters, &w.filters)
     for group in range(ceil_div(N, GROUP)):
         start = group * GROUP
         count = min(<Py_ssize_t> GROUP, N - start)
         for n in range(count):
-            read_image(x, start + n, w.image)
+            read_image(x, start + n, w.pixels, w.image)
             c1_stage(False, w.image, w.filters.c1, parameters + C1_BIAS, w.products, w.products, w.s2)
             s2_points(w.s2, w.points)
             c3_stage(False, w.points, w.filters.c3, parameters + C3_BIAS, w.products, w.products,
@@ -174,6 +179,7 @@ cdef struct Workspace:
     real dc5[TRAIN_GROUP * C5_UNITS]
     real ds4[TRAIN_GROUP * C5_INPUTS]
     Filters filters
+    real pixels[SIDE * SIDE]
     real products[C1_PRODUCTS]
     real points[S2_POINTS_SIZE]
     real c3_planes[POOL * PLANES_SIZE]
@@ -260,7 +266,7 @@ cdef void forward_backward(const real* parameters, const Images* x, Py_ssize_t N
         start = group * TRAIN_GROUP
         count = min(<Py_ssize_t> TRAIN_GROUP, N - start)
         for n in range(count):
-            read_image(x, start + n, w.saved[n].image)
+            read_image(x, start + n, w.pixels, w.saved[n].image)
             convolutions_forward(parameters, &w.saved[n], w, w.s4 + n * C5_INPUTS)
         dense_layers(parameters, count, classes, w.s4, w.c5, w.f6, logits + start * classes)
         for n in range(count):

@@ -80,21 +80,29 @@ typedef real vmemory;
 #define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define LANES_BEFORE 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+#define LANES_AFTER 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 #elif LANES == 8
 #define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
 #define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
+#define LANES_BEFORE 7, 8, 9, 10, 11, 12, 13, 14
+#define LANES_AFTER 1, 2, 3, 4, 5, 6, 7, 8
 #elif LANES == 4
 #define LOW_LANES 0, 4, 1, 5
 #define HIGH_LANES 2, 6, 3, 7
 #define EVEN_LANES 0, 2, 4, 6
 #define ODD_LANES 1, 3, 5, 7
+#define LANES_BEFORE 3, 4, 5, 6
+#define LANES_AFTER 1, 2, 3, 4
 #else
 #define LOW_LANES a
 #define HIGH_LANES b
 #define EVEN_LANES a
 #define ODD_LANES b
+#define LANES_BEFORE a
+#define LANES_AFTER b
 #endif
 #if LANES == 1
 #define SHUFFLE(a, b, lane) (lane)
@@ -284,6 +292,10 @@ INLINE vreal vinterleave_high(vreal a, vreal b) { return SHUFFLE(a, b, HIGH_LANE
 /* The even-numbered lanes of a and then b, and the odd-numbered ones. */
 INLINE vreal veven(vreal a, vreal b) { return SHUFFLE(a, b, EVEN_LANES); }
 INLINE vreal vodd(vreal a, vreal b) { return SHUFFLE(a, b, ODD_LANES); }
+
+/* b shifted by a lane: up, after the last lane of a; and a shifted down, before the first lane of b. */
+INLINE vreal vbefore(vreal a, vreal b) { return SHUFFLE(a, b, LANES_BEFORE); }
+INLINE vreal vafter(vreal a, vreal b) { return SHUFFLE(a, b, LANES_AFTER); }
 
 /* The transpose of a square of LANES vectors, in place: log2(LANES) rounds, each a perfect shuffle of the rows. */
 INLINE void vtranspose(vreal *rows)

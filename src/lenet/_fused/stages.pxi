@@ -13,7 +13,6 @@ cdef enum:
     # S2_SIDE numbers later, so this is longer than S2_STRIDE.
     PART = S2_STRIDE + 2 * MAX_LANES
     IMAGE_SIZE = POINTS * POOL * PART                   # (point, parity of the row, row, pair)
-    SPLIT_ROW = 2 * MAX_LANES                           # every other column of a row
     C1_PRODUCTS = C1_MAPS * POINTS * POOL * MAX_LANES   # of a band of LANES windows: (map, point, row, window)
     C1_SIZE = C1_MAPS * PLACES * S2_STRIDE              # (band, map, place, window)
     PAIRS = S2_SIDE // POOL                             # of columns; a row of C3 has only S4_SIDE pairs
@@ -46,45 +45,34 @@ cdef void fill_rows() noexcept nogil:
 
 # ---- the image -----------------------------------------------------------------------------------------
 
-cdef void zero_rows(real* image) noexcept nogil:
-    """Set a row of every part of an image to zero, up to the end of its last vector."""
-    cdef Py_ssize_t part, v
+cdef void image_points(const real* pixels, real* image) noexcept nogil:
+    """Fill image with the points of pixels[SIDE, SIDE] and of the row of padding below them; zeros are above already.
+
+    Element j of the pairs of a row is every other column, shifted by a pair where j is not 2 or 3. Vectors reach up to
+    2 numbers beyond a row of points, which the next row overwrites.
+    """
+    cdef vreal even[S2_SIDE + 2]        # the even columns of a row, between vectors of zeros
+    cdef vreal odd[S2_SIDE + 2]
+    cdef vreal d[POINTS]
+    cdef vreal left, right
+    cdef Py_ssize_t y, part
+    cdef int v
+    even[0], odd[0] = vset(0), vset(0)
+    even[ceil_div(S2_SIDE, LANES) + 1], odd[ceil_div(S2_SIDE, LANES) + 1] = vset(0), vset(0)
+    for y in range(SIDE):
+        for v in range(ceil_div(S2_SIDE, LANES)):
+            left = vload_part(pixels + 2 * v * LANES, SIDE - 2 * v * LANES)
+            right = vload_part(pixels + (2 * v + 1) * LANES, SIDE - (2 * v + 1) * LANES)
+            even[v + 1], odd[v + 1] = veven(left, right), vodd(left, right)
+        for v in range(ceil_div(S2_SIDE, LANES)):
+            d[0], d[1] = vbefore(even[v], even[v + 1]), vbefore(odd[v], odd[v + 1])
+            d[2], d[3] = even[v + 1], odd[v + 1]
+            d[4], d[5] = vafter(even[v + 1], even[v + 2]), vafter(odd[v + 1], odd[v + 2])
+            to_points(d, image + y % 2 * PART + (y + PADDING) // 2 * S2_SIDE + v * LANES, POOL * PART)
+        pixels += SIDE
     for part in range(POINTS * POOL):
         for v in range(ceil_div(S2_SIDE, LANES)):
-            vstore(image + part * PART + v * LANES, vset(0))
-
-
-cdef void image_points(const real* pixels, real* image) noexcept nogil:
-    """Fill image with the points of pixels[SIDE, SIDE] and of the rows of padding.
-
-    First, each row is split into its even and its odd columns, so that the inputs of a vector of pairs are vectors.
-    Vectors reach up to 4 numbers beyond a row of pixels, and 2 beyond a row of points, which the next row overwrites.
-    """
-    cdef real[SIDE * 2 * SPLIT_ROW] split       # (row, parity of the column, column), a zero on either side included
-    cdef vreal d[POINTS]
-    cdef Py_ssize_t y, v
-    cdef const real* row
-    cdef real* even
-    cdef real* odd
-    cdef vreal left, right
-    cdef int j
-    for y in range(SIDE):
-        even = split + y * 2 * SPLIT_ROW
-        odd = even + SPLIT_ROW
-        for v in range(ceil_div(S2_SIDE, LANES)):
-            row = pixels + y * SIDE + 2 * v * LANES
-            left, right = vload(row), vload(row + LANES)
-            vstore(even + PADDING // 2 + v * LANES, veven(left, right))
-            vstore(odd + PADDING // 2 + v * LANES, vodd(left, right))
-        even[0], even[S2_SIDE + 1], odd[0], odd[S2_SIDE + 1] = 0, 0, 0, 0
-    zero_rows(image)
-    for y in range(SIDE):
-        for v in range(ceil_div(S2_SIDE, LANES)):
-            even = split + y * 2 * SPLIT_ROW + v * LANES
-            for j in range(POINTS):
-                d[j] = vload(even + j % 2 * SPLIT_ROW + j // 2)
-            to_points(d, image + y % 2 * PART + (y + PADDING) // 2 * S2_SIDE + v * LANES, POOL * PART)
-    zero_rows(image + (SIDE // 2 + PADDING // 2) * S2_SIDE)
+            vstore(image + part * PART + (SIDE // 2 + PADDING // 2) * S2_SIDE + v * LANES, vset(0))
 
 
 cdef inline vreal total(const vreal* parts) noexcept nogil:
@@ -115,10 +103,9 @@ cdef void standardise(real* pixels, real epsilon) noexcept nogil:
         vstore(pixels + v * LANES, (vload(pixels + v * LANES) - shift) * vset(scale))
 
 
-cdef void read_image(const Images* x, Py_ssize_t n, real* image) noexcept nogil:
-    """image = the points of image n, standardised."""
+cdef void read_image(const Images* x, Py_ssize_t n, real* pixels, real* image) noexcept nogil:
+    """pixels[SIDE, SIDE] = image n, standardised, and image = its points."""
     cdef real epsilon = 1e-5    # added to the variance of an image; must equal lenet._layerwise.EPSILON
-    cdef real pixels[SIDE * SIDE + 4]
     cdef bint bytes_ = x.row_bytes == SIDE
     cdef real unit = 255 if bytes_ else 1, scale = 1 / (unit * x.std), shift = -x.mean / x.std
     cdef const unsigned char* source = x.pixels + n * SIDE * x.row_bytes
