@@ -55,10 +55,16 @@ def weighed(weights, modulus, length):
 
 @pytest.mark.parametrize(("checksum", "weights", "modulus"), [("ean", (1, 3, 1), 10), ("mod11", (1, 2, 3), 11)])
 def test_checksums_weigh_digits_from_the_right(checksum, weights, modulus):
-    field = Field("a", cell=(0, 0), checksum=checksum)
+    field = Field("a", cell=(0, 0), checksum=checksum, digits=3)
     assert [text for text in (f"{n:03}" for n in range(1000)) if not field.problems(text)] == weighed(
         weights, modulus, 3
     )
+
+
+def test_an_ean_has_8_12_13_or_14_digits_unless_the_field_has_another_number():
+    zeros, sscc = Field("a", cell=(0, 0), checksum="ean"), Field("a", cell=(0, 0), checksum="ean", digits=18)
+    assert [length for length in range(1, 30) if not zeros.problems("0" * length)] == [8, 12, 13, 14]
+    assert [length for length in range(1, 30) if not sscc.problems("0" * length)] == [18]
 
 
 def test_a_value_becomes_a_dict_of_plain_lists():

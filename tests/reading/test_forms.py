@@ -229,7 +229,7 @@ def test_a_value_beside_a_dash_or_a_comma_has_a_problem(left, top, right, bottom
     ("checksum", "number"),
     [
         ("luhn", "79927398713"), ("luhn", "4111111111111111"),
-        ("ean", "4006381333931"), ("ean", "9780306406157"), ("ean", "73513537"),
+        ("ean", "4006381333931"), ("ean", "9780306406157"), ("ean", "73513537"), ("ean", "036000291452"),
         ("mod11", "0306406152"), ("mod11", "9434765919"),
     ],
 )  # fmt: skip
@@ -268,8 +268,9 @@ A = '"name": "a", '
         ),
         (
             "[{" + A + '"box": [0, 0, 1, 1], "grid": [9, 2]}]',
-            "has a box and the shape of a grid, but no cell; expected",
+            "The field a has a grid, but no cell; expected",
         ),
+        ("[{" + A + '"box": [0, 0, 1, 1], "grid": 1}]', "The field a has a grid, but no cell; expected a box or a"),
         ("[{" + A + '"grid": [9, 2]}]', "The field a has neither a box nor a cell; expected"),
         ("[{" + A + '"cell": [9, 0], "grid": [9, 2]}]', "cell of the field a is [9, 0]; expected a row below 9 and a"),
         ("[{" + A + '"cell": [0, 2], "grid": [9, 2]}]', "cell of the field a is [0, 2]; expected a row below 9 and a"),

@@ -22,11 +22,12 @@ class Checksum:
 
     modulus: int
     term: Callable[[int, int], int]  # of a digit and its place from the right, from 0
+    lengths: tuple[int, ...] = ()  # the numbers of digits that it is used for, if these are known
 
 
 CHECKSUMS = {
     "luhn": Checksum(10, lambda digit, place: digit if place % 2 == 0 else 2 * digit - 9 * (digit > 4)),
-    "ean": Checksum(10, lambda digit, place: digit * (1 + 2 * (place % 2))),
+    "ean": Checksum(10, lambda digit, place: digit * (1 + 2 * (place % 2)), (8, 12, 13, 14)),
     "mod11": Checksum(11, lambda digit, place: digit * (place + 1)),
 }
 
@@ -51,8 +52,8 @@ class Field:
     digits : int, optional
         The number of digits, at most 64.
     checksum : str, optional
-        "luhn" (payment cards), "ean" (EAN, ISBN-13) or "mod11" (weights 1, 2, 3 and so on from the right: ISBN-10
-        without X, NHS numbers).
+        "luhn" (payment cards), "ean" (EAN, UPC and ISBN-13; 8, 12, 13 or 14 digits, unless `digits` is given) or
+        "mod11" (weights 1, 2, 3 and so on from the right: ISBN-10 without X, NHS numbers).
     optional : bool, default False
         Whether the field may be empty.
 
@@ -82,40 +83,25 @@ class Field:
                 f"A field has the name {_checks.short_repr(self.name)}; expected a letter and up to 63 letters, "
                 "digits, spaces, hyphens and underscores."
             )
-        has_shape = not hasattr(self.grid, "__index__")  # not an integer
-        has_box, has_cell = self.box is not None, self.cell is not None
-        if (has_box, has_cell) not in ((False, True), (True, has_shape)):
-            found = "both a box and a cell" if has_cell else "a box and the shape of a grid, but no cell"
-            found = found if has_box else "neither a box nor a cell"
-            raise InputError(
-                f"The field {self.name} has {found}; expected a box or a cell, or both with the rows and columns of a "
-                "grid."
-            )
         what = f"of the field {self.name}"
+        if hasattr(self.grid, "__index__"):
+            shape = None
+            _checks.whole(self.grid, f"grid {what}", 0)
+        else:
+            rows, columns = (_checks.whole(each, f"grid {what}") for each in _values(self.grid, 2, f"grid {what}"))
+            shape = rows, columns
+            object.__setattr__(self, "grid", shape)
+        self._check_place(has_shape=shape is not None)
         if self.box is not None:
-            left, top, width, height = (
-                _checks.number(each, f"box {what}") for each in _values(self.box, 4, f"box {what}")
-            )
-            extents = ((left, left + width), (top, top + height))
-            if not all(0 <= start < min(1, stop) and stop <= 1.001 for start, stop in extents):  # rounded fractions
-                raise InputError(
-                    f"box {what} is {_checks.short_repr(self.box)}; expected left, top, width and height of a box "
-                    "inside the sheet, as fractions from 0 to 1. Divide pixels by the sheet's width or height."
-                )
-            object.__setattr__(self, "box", (left, top, width, height))
+            object.__setattr__(self, "box", _checked_box(self.box, f"box {what}"))
         if self.cell is not None:
             row, column = (_checks.whole(each, f"cell {what}", 0) for each in _values(self.cell, 2, f"cell {what}"))
             object.__setattr__(self, "cell", (row, column))
-        if has_shape:
-            rows, columns = (_checks.whole(each, f"grid {what}") for each in _values(self.grid, 2, f"grid {what}"))
-            object.__setattr__(self, "grid", (rows, columns))
-            if self.cell is not None and not (row < rows and column < columns):
+            if shape is not None and not (row < rows and column < columns):
                 raise InputError(
                     f"cell {what} is {[row, column]}; expected a row below {rows} and a column below {columns}, "
                     "as in its grid."
                 )
-        else:
-            _checks.whole(self.grid, f"grid {what}", 0)
         if self.digits is not None:
             _checks.whole(self.digits, f"digits {what}", 1, MAX_DIGITS)
         if self.checksum is not None and not (isinstance(self.checksum, str) and self.checksum in CHECKSUMS):
@@ -123,6 +109,19 @@ class Field:
                 f"checksum {what} is {_checks.short_repr(self.checksum)}; expected {', '.join(CHECKSUMS)}."
             )
         _checks.boolean(self.optional, f"optional {what}")
+
+    def _check_place(self, *, has_shape: bool) -> None:
+        """Raise InputError unless there is a box, or a cell, or both with the shape of a grid."""
+        has_box, has_cell = self.box is not None, self.cell is not None
+        if has_cell and (has_shape or not has_box):
+            return
+        if has_box and not has_cell and self.grid == 0:
+            return
+        found = "both a box and a cell" if has_cell else "a grid, but no cell"
+        found = found if has_box else "neither a box nor a cell"
+        raise InputError(
+            f"The field {self.name} has {found}; expected a box or a cell, or both with the rows and columns of a grid."
+        )
 
     def problems(self, value: str) -> tuple[str, ...]:
         """Return why a value is invalid.
@@ -140,12 +139,12 @@ class Field:
         """
         if not value:
             return () if self.optional else ("empty",)
-        is_number = value.isdecimal()
-        found = ["non-digit"] if "?" in value or (self.checksum is not None and not is_number) else []
-        if self.digits not in (None, len(value)):
+        is_number, checksum = value.isdecimal(), CHECKSUMS.get(self.checksum or "")
+        found = ["non-digit"] if "?" in value or (checksum is not None and not is_number) else []
+        lengths = (self.digits,) if self.digits is not None else checksum.lengths if checksum else ()
+        if lengths and len(value) not in lengths:
             found.append("digits")
-        if self.checksum is not None and is_number:
-            checksum = CHECKSUMS[self.checksum]
+        if checksum is not None and is_number:
             terms = (checksum.term(int(digit), place) for place, digit in enumerate(reversed(value)))
             if sum(terms) % checksum.modulus:
                 found.append("checksum")
@@ -274,6 +273,17 @@ def columns_of(fields: Sequence[Field]) -> list[str]:
                 )
             columns[column] = None
     return list(columns)
+
+
+def _checked_box(box: object, name: str) -> tuple[float, float, float, float]:
+    left, top, width, height = (_checks.number(each, name) for each in _values(box, 4, name))
+    extents = ((left, left + width), (top, top + height))
+    if not all(0 <= start < min(1, stop) and stop <= 1.001 for start, stop in extents):  # rounded fractions
+        raise InputError(
+            f"{name} is {_checks.short_repr(box)}; expected left, top, width and height of a box inside the sheet, as "
+            "fractions from 0 to 1. Divide pixels by the sheet's width or height."
+        )
+    return left, top, width, height
 
 
 def _values(value: object, count: int, name: str) -> list[Any] | tuple[Any, ...]:
