@@ -119,6 +119,15 @@ def test_a_sheet_that_the_border_cuts_has_no_rim_there():
     np.testing.assert_array_equal(found[:, :34], False)
 
 
+@pytest.mark.parametrize(("height", "found"), [(8, False), (9, True)])
+def test_stripes_as_narrow_as_their_rims_are_no_sheets(height, found):
+    stripes = np.full((151, 256), GROUND, np.uint8)
+    for top in (30, 70, 110):
+        stripes[top : top + height, 10:246] = LIGHT
+        stripes[top + 3 : top + 5, 20:240:4] = 60
+    assert (find_sheets(stripes) is not None) == found
+
+
 @pytest.mark.parametrize(
     ("shape", "size", "found"),
     [
