@@ -459,7 +459,7 @@ def test_rings_among_specks_are_refused_before_all_their_shapes_are_classified(m
         return classify(model, x, **options)
 
     monkeypatch.setattr(lenet.LeNet5, "predict_proba", counted)
-    with pytest.raises(InputError, match="shapes that may be digits; expected at most 20,000"):
+    with pytest.raises(InputError, match="shapes that may be digits; expected at most 15,000"):
         read(page)
     assert sum(counts) < 1000  # the strokes that may be legible
 

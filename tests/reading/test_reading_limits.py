@@ -671,7 +671,7 @@ def test_fewer_segments_are_allowed_after_a_turn(monkeypatch):
         forms, "cut_and_classify", lambda model, lines, n_jobs, max_segments: allowed.append(max_segments) or []
     )
     read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))])
-    assert allowed == [20_000, 5_000, 5_000, 5_000]
+    assert allowed == [15_000, 3_300, 3_300, 3_300]
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_lines_are_cut_and_classified_in_turn(monkeypatch, model):
     assert steps.cut == [(0, "whole 0"), (1, "whole 1")]
     pieces = segments[0][2][2]
     assert [len(each.boxes) for each in pieces] == [2, 3]
-    assert segments == (("views", model, ("segments", model, pieces, 2, 20_000), LEARNED, 2),) * 2
+    assert segments == (("views", model, ("segments", model, pieces, 2, 15_000), LEARNED, 2),) * 2
     assert graphs == (("graph", segments[0], LEARNED),) * 2
     assert reader.cut_and_classify(model, [0, 1], None, 9)[0][0][2][3:] == (None, 9)
 
@@ -141,7 +141,7 @@ def test_lines_without_digits_are_left_out(monkeypatch, model):
     settings = reader._Settings(model, True, False, 3)
     assert reader._read_page(settings, "page") == (Reading((lines["a"], lines["c"])), ["a", "c"])
     (_, _, given, *_), second, _ = seen
-    assert given == (model, "lines of page", 3, 20_000)
+    assert given == (model, "lines of page", 3, 15_000)
     assert second == (settings, "b", 5)
 
 

@@ -16,9 +16,9 @@ from lenet.reading.pieces import Pieces, Spans
 from lenet.reading.signs import signs_of
 from lenet.reading.strokes import Floats, box_around, reject_texture
 
-MAX_SEGMENTS = 20_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
+MAX_SEGMENTS = 15_000  # of a picture: a page of 2,000 digits, few of which touch, has 4,000
 # Of a page after a turn, or of the fields of a form, as they are read four times: upright, 1,000 digits have fewer.
-MAX_SEGMENTS_TURNED = 5_000
+MAX_SEGMENTS_TURNED = 3_300
 _MAX_PIECES = 14  # of a segment
 _MAX_WIDTH = 1.5  # of a segment of several pieces, in heights of the writing
 
