@@ -75,7 +75,7 @@ export function arithmeticOf(unit) {
   if (pool) return `mean(${termsOf(unit, unit.map).inputs.map((each) => number(each)).join(", ")}) ≈\u00a0${value}`;
   const bias = biasOf(unit);
   const sum = valueOf(unit, "sums");
-  const result = name === "output" ? `softmax(${number(sum)}) ≈ ${percent(valueOf(unit))}` : `sigmoid(${number(sum)}) ≈ ${value}`;
+  const result = name === "output" ? `exp(${number(sum)}) / total ≈ ${percent(valueOf(unit))}` : `sigmoid(${number(sum)}) ≈ ${value}`;
   const products = sum.toFixed(2) - bias.toFixed(2); // so that the printed numbers add up
   return `sum ${number(products)} + bias ${number(bias)} =\u00a0${number(sum)}\n${result}`;
 }
@@ -94,8 +94,8 @@ export function factsOf(unit) {
   const weight = state.model.parameters[`${unit.stage}.weight`];
   if (!weight) return `The mean of ${termsOf(unit, unit.map).inputs.length} units; it has no weights. ${sees}`;
   const count = weight.values.length / weight.shape[0];
-  const squash = unit.stage === "output" ? "Softmax converts the sums of all classes to probabilities."
-    : "The sigmoid maps the sum to 0 (off) to 1 (on); without it, all layers would be one weighted sum.";
+  const squash = unit.stage === "output" ? "Softmax divides its exponential by the total of all classes."
+    : "The sigmoid maps the sum to 0 (off) to 1 (on). Without it, several layers could do no more than one.";
   const { padding } = STAGES[indexOf(unit.stage)];
   const zeros = padding ? `The input is padded with ${padding} rows and columns of zeros. ` : "";
   return `The sum of ${count} products of an input and a learned weight, plus a learned bias, which sets how easily the unit turns on. ${squash} ${zeros}${sees}`;
