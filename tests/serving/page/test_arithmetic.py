@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -248,6 +249,24 @@ def test_products_and_bias_add_up_to_the_sum_of_a_unit(model, digits, units):
             assert shown[-1] == pytest.approx(value, abs=0.0051)
         elif stage in ("s2", "s4"):
             assert unit["sum"] == pytest.approx(float(activations[stage][0, 0, row, column]), abs=1e-5)
+
+
+def test_softmax_divides_an_exponential_by_the_total(model, digits):
+    body = """
+        state.model = modelOf(document);
+        state.outputs = forward(state.model, image);
+        const maps = [...state.outputs.output.values.keys()];
+        return maps.map((map) => arithmeticOf({ stage: "output", map, row: 0, column: 0 }));
+    """
+    document = model_document(model, "m", "1")
+    texts = run(body, document=document, image=digits[0].ravel().tolist())
+    logits = model.logits(digits[:1])[0].astype(np.float64)
+    exponentials = np.exp(logits)
+    for text, logit, exponential in zip(texts, logits, exponentials, strict=True):
+        found = re.fullmatch(r"exp\((.*)\) / total ≈ (.*)%", text.splitlines()[1].replace("\N{MINUS SIGN}", "-"))
+        assert float(found[1]) == pytest.approx(logit, abs=0.0051)
+        below = 100 * exponential / exponentials.sum() - float(found[2])  # percentages are rounded down
+        assert -0.001 <= below < 0.101
 
 
 def test_printed_numbers_add_up(model, digits):

@@ -15,7 +15,7 @@ const SENTENCES = {
   input: ({ side }) => `The drawing becomes ${side}×${side} pixels, with its ink in the middle. These ${side * side} numbers are all that`
     + " the network gets. Orange means positive, blue negative.",
   c1: ({ maps, kernel }) => `C for convolution: a kernel of ${kernel}×${kernel} weights slides over the drawing. The sum of pixels times`
-    + ` its weights, plus a bias, shows how well strokes match it. The sigmoid brings the sum between 0 and 1. Each of the`
+    + ` its weights, plus a bias, shows how well strokes match it. The sigmoid maps the sum to between 0 and 1. Each of the`
     + ` ${maps} kernels fills a map.`,
   s2: ({ side }) => `S for subsampling, 2 for the second layer. Now called pooling, it replaces each block of 2×2 units by its mean. A map`
     + ` shrinks to ${side}×${side}, so a small shift of a stroke matters less.`,

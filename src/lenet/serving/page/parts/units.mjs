@@ -94,7 +94,7 @@ export function factsOf(unit) {
   const weight = state.model.parameters[`${unit.stage}.weight`];
   if (!weight) return `The mean of ${termsOf(unit, unit.map).inputs.length} units; it has no weights. ${sees}`;
   const count = weight.values.length / weight.shape[0];
-  const squash = unit.stage === "output" ? "Softmax divides its exponential by the total of all classes."
+  const squash = unit.stage === "output" ? "Softmax divides the exponential of the sum by the total for all classes."
     : "The sigmoid maps the sum to 0 (off) to 1 (on). Without it, several layers could do no more than one.";
   const { padding } = STAGES[indexOf(unit.stage)];
   const zeros = padding ? `The input is padded with ${padding} rows and columns of zeros. ` : "";
