@@ -22,7 +22,7 @@ class Checksum:
 
     modulus: int
     term: Callable[[int, int], int]  # of a digit and its place from the right, from 0
-    lengths: tuple[int, ...] = ()  # the numbers of digits that it is used for, if these are known
+    lengths: tuple[int, ...] = ()  # allowed numbers of digits; if empty, any number
 
 
 CHECKSUMS = {
@@ -52,8 +52,8 @@ class Field:
     digits : int, optional
         The number of digits, at most 64.
     checksum : str, optional
-        "luhn" (payment cards), "ean" (EAN, UPC and ISBN-13; 8, 12, 13 or 14 digits, unless `digits` is given) or
-        "mod11" (weights 1, 2, 3 and so on from the right: ISBN-10 without X, NHS numbers).
+        "luhn" (payment cards), "ean" (EAN-8, UPC-A, EAN-13, ISBN-13 and GTIN-14: 8, 12, 13 or 14 digits, unless
+        `digits` is given) or "mod11" (weights 1, 2, 3 and so on from the right: ISBN-10 without X, NHS numbers).
     optional : bool, default False
         Whether the field may be empty.
 
@@ -113,12 +113,14 @@ class Field:
     def _check_place(self, *, has_shape: bool) -> None:
         """Raise InputError unless there is a box, or a cell, or both with the shape of a grid."""
         has_box, has_cell = self.box is not None, self.cell is not None
-        if has_cell and (has_shape or not has_box):
+        if not has_box and not has_cell:
+            found = "neither a box nor a cell"
+        elif not has_cell and self.grid != 0:
+            found = "a grid, but no cell"
+        elif has_box and has_cell and not has_shape:
+            found = "both a box and a cell"
+        else:
             return
-        if has_box and not has_cell and self.grid == 0:
-            return
-        found = "both a box and a cell" if has_cell else "a grid, but no cell"
-        found = found if has_box else "neither a box nor a cell"
         raise InputError(
             f"The field {self.name} has {found}; expected a box or a cell, or both with the rows and columns of a grid."
         )
@@ -135,13 +137,16 @@ class Field:
         -------
         tuple of str
             "empty" (unless the field is optional), "non-digit" (a "?" or, if the field has a checksum, anything but
-            digits), "digits" (a wrong number of characters) and "checksum"; empty for a valid value.
+            digits), "digits" (a wrong number of characters for the field or its checksum) and "checksum"; empty for a
+            valid value.
         """
         if not value:
             return () if self.optional else ("empty",)
         is_number, checksum = value.isdecimal(), CHECKSUMS.get(self.checksum or "")
         found = ["non-digit"] if "?" in value or (checksum is not None and not is_number) else []
-        lengths = (self.digits,) if self.digits is not None else checksum.lengths if checksum else ()
+        lengths = checksum.lengths if checksum is not None else ()
+        if self.digits is not None:
+            lengths = (self.digits,)
         if lengths and len(value) not in lengths:
             found.append("digits")
         if checksum is not None and is_number:

@@ -67,7 +67,7 @@ def find_sheets(
     if not _MIN_TOTAL <= sheets.mean() <= _MAX_TOTAL:
         return None
     inside, outside = cv2.erode(sheets, _KERNEL) == 1, cv2.dilate(sheets, _KERNEL) == 0
-    if not inside.any():  # narrow stripes
+    if not inside.any():  # stripes no wider than their edges, which erosion removes
         return None
     ink_inside, ink_outside = _ink(coarse, inside).sum(), _ink(coarse, outside).sum()
     max_outside = _MAX_INK_OUTSIDE * ink_inside
