@@ -13,20 +13,20 @@ from lenet.errors import InputTypeError
 CACHE_LINE = 64  # bytes, of nearly all CPUs
 
 
-def _zeros(size: int, dtype: np.dtype[Any], aligned: int) -> NDArray[Any]:
-    """Return a vector of zeros whose element `aligned` is at the beginning of a cache line."""
+def _zeros(size: int, dtype: np.dtype[Any], aligned_index: int) -> NDArray[Any]:
+    """Return a vector of zeros whose element `aligned_index` begins a cache line."""
     per_line = CACHE_LINE // dtype.itemsize
     longer = np.zeros(size + per_line, dtype)
     address = longer.__array_interface__["data"][0] // dtype.itemsize
-    start = -(address + aligned) % per_line
+    start = -(address + aligned_index) % per_line
     return longer[start : start + size]
 
 
 class FlatDict(dict[str, NDArray[Any]]):
-    """Named arrays stored consecutively in the vector `flat`, which is zero by default.
+    """Named arrays stored consecutively in the vector `flat`.
 
-    The largest array then begins a cache line, so that the kernels load each vector of C5's weights from one line. An
-    operation on `flat` applies to all arrays at once. Assigning to a name copies into its view.
+    An operation on `flat` applies to all arrays at once. Assigning to a name copies into its view. By default, `flat`
+    is zero, and the largest array begins a cache line, so that no vector of C5's weights straddles two.
 
     Examples
     --------

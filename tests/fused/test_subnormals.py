@@ -1,4 +1,4 @@
-"""No build computes with subnormal numbers, which CPUs from Intel do slowly, if its scratch memory contains any."""
+"""No build computes with subnormal numbers left in its scratch memory: Intel CPUs process them slowly."""
 
 import platform
 import shutil
@@ -13,11 +13,16 @@ LIBRARY = """
 #include <xmmintrin.h>
 extern void *__libc_malloc(size_t);
 
-/* Large blocks are full of subnormal floats, such as the upper half of a pointer. */
+int filled;
+
+/* Fill large blocks with a subnormal float, such as the upper half of a pointer. */
 void *malloc(size_t size)
 {
     uint32_t *block = __libc_malloc(size);
-    if (block && size > 50000) for (size_t i = 0; i < size / sizeof *block; i++) block[i] = 0x00005572;
+    if (block && size > 50000) {
+        for (size_t i = 0; i < size / sizeof *block; i++) block[i] = 0x00005572;
+        filled++;
+    }
     return block;
 }
 
@@ -39,15 +44,19 @@ labels, shares, gradient = np.zeros(13, np.int64), np.full(13, 1 / 13, np.float3
 exp_sums, target_logits = np.empty((2, 13), np.float32)
 pixels = np.random.default_rng(0).integers(0, 256, (13, 28, 28), dtype=np.uint8)
 in_float32 = (pixels / np.float32(255)).view(np.uint8)
+filled = ctypes.c_int.in_dll(library, "filled")
 for build in BUILDS.values():
+    work = np.zeros(build.scratch_size(10), np.float32)
     for x in (pixels, in_float32):
         for mean, std in ((0.13, 0.31), (None, None)):
             library.forget()
+            filled.value = 0
             build.logits(parameters, x, mean, std, logits)
+            assert filled.value, "The scratch memory was not filled."
             print(library.met_one(), end="")
             library.forget()
             build.forward_backward(parameters, x, mean, std, labels, shares, logits, exp_sums, target_logits, gradient,
-                                   np.zeros(build.scratch_size(10), np.float32))
+                                   work)
             print(library.met_one(), end="")
 library.forget()
 np.float32(1e-40) + np.zeros(20, np.float32)

@@ -10,7 +10,7 @@ from tests.mutation.building import Change
 
 
 class Mutant(NamedTuple):
-    """A change, and what is tested with it: the fused network on a CPU, the layers, or the distortions."""
+    """A change, and what is tested with it: a key of TESTS in kernels.py."""
 
     change: Change
     tested: str
@@ -54,7 +54,8 @@ PRODUCTS = _of(
      "weight + col * D, bias + o, out + n * O + col, O)"),
     ("dense-dbias-assigned", "dbias[o] += dy[n * O + o]", "dbias[o] = dy[n * O + o]"),
     ("dense-dx-not-zeroed", "memset(dx, 0, N * D * sizeof(real))", "memset(dx, 0, D * sizeof(real))"),
-    ("transpose-reads-on", "width if i < height else 0)", "width)"),
+    ("transpose-without-the-last", "vstore_part(out + (col + i) * out_row + row, block[i], height)",
+     "vstore_part(out + (col + i) * out_row + row, block[i], height - 1)"),
 )  # fmt: skip
 SHAPE = _of(
     "_fused/shape.pxi",
@@ -145,6 +146,12 @@ NETWORK = _of(
     ("step-without-its-last", "for i in range(n - n % LANES, n):", "for i in range(n - n % LANES, n - 1):"),
     ("tail-climbs", "w[i] -= lr * v[i]", "w[i] += lr * v[i]"),
 )  # fmt: skip
+UNUSED = _of(
+    "_fused/network.pxi",
+    ("unused-points-not-zeroed", "    memset(w.s2, 0, S2_SIZE * sizeof(real))\n", ""),
+    ("unused-filters-not-zeroed", "    memset(filters.by_row, 0, TAPS * C3_MAPS * sizeof(real))\n", ""),
+    tested="subnormals",
+)
 VECTORS = {
     **_of(
         "_fused/simd.h",
@@ -196,4 +203,4 @@ DISTORTIONS = _of(
     ("black-turns-white", "min(max(<float> 0, level), <float> 255)", "min(level, <float> 255)"),
     tested="distortions",
 )  # fmt: skip
-MUTANTS = LAYERS | SHAPE | PRODUCTS | WINOGRAD | STAGES | GRADIENTS | NETWORK | VECTORS | DISTORTIONS
+MUTANTS = LAYERS | SHAPE | PRODUCTS | WINOGRAD | STAGES | GRADIENTS | NETWORK | UNUSED | VECTORS | DISTORTIONS

@@ -53,14 +53,13 @@ cdef void c3_sums_gradient(const real* ds4, real* y, real* planes) noexcept nogi
     """
     cdef real by_pixel[S4_PIXELS * C3_MAPS]
     cdef Py_ssize_t row, n, v, half
-    transpose(True, C3_MAPS, S4_PIXELS, ds4, S4_PIXELS, by_pixel, C3_MAPS)
+    transpose(C3_MAPS, S4_PIXELS, ds4, S4_PIXELS, by_pixel, C3_MAPS)
     for v in range(S4_PIXELS * C3_MAPS // LANES):
         n = v * LANES
         row = n // C3_ROW       # of S4, to which two rows of C3 belong
         pooled_sigmoids_backward(vload(by_pixel + n), y + row * C3_ROW + n, C3_HALF, C3_ROW)
     for half in range(POOL):
-        transpose(True, C3_PAIRS, C3_MAPS, y + half * C3_HALF, C3_MAPS,
-                  planes + half * PLANES_SIZE + MARGIN, PLANE)
+        transpose(C3_PAIRS, C3_MAPS, y + half * C3_HALF, C3_MAPS, planes + half * PLANES_SIZE + MARGIN, PLANE)
 
 
 cdef inline void c3_filter_tile(const real* dproducts, const real* points, real* dfilters) noexcept nogil:

@@ -53,9 +53,9 @@ cdef struct Filters:
 
 cdef void fill_filters(const real* parameters, Filters* filters) noexcept nogil:
     memset(filters.by_row, 0, TAPS * C3_MAPS * sizeof(real))
-    transpose(False, C1_MAPS, TAPS, parameters + C1_WEIGHT, TAPS, filters.by_row, C3_MAPS)
+    transpose(C1_MAPS, TAPS, parameters + C1_WEIGHT, TAPS, filters.by_row, C3_MAPS)
     to_filters(KERNEL, filters.by_row, filters.c1)
-    transpose(False, C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, filters.by_row, C3_MAPS)
+    transpose(C3_MAPS, C3_TAPS, parameters + C3_WEIGHT, C3_TAPS, filters.by_row, C3_MAPS)
     to_filters(KERNEL_ROWS, filters.by_row, filters.c3)
 
 
@@ -80,7 +80,7 @@ cdef void forward(const real* parameters, const Images* x, Py_ssize_t N, Py_ssiz
     """out[N, classes] = the logits."""
     cdef Scratch* w = <Scratch*> aligned(work)
     cdef Py_ssize_t group, start, n, count
-    # The padding above an image, and numbers that no result needs: subnormal numbers among them take Intel's CPUs long.
+    # Zero the padding above the image, and numbers that no result needs, which must not be subnormal (stages.pxi).
     memset(w.image, 0, IMAGE_SIZE * sizeof(real))
     memset(w.s2, 0, S2_SIZE * sizeof(real))
     fill_filters(parameters, &w.filters)
@@ -232,7 +232,7 @@ cdef void add_weight_gradient(Py_ssize_t rows, Py_ssize_t maps, const real* dfil
     """dweight[map, row, j] += G^T dfilters[point, row, C3_MAPS]."""
     cdef Py_ssize_t k
     weight_gradient(rows, dfilters, w.filters.by_row)
-    transpose(False, rows * KERNEL, maps, w.filters.by_row, C3_MAPS, w.dweight, rows * KERNEL)
+    transpose(rows * KERNEL, maps, w.filters.by_row, C3_MAPS, w.dweight, rows * KERNEL)
     for k in range(maps * rows * KERNEL):
         dweight[k] += w.dweight[k]
 

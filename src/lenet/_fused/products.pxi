@@ -178,12 +178,9 @@ cdef void dense_backward(Py_ssize_t N, Py_ssize_t D, Py_ssize_t O, const real* d
     matmul(N, O, D, dy, O, 1, weight, dx, work)     # its element (n, o) is at n O + o
 
 
-cdef void transpose(const bint whole, Py_ssize_t rows, Py_ssize_t cols, const real* a, Py_ssize_t a_row,
+cdef void transpose(Py_ssize_t rows, Py_ssize_t cols, const real* a, Py_ssize_t a_row,
                     real* out, Py_ssize_t out_row) noexcept nogil:
-    """out[col, row] = a[row, col], in squares of LANES x LANES.
-
-    With `whole`, zeros pad each row of out to a multiple of LANES, for which it must have room.
-    """
+    """out[col, row] = a[row, col], in squares of LANES x LANES."""
     cdef vreal block[LANES]
     cdef Py_ssize_t row, col, height, width, down, right
     cdef int i
@@ -198,4 +195,4 @@ cdef void transpose(const bint whole, Py_ssize_t rows, Py_ssize_t cols, const re
             vtranspose(block)
             for i in range(LANES):
                 if i < width:
-                    vstore_part(out + (col + i) * out_row + row, block[i], LANES if whole else height)
+                    vstore_part(out + (col + i) * out_row + row, block[i], height)

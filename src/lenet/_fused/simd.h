@@ -293,7 +293,7 @@ INLINE vreal vinterleave_high(vreal a, vreal b) { return SHUFFLE(a, b, HIGH_LANE
 INLINE vreal veven(vreal a, vreal b) { return SHUFFLE(a, b, EVEN_LANES); }
 INLINE vreal vodd(vreal a, vreal b) { return SHUFFLE(a, b, ODD_LANES); }
 
-/* b shifted by a lane: up, after the last lane of a; and a shifted down, before the first lane of b. */
+/* The last lane of a and all but the last of b; and all but the first lane of a and the first of b. */
 INLINE vreal vbefore(vreal a, vreal b) { return SHUFFLE(a, b, LANES_BEFORE); }
 INLINE vreal vafter(vreal a, vreal b) { return SHUFFLE(a, b, LANES_AFTER); }
 

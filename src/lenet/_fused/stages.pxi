@@ -6,7 +6,7 @@
 cdef enum:
     PLACES = POOL * POOL    # of a pixel in its pooling window
     # The windows of a map of C1, or the pixels of one of S2, in whole vectors. Predictions ignore the padding;
-    # in gradients, it must be zero. Numbers that no result needs may be uninitialised.
+    # in gradients, it must be zero. It is never subnormal, because Intel CPUs process subnormal numbers slowly.
     S2_STRIDE = (S2_SIDE * S2_SIDE + MAX_LANES - 1) // MAX_LANES * MAX_LANES
     S2_SIZE = C1_MAPS * S2_STRIDE + 2 * MAX_LANES       # (map, row, column); vectors of pairs reach beyond the end
     # The points of every second row of the padded image, row after row. A row of the kernel two further down begins
@@ -46,10 +46,10 @@ cdef void fill_rows() noexcept nogil:
 # ---- the image -----------------------------------------------------------------------------------------
 
 cdef void image_points(const real* pixels, real* image) noexcept nogil:
-    """Fill image with the points of pixels[SIDE, SIDE] and of the row of padding below them; zeros are above already.
+    """Fill image with the points of pixels[SIDE, SIDE] and of the row of padding below; the row above is zero already.
 
-    Element j of the pairs of a row is every other column, shifted by a pair where j is not 2 or 3. Vectors reach up to
-    2 numbers beyond a row of points, which the next row overwrites.
+    Inputs 2 and 3 of each pair are the even and the odd columns. Inputs 0 and 1 are those of the pair before, and 4 and
+    5 of the pair after. Vectors reach up to 2 numbers beyond a row of points, which the next row overwrites.
     """
     cdef vreal even[S2_SIDE + 2]        # the even columns of a row, between vectors of zeros
     cdef vreal odd[S2_SIDE + 2]
@@ -252,4 +252,4 @@ cdef void c3_stage(const bint keep, const real* points, const real* filters, con
             vstore(by_pixel + row * C3_ROW + o,
                    pooled_sigmoids(keep, products + o, POOL * C3_ROW, C3_ROW, vload(bias + o % C3_MAPS),
                                    y + POOL * row * C3_ROW + o, C3_HALF, C3_ROW))
-    transpose(False, S4_PIXELS, C3_MAPS, by_pixel, C3_MAPS, s4, S4_PIXELS)
+    transpose(S4_PIXELS, C3_MAPS, by_pixel, C3_MAPS, s4, S4_PIXELS)
