@@ -9,6 +9,7 @@ import pytest
 import lenet
 from lenet.errors import InputError
 from lenet.reading import orientation
+from lenet.reading.orientation import Characters
 from lenet.reading.results import Digit, Line, Reading
 
 
@@ -52,7 +53,22 @@ def test_the_evidence_of_a_line_is_computed_by_hand(line, evidence):
     both = orientation.evidence_of(reading_of(line, line_of("53", 1.0, 0.85)))
     assert both == pytest.approx(evidence + math.log(101 / 5.375))
     of_digits = evidence + 3 * sum(digit.label is None for digit in line.digits)
-    assert orientation.evidence_of(reading_of(line), 0) == pytest.approx(of_digits)
+    assert orientation.evidence_of(reading_of(line), non_digit=0) == pytest.approx(of_digits)
+
+
+def test_characters_cut_from_one_stroke_count_as_one():
+    reading = reading_of(line_of("7133", 0.9, 0.75, 0.99, 0.97), line_of("6?", 0.8, 0.9), line_of("4", 1.0))
+    shares = [1, 1, 0.5, 0.5], [0.25, 0.25], [1]
+    lines = [Characters(np.zeros((0, 28, 28), np.uint8), np.array(each)) for each in shares]
+    expected = above(0.9, 0.75) + above(0.99, 0.97) / 2 + (above(0.8) - 3) / 4 + 0.3 * above(1.0)
+    assert orientation.evidence_of(reading, lines) == pytest.approx(expected)
+
+
+def test_two_digits_cut_from_one_stroke_are_less_evidence_for_a_turn(chosen):
+    """On its side, an 8 is two 0s that touch: 2 * above(1.0) = 5.867."""
+    upright, turned = reading_of(even_line("88", 0.9)), reading_of(even_line("0000", 1.0))
+    assert chosen(upright, turned, NOTHING, NOTHING) == (90, 4)
+    assert chosen(upright, turned, NOTHING, NOTHING, share=0.5) == (0, 4)
 
 
 def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():
@@ -63,10 +79,10 @@ def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():
 
 @pytest.fixture
 def chosen(monkeypatch):
-    def chosen(*readings, strokes=4, shapes=(0, 0, 0, 0)):
+    def chosen(*readings, strokes=4, shapes=(0, 0, 0, 0), share=1.0):
         """The rotation of a page with these readings and log-odds after 0, 1, 2 and 3 turns, and how many are read.
 
-        None stands for too many segments.
+        None stands for too many segments. `share` is that of each character after a turn.
         """
         asked = []
 
@@ -74,7 +90,10 @@ def chosen(monkeypatch):
             asked.append((page.turns, *limit))
             if readings[page.turns] is None:
                 raise InputError("The picture has too many segments.")
-            return readings[page.turns], [shapes[page.turns]]
+            reading, each = readings[page.turns], share if page.turns else 1.0
+            images = [shapes[page.turns], *[0] * len(reading.lines)]  # the log-odds of the whole page with the first
+            shares = [np.full(len(line.digits), each) for line in reading.lines]
+            return reading, [*map(Characters, images, shares)]
 
         monkeypatch.setattr(orientation, "upright_log_odds", sum)
         page = SimpleNamespace(turns=0, strokes=SimpleNamespace(boxes=range(strokes)))
@@ -239,7 +258,7 @@ def test_digits_alone_on_their_line_count_less(rows):
     one = orientation.upright_log_odds([rows[0, 7:8]])
     assert orientation.upright_log_odds([rows[0, [7, 7]]]) == pytest.approx(2 * one / 0.3, rel=1e-3)
     assert orientation.upright_log_odds([rows[0, 7:8], rows[0, [7, 7]]]) == pytest.approx(one + 2 * one / 0.3, rel=1e-3)
-    assert orientation.upright_log_odds([]) == 0
+    assert orientation.upright_log_odds([]) == orientation.upright_log_odds([rows[0, :0]]) == 0
 
 
 @pytest.mark.parametrize(("count", "seen"), [(32, 32), (33, 17), (64, 32), (65, 22)])

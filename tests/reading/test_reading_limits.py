@@ -243,7 +243,7 @@ def read_line(
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
     low = np.array(low, np.int64).reshape(-1, 4)
     line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), short_strokes=low)
-    pieces = SimpleNamespace(strokes=boxes, line=line)
+    pieces = SimpleNamespace(strokes=boxes, line=line, cuts=np.zeros(count + 1))
     images = np.zeros((count, 28, 28), np.uint8)
     segments = SimpleNamespace(pieces=pieces, boxes=boxes, starts=starts, stops=stops, features=features, images=images)
     seen = []

@@ -118,15 +118,16 @@ class SegmentsOf(str):
 
 
 @pytest.mark.parametrize(("classes", "known"), [("0123456789", True), ("ABCDEFGHIJ", False), ("٠١٢٣٤٥٦٧٨٩", False)])
-def test_only_the_shapes_of_the_digits_0_to_9_are_known(monkeypatch, classes, known):
-    """The Arabic-Indic digits 7 and 8 are each other upside down."""
-    line = SegmentsOf("a")
-    line.pieces = SimpleNamespace(line=SimpleNamespace(crosses_corner=False))
-    monkeypatch.setattr(reader, "find_lines", lambda page: ())
-    monkeypatch.setattr(reader, "cut_and_classify", lambda *_: [(line, None)])
-    monkeypatch.setattr(reader, "_read_line", lambda *_: (line_at((0, 0, 1, 1)), "images"))
-    settings = reader._Settings(SimpleNamespace(classes=tuple(classes)), False, False, 1)
-    assert reader._read_page(settings, "page")[1] == ["images"] * known
+def test_only_the_shapes_of_the_digits_0_to_9_are_known(classes, known):
+    assert reader._are_decimal(tuple(classes)) is known
+
+
+def test_the_share_of_a_segment_is_1_over_the_number_cut_from_its_stroke():
+    """Two strokes: pieces 0 to 2, of which the last two form a segment, and pieces 4 to 6. Piece 3 is whole."""
+    pieces = SimpleNamespace(cuts=np.array([0, 0.5, 0.2, 0, 0, 1, 2, 0]))
+    segments = SimpleNamespace(pieces=pieces, starts=np.array([9, 0, 1, 3, 4, 5, 6]))
+    shares = reader._shares(segments, np.array([1, 2, 3, 4, 5, 6]))
+    np.testing.assert_allclose(shares, [1 / 2, 1 / 2, 1, 1 / 3, 1 / 3, 1 / 3])
 
 
 def test_lines_without_digits_are_left_out(monkeypatch, model):

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,22 @@ from lenet.model import LeNet5
 from lenet.reading.page import Page
 from lenet.reading.results import Reading
 from lenet.reading.segments import MAX_SEGMENTS_TURNED
+from lenet.reading.strokes import Floats
 from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
 from lenet.weights import read_tensors
 from lenet.weights.integers import from_integers
 
 Images = NDArray[np.uint8]
-ReadPage = Callable[..., tuple[Reading, Sequence[Images]]]
+
+
+class Characters(NamedTuple):
+    """What the characters of a line, beside their labels, tell about its orientation."""
+
+    images: Images  # (k, 28, 28): of those that are digits; none if the classes are not the ten digits
+    shares: Floats  # (n,): the share of each character in its stroke: 1/m if the stroke was cut into m of them
+
+
+ReadPage = Callable[..., tuple[Reading, Sequence[Characters]]]
 
 # A page whose characters have this mean probability is not turned, if their shapes are upright, and there is a row of
 # them or no other stroke.
@@ -46,29 +57,30 @@ _MAX_OF_SHAPE, _MAX_OF_SHAPES = 3.0, 6.0
 def read_upright(read_page: ReadPage, page: Page) -> Reading:
     """Read a page in the orientation that is clearly the best; if there is none, do not turn it.
 
-    `read_page` returns the reading of a page as it stands, and the images of the digits of each line. Its second
-    argument is the maximum number of segments, above which it raises InputError.
+    `read_page` returns the reading of a page as it stands, and the characters of each line. Its second argument is the
+    maximum number of segments, above which it raises InputError.
     """
-    reading, digits = read_page(page)
+    reading, lines = read_page(page)
     is_sure, num_strokes = _legibility(reading) >= _SURE, len(page.strokes.boxes)
     lengths = [len(line.digits) for line in reading.lines]
     is_complete = max(lengths, default=0) > 1 or sum(lengths) >= num_strokes
-    shapes_before = upright_log_odds(digits)
+    shapes_before = upright_log_odds([line.images for line in lines])
     if (is_sure and is_complete and shapes_before >= 0) or num_strokes > _MAX_STROKES:
         return reading
     is_column = max(lengths, default=0) == 1
     best, best_lead = reading, -math.inf
     for turns, least in _LEADS.items():
         try:
-            turned, digits = read_page(page.turned(turns), MAX_SEGMENTS_TURNED)
+            turned, turned_lines = read_page(page.turned(turns), MAX_SEGMENTS_TURNED)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
         lone = 1.0 if is_column and turns == 2 else _LONE  # upside down, a column of digits remains one
         # A number on its side is a column, of which sometimes only a 0 is legible; but it may be a list of digits.
         limit_ones, lone_before = turns != 2, 1.0 if is_sure else lone
-        before = max(evidence_of(reading, _UPRIGHT_NON_DIGIT, lone_before, limit_ones=limit_ones), 0)
-        lead = evidence_of(turned, lone=lone, limit_ones=limit_ones) - before
-        lead += max(-_MAX_OF_SHAPES, min(upright_log_odds(digits) - shapes_before, _MAX_OF_SHAPES))
+        before = max(evidence_of(reading, lines, _UPRIGHT_NON_DIGIT, lone_before, limit_ones=limit_ones), 0)
+        lead = evidence_of(turned, turned_lines, lone=lone, limit_ones=limit_ones) - before
+        shapes = upright_log_odds([line.images for line in turned_lines])
+        lead += max(-_MAX_OF_SHAPES, min(shapes - shapes_before, _MAX_OF_SHAPES))
         if lead > best_lead and lead >= (least if _legibility(turned) >= _MIN_LEGIBLE else _CLEAR_LEAD):
             best, best_lead = replace(turned, rotation=90 * turns), lead
     return best
@@ -80,7 +92,7 @@ def upright_log_odds(lines: Sequence[Images]) -> float:
     A linear classifier of the `features` estimates them; `python -m benchmarks.learn_orientation` learned its weights.
     Characters that are alone on their line have a lower weight, as in `evidence_of`.
     """
-    if not lines:
+    if not any(map(len, lines)):
         return 0.0
     model, weight, bias = _classifier()
     digits = np.concatenate(lines)
@@ -122,20 +134,27 @@ def _legibility(reading: Reading) -> float:
 
 
 def evidence_of(
-    reading: Reading, non_digit: float = NON_DIGIT_EVIDENCE, lone: float = _LONE, *, limit_ones: bool = False
+    reading: Reading,
+    lines: Sequence[Characters] = (),
+    non_digit: float = NON_DIGIT_EVIDENCE,
+    lone: float = _LONE,
+    *,
+    limit_ones: bool = False,
 ) -> float:
     """Return how far the digits' log-odds are above those of `_MIN_LEGIBLE`, less `non_digit` for each non-digit.
 
+    Characters cut from one stroke count as one, if `lines` are given: on its side, an 8 is two 0s that touch.
     `lone` is the weight of a character that is alone on its line. It is low, because the letters of a word on its side
     are a column, and some resemble digits. With `limit_ones`, at most half of the evidence is that of 1s, as dashes
     and the rules of paper become 1s after a quarter turn.
     """
     of_ones = of_others = 0.0
-    for line in reading.lines:
+    shares = [line.shares for line in lines] or [np.ones(len(line.digits)) for line in reading.lines]
+    for line, of_line in zip(reading.lines, shares, strict=True):
         weight = lone if len(line.digits) == 1 else 1.0
-        for digit in line.digits:
+        for digit, share in zip(line.digits, of_line.tolist(), strict=True):
             of_digit = log_odds(digit.probability) - log_odds(_MIN_LEGIBLE)
-            evidence = weight * (-non_digit if digit.label is None else of_digit)
+            evidence = weight * share * (-non_digit if digit.label is None else of_digit)
             if digit.text == "1":
                 of_ones += evidence
             else:

@@ -19,14 +19,14 @@ from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.marks import digits_and_marks, may_be_marks, starts_low
-from lenet.reading.orientation import ReadPage, evidence_of, read_upright
+from lenet.reading.orientation import Characters, ReadPage, evidence_of, read_upright
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import Path, best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, legible_strokes, pieces_of
 from lenet.reading.results import Digit, Line, Reading, with_turned_boxes
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
-from lenet.reading.strokes import Boxes, Floats, reject_texture
+from lenet.reading.strokes import Boxes, Floats, Ints, reject_texture
 from lenet.reading.tables import filled, separated, turned
 from lenet.reading.views import with_views
 from lenet.reading.words import words_in
@@ -202,21 +202,17 @@ def cut_and_classify(
     return [(each, graph_of(each, coefficients)) for each in segments]
 
 
-def _read_page(
-    settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS
-) -> tuple[Reading, list[NDArray[np.uint8]]]:
-    """Return the reading of a page, and the images of the digits of each line; none if a class is not a digit."""
+def _read_page(settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS) -> tuple[Reading, list[Characters]]:
+    """Return the reading of a page, and the characters of each line."""
     parts = cut_and_classify(settings.model, find_lines(page), settings.n_jobs, max_segments)
     found = [(_read_line(settings, segments, graph), segments.pieces.line) for segments, graph in parts]
     lines = [(*line, ink) for line, ink in found if line is not None]
     certain = [each for each in lines if each[0].confidence >= _CORNER or not each[2].crosses_corner] or lines
-    classes = "".join(settings.model.classes)
-    images = [digits for _, digits, _ in certain if classes.isascii() and classes.isdecimal()]
-    return Reading(tuple(line for line, _, _ in certain)), images
+    return Reading(tuple(line for line, _, _ in certain)), [characters for _, characters, _ in certain]
 
 
-def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> tuple[Line, NDArray[np.uint8]] | None:
-    """Return the digits of a line and their images, or None if there are none."""
+def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> tuple[Line, Characters] | None:
+    """Return the digits of a line, and their images and shares, or None if there are none."""
     line, may_be_mark = segments.pieces.line, may_be_marks(segments)
     may_be_sign = np.isin(segments.features.signs, ("+", "x", "/"))
     path = best_path(graph, ~(may_be_mark | may_be_sign) if settings.only_digits else None)
@@ -244,7 +240,21 @@ def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> tuple[L
     rows = zip(places, labels, path.probabilities[shown], strict=True)
     digits = tuple(_digit(*row, settings.model.classes) for row in rows)
     confidence = confidence_of(labels, graph) if in_word.any() else path.confidence
-    return Line(digits, confidence, _text(digits, gaps, marks)), segments.images[arcs[is_digit & ~in_word]]
+    images = segments.images[arcs[is_digit & ~in_word & _are_decimal(settings.model.classes)]]
+    characters = Characters(images, _shares(segments, arcs)[shown])
+    return Line(digits, confidence, _text(digits, gaps, marks)), characters
+
+
+def _shares(segments: Segments, arcs: Ints) -> Floats:
+    """Return the share of each segment of a path in its stroke, which may be cut into several."""
+    strokes = np.cumsum(segments.pieces.cuts[segments.starts[arcs]] == 0) - 1
+    return np.asarray(1 / np.bincount(strokes)[strokes])
+
+
+def _are_decimal(classes: Sequence[str]) -> bool:
+    """Return whether classes are digits as in MNIST; upside down, the Arabic-Indic digits 7 and 8 are each other."""
+    names = "".join(classes)
+    return names.isascii() and names.isdecimal()
 
 
 def _without_words(
