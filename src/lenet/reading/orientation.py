@@ -43,7 +43,7 @@ _MIN_LEGIBLE = 0.85  # the minimum mean probability of a legible page; a less pr
 _CLEAR_LEAD = 10.0  # required if the mean is lower
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 # The evidence that each number of quarter turns must gain. Upside down, 0 remains a 0, and 6 and 9 become each other.
-_LEADS = {1: 6.0, 2: 8.0, 3: 6.0}
+_LEADS = {1: 6.0, 2: 7.0, 3: 6.0}
 # The evidence of a non-digit against the page as it stands. It is lower than after a turn, as letters beside upright
 # numbers must not favour a turn; but a page on its side has many strokes that resemble a 1.
 _UPRIGHT_NON_DIGIT = 1.0
