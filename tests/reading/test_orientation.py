@@ -58,17 +58,23 @@ def test_the_evidence_of_a_line_is_computed_by_hand(line, evidence):
 
 def test_characters_cut_from_one_stroke_count_as_one():
     reading = reading_of(line_of("7133", 0.9, 0.75, 0.99, 0.97), line_of("6?", 0.8, 0.9), line_of("4", 1.0))
-    shares = [1, 1, 0.5, 0.5], [0.25, 0.25], [1]
-    lines = [Characters(np.zeros((0, 28, 28), np.uint8), np.array(each)) for each in shares]
+    shares = [np.array(each) for each in ([1, 1, 0.5, 0.5], [0.25, 0.25], [1])]
     expected = above(0.9, 0.75) + above(0.99, 0.97) / 2 + (above(0.8) - 3) / 4 + 0.3 * above(1.0)
-    assert orientation.evidence_of(reading, lines) == pytest.approx(expected)
+    assert orientation.evidence_of(reading, shares) == pytest.approx(expected)
 
 
 def test_two_digits_cut_from_one_stroke_are_less_evidence_for_a_turn(chosen):
     """On its side, an 8 is two 0s that touch: 2 * above(1.0) = 5.867."""
     upright, turned = reading_of(even_line("88", 0.9)), reading_of(even_line("0000", 1.0))
     assert chosen(upright, turned, NOTHING, NOTHING) == (90, 4)
-    assert chosen(upright, turned, NOTHING, NOTHING, share=0.5) == (0, 4)
+    assert chosen(upright, turned, NOTHING, NOTHING, shares=(1, 0.5, 1, 1)) == (0, 4)
+
+
+def test_two_digits_cut_from_one_stroke_are_less_evidence_against_a_turn(chosen):
+    """4 * above(1.0) = 11.733, and 4 * above(0.97) = 6.448 or half of it."""
+    upright, turned = reading_of(even_line("0000", 0.97)), reading_of(even_line("3473", 1.0))
+    assert chosen(upright, turned, NOTHING, NOTHING) == (0, 4)
+    assert chosen(upright, turned, NOTHING, NOTHING, shares=(0.5, 1, 1, 1)) == (90, 4)
 
 
 def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():
@@ -79,10 +85,10 @@ def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():
 
 @pytest.fixture
 def chosen(monkeypatch):
-    def chosen(*readings, strokes=4, shapes=(0, 0, 0, 0), share=1.0):
+    def chosen(*readings, strokes=4, shapes=(0, 0, 0, 0), shares=(1, 1, 1, 1)):
         """The rotation of a page with these readings and log-odds after 0, 1, 2 and 3 turns, and how many are read.
 
-        None stands for too many segments. `share` is that of each character after a turn.
+        None stands for too many segments. The share is that of each character.
         """
         asked = []
 
@@ -90,10 +96,10 @@ def chosen(monkeypatch):
             asked.append((page.turns, *limit))
             if readings[page.turns] is None:
                 raise InputError("The picture has too many segments.")
-            reading, each = readings[page.turns], share if page.turns else 1.0
-            images = [shapes[page.turns], *[0] * len(reading.lines)]  # the log-odds of the whole page with the first
-            shares = [np.full(len(line.digits), each) for line in reading.lines]
-            return reading, [*map(Characters, images, shares)]
+            reading, shape = readings[page.turns], shapes[page.turns]
+            of_lines = [np.full(len(line.digits), shares[page.turns]) for line in reading.lines]
+            images = [shape, *[0] * (len(of_lines) - 1)] if of_lines else []  # the log-odds of the page with its first
+            return reading, [*map(Characters, images, of_lines)]
 
         monkeypatch.setattr(orientation, "upright_log_odds", sum)
         page = SimpleNamespace(turns=0, strokes=SimpleNamespace(boxes=range(strokes)))

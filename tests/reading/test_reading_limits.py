@@ -234,7 +234,19 @@ def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
 
 
 def read_line(
-    monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, low=(), signs=None, graph="graph"
+    monkeypatch,
+    boxes,
+    labels,
+    only_digits=False,
+    probabilities=None,
+    marks=False,
+    low=(),
+    signs=None,
+    graph="graph",
+    strokes=None,
+    classes="abcdefghij",
+    arcs=None,
+    evidence=None,
 ):
     """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
     boxes, count = np.array(boxes, np.int64), len(boxes)
@@ -243,17 +255,34 @@ def read_line(
     page = Page(np.zeros((200, 600), np.uint8), (200, 600))
     low = np.array(low, np.int64).reshape(-1, 4)
     line = SimpleNamespace(page=page, height=20.0, corner=(100, 50), short_strokes=low)
-    pieces = SimpleNamespace(strokes=boxes, line=line, cuts=np.zeros(count + 1))
-    images = np.zeros((count, 28, 28), np.uint8)
+    pieces = SimpleNamespace(strokes=boxes if strokes is None else np.array(strokes), line=line)
+    images = np.tile(np.arange(count, dtype=np.uint8)[:, np.newaxis, np.newaxis], (1, 28, 28))
     segments = SimpleNamespace(pieces=pieces, boxes=boxes, starts=starts, stops=stops, features=features, images=images)
     seen = []
     if probabilities is None:
         probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (count, 1))
-    path = SimpleNamespace(arcs=list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
+    path = SimpleNamespace(arcs=arcs or list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
-    settings = reader._Settings(SimpleNamespace(classes=tuple("abcdefghij")), only_digits, marks, None)
+    settings = reader._Settings(SimpleNamespace(classes=tuple(classes)), only_digits, marks, None)
     found = reader._read_line(settings, segments, graph)
+    if found and evidence is not None:
+        evidence += [found[1]]
     return found and found[0], seen[0]
+
+
+@pytest.mark.parametrize(("classes", "images"), [("0123456789", [3, 4]), ("abcdefghij", [])])
+def test_the_evidence_of_a_line_is_that_of_its_characters_without_marks(monkeypatch, classes, images):
+    """A segment that is not on the path, a dash, another segment that is not, and two that were cut from one stroke."""
+    boxes = [(0, 0, 6, 20), (0, 9, 6, 12), (8, 0, 9, 20), (10, 0, 20, 20), (20, 0, 30, 20)]
+    strokes, evidence = [*boxes[:3], *[(10, 0, 30, 20)] * 2], []
+    probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (3, 1))
+    read_line(
+        monkeypatch, boxes, [None, 3, 9], probabilities=probabilities, marks=True, strokes=strokes, classes=classes,
+        arcs=[1, 3, 4], evidence=evidence,
+    )  # fmt: skip
+    [found] = evidence
+    assert found.shares.tolist() == [0.5, 0.5]
+    assert found.images[:, 0, 0].tolist() == images
 
 
 def test_digits_of_a_line_have_their_places_and_probabilities(monkeypatch):

@@ -117,17 +117,21 @@ class SegmentsOf(str):
     pieces = SimpleNamespace(line=SimpleNamespace(crosses_corner=False))
 
 
-@pytest.mark.parametrize(("classes", "known"), [("0123456789", True), ("ABCDEFGHIJ", False), ("٠١٢٣٤٥٦٧٨٩", False)])
+@pytest.mark.parametrize(
+    ("classes", "known"),
+    [("0123456789", True), ("ABCDEFGHIJ", False), ("0123456ABC", False), ("٠١٢٣٤٥٦٧٨٩", False)],
+)
 def test_only_the_shapes_of_the_digits_0_to_9_are_known(classes, known):
-    assert reader._are_decimal(tuple(classes)) is known
+    assert reader._are_ascii_digits(tuple(classes)) is known
 
 
 def test_the_share_of_a_segment_is_1_over_the_number_cut_from_its_stroke():
-    """Two strokes: pieces 0 to 2, of which the last two form a segment, and pieces 4 to 6. Piece 3 is whole."""
-    pieces = SimpleNamespace(cuts=np.array([0, 0.5, 0.2, 0, 0, 1, 2, 0]))
-    segments = SimpleNamespace(pieces=pieces, starts=np.array([9, 0, 1, 3, 4, 5, 6]))
+    """Pieces 0 to 2 are of one stroke, and the last two form a segment; 4 to 6 are of another."""
+    strokes = np.array([0, 0, 0, 1, 2, 2, 2, 3])[:, np.newaxis] + np.arange(4)
+    segments = SimpleNamespace(pieces=SimpleNamespace(strokes=strokes), starts=np.array([9, 0, 1, 3, 4, 6, 7]))
     shares = reader._shares(segments, np.array([1, 2, 3, 4, 5, 6]))
-    np.testing.assert_allclose(shares, [1 / 2, 1 / 2, 1, 1 / 3, 1 / 3, 1 / 3])
+    np.testing.assert_allclose(shares, [1 / 2, 1 / 2, 1, 1 / 2, 1 / 2, 1])
+    assert reader._shares(segments, np.array([1])).tolist() == [1]
 
 
 def test_lines_without_digits_are_left_out(monkeypatch, model):

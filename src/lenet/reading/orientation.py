@@ -28,10 +28,10 @@ Images = NDArray[np.uint8]
 
 
 class Characters(NamedTuple):
-    """What the characters of a line, beside their labels, tell about its orientation."""
+    """Evidence of the orientation of a line, in addition to the probabilities of its characters."""
 
-    images: Images  # (k, 28, 28): of those that are digits; none if the classes are not the ten digits
-    shares: Floats  # (n,): the share of each character in its stroke: 1/m if the stroke was cut into m of them
+    images: Images  # (k, 28, 28): of its digits; none if the classes are not ASCII digits
+    shares: Floats  # (n,): 1/m for each of m characters cut from one stroke
 
 
 ReadPage = Callable[..., tuple[Reading, Sequence[Characters]]]
@@ -64,7 +64,7 @@ def read_upright(read_page: ReadPage, page: Page) -> Reading:
     is_sure, num_strokes = _legibility(reading) >= _SURE, len(page.strokes.boxes)
     lengths = [len(line.digits) for line in reading.lines]
     is_complete = max(lengths, default=0) > 1 or sum(lengths) >= num_strokes
-    shapes_before = upright_log_odds([line.images for line in lines])
+    shapes_before, shares = upright_log_odds([line.images for line in lines]), [line.shares for line in lines]
     if (is_sure and is_complete and shapes_before >= 0) or num_strokes > _MAX_STROKES:
         return reading
     is_column = max(lengths, default=0) == 1
@@ -77,8 +77,9 @@ def read_upright(read_page: ReadPage, page: Page) -> Reading:
         lone = 1.0 if is_column and turns == 2 else _LONE  # upside down, a column of digits remains one
         # A number on its side is a column, of which sometimes only a 0 is legible; but it may be a list of digits.
         limit_ones, lone_before = turns != 2, 1.0 if is_sure else lone
-        before = max(evidence_of(reading, lines, _UPRIGHT_NON_DIGIT, lone_before, limit_ones=limit_ones), 0)
-        lead = evidence_of(turned, turned_lines, lone=lone, limit_ones=limit_ones) - before
+        before = max(evidence_of(reading, shares, _UPRIGHT_NON_DIGIT, lone_before, limit_ones=limit_ones), 0)
+        turned_shares = [line.shares for line in turned_lines]
+        lead = evidence_of(turned, turned_shares, lone=lone, limit_ones=limit_ones) - before
         shapes = upright_log_odds([line.images for line in turned_lines])
         lead += max(-_MAX_OF_SHAPES, min(shapes - shapes_before, _MAX_OF_SHAPES))
         if lead > best_lead and lead >= (least if _legibility(turned) >= _MIN_LEGIBLE else _CLEAR_LEAD):
@@ -135,7 +136,7 @@ def _legibility(reading: Reading) -> float:
 
 def evidence_of(
     reading: Reading,
-    lines: Sequence[Characters] = (),
+    shares: Sequence[Floats] | None = None,
     non_digit: float = NON_DIGIT_EVIDENCE,
     lone: float = _LONE,
     *,
@@ -143,13 +144,15 @@ def evidence_of(
 ) -> float:
     """Return how far the digits' log-odds are above those of `_MIN_LEGIBLE`, less `non_digit` for each non-digit.
 
-    Characters cut from one stroke count as one, if `lines` are given: on its side, an 8 is two 0s that touch.
+    Characters cut from one stroke count as one if `shares`, those of the characters of each line, are given: on its
+    side, an 8 is two 0s that touch.
     `lone` is the weight of a character that is alone on its line. It is low, because the letters of a word on its side
     are a column, and some resemble digits. With `limit_ones`, at most half of the evidence is that of 1s, as dashes
     and the rules of paper become 1s after a quarter turn.
     """
     of_ones = of_others = 0.0
-    shares = [line.shares for line in lines] or [np.ones(len(line.digits)) for line in reading.lines]
+    if shares is None:
+        shares = [np.ones(len(line.digits)) for line in reading.lines]
     for line, of_line in zip(reading.lines, shares, strict=True):
         weight = lone if len(line.digits) == 1 else 1.0
         for digit, share in zip(line.digits, of_line.tolist(), strict=True):

@@ -212,7 +212,7 @@ def _read_page(settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS
 
 
 def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> tuple[Line, Characters] | None:
-    """Return the digits of a line, and their images and shares, or None if there are none."""
+    """Return a line and the evidence of its orientation, or None if it has no digits."""
     line, may_be_mark = segments.pieces.line, may_be_marks(segments)
     may_be_sign = np.isin(segments.features.signs, ("+", "x", "/"))
     path = best_path(graph, ~(may_be_mark | may_be_sign) if settings.only_digits else None)
@@ -240,19 +240,21 @@ def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> tuple[L
     rows = zip(places, labels, path.probabilities[shown], strict=True)
     digits = tuple(_digit(*row, settings.model.classes) for row in rows)
     confidence = confidence_of(labels, graph) if in_word.any() else path.confidence
-    images = segments.images[arcs[is_digit & ~in_word & _are_decimal(settings.model.classes)]]
-    characters = Characters(images, _shares(segments, arcs)[shown])
+    of_digits = arcs[is_digit & ~in_word] if _are_ascii_digits(settings.model.classes) else arcs[:0]
+    characters = Characters(segments.images[of_digits], _shares(segments, arcs)[shown])
     return Line(digits, confidence, _text(digits, gaps, marks)), characters
 
 
 def _shares(segments: Segments, arcs: Ints) -> Floats:
-    """Return the share of each segment of a path in its stroke, which may be cut into several."""
-    strokes = np.cumsum(segments.pieces.cuts[segments.starts[arcs]] == 0) - 1
-    return np.asarray(1 / np.bincount(strokes)[strokes])
+    """Return 1/m for each segment of a path, where m is the number of segments cut from its stroke."""
+    strokes, starts = segments.pieces.strokes, segments.starts[arcs][1:]
+    is_other = (strokes[starts] != strokes[starts - 1]).any(axis=1)  # the boxes of the strokes on both sides
+    groups = np.append(0, is_other.cumsum())
+    return np.asarray(1 / np.bincount(groups)[groups])
 
 
-def _are_decimal(classes: Sequence[str]) -> bool:
-    """Return whether classes are digits as in MNIST; upside down, the Arabic-Indic digits 7 and 8 are each other."""
+def _are_ascii_digits(classes: Sequence[str]) -> bool:
+    """Return whether all classes are ASCII digits; upside down, the Arabic-Indic digits 7 and 8 are each other."""
     names = "".join(classes)
     return names.isascii() and names.isdecimal()
 
