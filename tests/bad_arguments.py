@@ -416,7 +416,7 @@ def cases(folder: Path) -> dict[str, Case]:
             "image": READ, "model": GIVEN_MODEL, "only_digits": SWITCH, "rotate": SWITCH, "marks": SWITCH,
             "n_jobs": N_JOBS}),
         "reading.load_fields": Case(reading.load_fields, {"file": folder / "fields.json"}, {
-            "file": PATH | {"value": ["", ".", "missing", "picture.png"]}}),
+            "file": PATH | {"type": [None, b"[]", [], 3], "value": ["", ".", "missing", "picture.png"]}}),
         "reading.Field": Case(reading.Field, {"name": "a", "cell": (0, 0)}, {
             "name": {"type": [None, 3, b"a"], "value": ["", "1", "=a", "a" * 65]}, "box": {"value": [(0, 0, 1, 1)]},
             "cell": {"type": ["x", 3], "shape": [(1,), (1, 2, 3)], "value": [(0, -1), None]}, "grid": wholes(-1),

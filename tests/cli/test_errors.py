@@ -128,17 +128,22 @@ def test_too_few_images_disable_validation_by_default(capsys, cwd):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ("digitz", "expected digits, mnist"),
-        ("", "expected digits, mnist"),
+        ("digitz", "'digitz' does not exist and is not the name of a data set; expected digits, mnist"),
+        ("", "'' is not a data set; expected digits, mnist"),
+        ("notes.txt", "'notes.txt' is not a data set; expected digits, mnist"),
+        ("mine.zip", "mine.zip is a ZIP file; expected a folder or a file of data. Unpack it, and pass the folder."),
         ("none/some.npz", "No such file"),
         (".", "or Parquet files. If it contains the pictures of one class, pass the folder above it."),
     ],
 )
 @pytest.mark.parametrize("verb", ["train", "evaluate"])
 def test_unknown_data_is_a_one_line_error(capsys, cwd, verb, data, said, work):
+    if data in ("notes.txt", "mine.zip"):
+        (cwd / data).write_text("text")
+    before = tree(cwd)
     model = ["--model", work[0] / "runs/train-1"] if verb == "evaluate" else []
     assert said in fails(capsys, verb, data, *model)
-    assert list(cwd.iterdir()) == []
+    assert tree(cwd) == before
 
 
 def test_an_invalid_environment_variable_starts_no_run(capsys, cwd, monkeypatch, work):

@@ -320,7 +320,10 @@ def test_a_table_with_other_columns_is_never_replaced(scans, capsys, command, co
     assert (scans / "mine.csv").read_text() == content
     with pytest.raises(SystemExit):
         cli.main([command, "scans", "--csv", "out.txt"])
-    assert "expected a name that ends in .csv" in capsys.readouterr().err
+    assert "--csv is out.txt; expected a name that ends in .csv" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([command, "scans", "--csv", ""])
+    assert "--csv is an empty name; expected a name that ends in .csv" in capsys.readouterr().err
 
 
 def kaggle(path, images=X):
@@ -419,7 +422,9 @@ def test_own_symbols_are_learned_and_named(cwd, capsys):
     outcome = json.loads(lines(capsys, "evaluate", "mine", "--model", "runs/train-1", "--json")[0])
     assert outcome["classes"] == ["circle", "cross", "ell"]
     assert (outcome["accuracy"], outcome["images"]) == (1, 6)  # one in five of ten
-    assert "expected only classes of the model" in lines(capsys, "evaluate", "mine", "--model", "mnist", status=1)
+    said = lines(capsys, "evaluate", "mine", "--model", "mnist", status=1)
+    assert "expected only classes of the model" in said
+    assert "are used" not in said  # no images were
 
 
 def test_pictures_of_another_size_need_no_raw(cwd, capsys):

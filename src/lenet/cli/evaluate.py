@@ -98,15 +98,18 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     if is_training_set:
         warn_if_changed(model, name, data)
         text = f"The model was trained on data named {name}: only its test set, {len(data.X_test):,} images, is used."
-        note(text, quiet=arguments.quiet)
     elif (held_out := held_out_part(model, data)) is not None:
         data = held_out
         text = f"The model was trained on the images of {source}: only their test set, {len(data.X_test):,} images,"
-        note(f"{text} is used.", quiet=arguments.quiet)
+        text += " is used."
     elif not len(data.X_train):
         text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."
-        note(f"{text} If the model was trained on some of them, the accuracy is overestimated.", quiet=arguments.quiet)
+        text += " If the model was trained on some of them, the accuracy is overestimated."
+    else:
+        text = ""
     numbered = data.numbered_as(model.classes, source)
+    if text:
+        note(text, quiet=arguments.quiet)
     named = [f"{n} is {name}" for n, name in enumerate(model.classes) if name != str(n)]
     if numbered.classes is None and named:
         text = f"{source} has labels without names, so they are taken as positions among the model's classes"

@@ -151,7 +151,7 @@ def check_csv(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *h
     known = {*lines, *(line.replace(f",{CHECK}\n".encode(), b"\n") for line in lines)}
     at_most_one(parser, csv=arguments.csv, json=arguments.json)
     if Path(arguments.csv).suffix.lower() != ".csv":
-        parser.error(f"--csv is {arguments.csv}; expected a name that ends in .csv.")
+        parser.error(f"--csv is {arguments.csv or 'an empty name'}; expected a name that ends in .csv.")
     for output in (arguments.csv, partial_name(arguments.csv)):
         check_replaceable(output, b"")
         if Path(output).exists() and not any(begins_with(Path(output), each, len(each)) for each in known):

@@ -140,7 +140,7 @@ class Dataset(_Arrays):
         if unknown:
             raise DataError(
                 f"{source} has the class {unknown[0]!r}; expected only classes of the model: {', '.join(classes[:20])}"
-                f"{', ...' if len(classes) > 20 else ''}."
+                f"{', ...' if len(classes) > 20 else ''}. Use the model that was trained on these classes."
             )
         if self.classes is None or self.classes == classes:
             return self

@@ -66,7 +66,7 @@ def load(
     (359, 28, 28)
     >>> load("digitz")
     Traceback (most recent call last):
-    lenet.errors.DataError: 'digitz' is not a data set; ...
+    lenet.errors.DataError: 'digitz' does not exist and is not the name of a data set; ...
     """
     options = checked_options(raw, strict, progress, hold_out)
     name = os.fspath(source)
@@ -97,7 +97,10 @@ def load(
         return load_parquet(path, **options._asdict())
     if path.name.lower().endswith(CSV_SUFFIXES):
         return load_csv(path, hold_out=hold_out)
+    if suffix == ".zip" and path.is_file():
+        raise DataError(f"{path} is a ZIP file; expected a folder or a file of data. Unpack it, and pass the folder.")
+    what = "is not a data set" if path.exists() else "does not exist and is not the name of a data set"
     raise DataError(
-        f"{name!r} is not a data set; expected {', '.join(_BY_NAME)}, a folder (one subfolder of pictures per class, "
-        "or IDX, .npy or Parquet files), or a .csv, .npz or .parquet file."
+        f"{name!r} {what}; expected {', '.join(_BY_NAME)}, a folder (one subfolder of pictures per class, or IDX, .npy "
+        "or Parquet files), or a .csv, .npz or .parquet file."
     )

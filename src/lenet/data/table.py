@@ -57,9 +57,14 @@ def pixel_columns(
         others = [short_repr(names[place]) for place in pixels if not names[place][-1:].isdecimal()]
         if len(pixels) > PIXELS and others:
             columns += f", among them {', '.join(others[:3])}"
+        elif label is not None:
+            columns += f": {short_repr(names[label])} and {len(pixels)} for pixels"
+        advice = "To train on images of other sizes, save them as .npz."
+        if any(is_text(row[place]) for row in rows for place in pixels if place < len(row)):
+            advice = "To train on picture files, put them into one subfolder per class, and pass the whole folder."
         raise DataError(
             f"{source} has {columns}; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "
-            "training. To train on images of other sizes, save them as .npz."
+            f"training. {advice}"
         )
     return label, _in_order(pixels, names)
 

@@ -80,8 +80,8 @@ class Field:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise InputError(
-                f"A field has the name {_checks.short_repr(self.name)}; expected a letter and up to 63 letters, "
-                "digits, spaces, hyphens and underscores."
+                f"A field has the name {_checks.short_repr(self.name)}; expected a name that starts with a "
+                "letter, of up to 64 letters, digits, spaces, hyphens and underscores."
             )
         what = f"of the field {self.name}"
         if hasattr(self.grid, "__index__"):
@@ -219,6 +219,8 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     DataError
         If the file is larger than 1 MB, is not such a list, or has an invalid field, an unknown key or two columns of
         one name.
+    InputTypeError
+        If `file` is neither a str nor path-like.
     OSError
         If the file cannot be read.
 
@@ -231,6 +233,8 @@ def load_fields(file: str | os.PathLike[str]) -> tuple[Field, ...]:
     >>> load_fields(path)[0].digits
     4
     """
+    if not isinstance(file, str | os.PathLike):
+        raise InputTypeError(f"file is {_checks.short_repr(file)}; expected the path of a JSON file of fields.")
     content = read_at_most(file, _MAX_BYTES)
     if content is None:
         raise DataError(f"{file} has more than {_MAX_BYTES:,} bytes; expected a JSON list of fields.")
@@ -259,7 +263,10 @@ def checked_fields(values: Any) -> tuple[Field, ...]:
     if isinstance(values, str | os.PathLike):
         return load_fields(values)
     if not isinstance(values, list | tuple) or not all(isinstance(each, Field) for each in values):
-        raise InputTypeError(f"fields is {_checks.short_repr(values)}; expected a path or a list of Field.")
+        raise InputTypeError(
+            f"fields is {_checks.short_repr(values)}; expected a path or a list of Field. For a dict, such as an "
+            "entry of a file, pass Field(**entry)."
+        )
     if not 1 <= len(values) <= MAX_FIELDS:
         raise InputError(f"There are {len(values):,} fields; expected 1 to {MAX_FIELDS:,}.")
     columns_of(values)
@@ -314,6 +321,11 @@ def _field(entry: Any, number: int) -> Field:
             )
         if not isinstance(entry, dict) or "name" not in entry:
             raise InputTypeError(f"A field is {_checks.short_repr(entry)}; expected an object with a name.")
+        if not isinstance(entry.get("optional", False), bool):
+            raise InputError(
+                f"optional of the field {_checks.short_repr(entry['name'])} is "
+                f"{_checks.short_repr(entry['optional'])}; expected true or false, without quotes."
+            )
         for key in entry.keys() - known:
             raise InputError(
                 f"The field {_checks.short_repr(entry['name'])} has the key {_checks.short_repr(key)}; expected "
