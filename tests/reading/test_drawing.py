@@ -151,7 +151,10 @@ def test_a_printed_confidence_is_rounded_down(capsys):
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """Return the texts of a drawing (text, x, y, colour, size, anchor) and its rectangles (box, colour, width)."""
+    """Return the texts of a drawing (text, x, y, colour, size, anchor) and its outlines (box, colour, width).
+
+    Texts are not drawn.
+    """
     texts, boxes = [], []
     image_draw = pytest.importorskip("PIL.ImageDraw")
     rectangle = image_draw.ImageDraw.rectangle
@@ -160,12 +163,13 @@ def recorded(monkeypatch):
         assert (stroke_width, stroke_fill) == (2, "white")
         texts.append((text, *place, colour, round(font.size, 6), anchor))
 
-    def outline(draw, box, outline, width):
-        boxes.append((tuple(box), outline, width))
-        rectangle(draw, box, outline=outline, width=width)
+    def draw_box(draw, box, fill=None, outline=None, width=1):
+        if outline is not None:
+            boxes.append((tuple(box), outline, width))
+        rectangle(draw, box, fill, outline, width)
 
     monkeypatch.setattr(image_draw.ImageDraw, "text", write)
-    monkeypatch.setattr(image_draw.ImageDraw, "rectangle", outline)
+    monkeypatch.setattr(image_draw.ImageDraw, "rectangle", draw_box)
     return texts, boxes
 
 
@@ -256,6 +260,20 @@ def test_a_field_to_check_is_orange(recorded):
         ((76, 160, 276, 208), ORANGE, 3),
         ((76, 216, 276, 264), ORANGE, 3),
     ]
+
+
+def test_lines_behind_a_label_on_them_are_erased(recorded):
+    """The line of the box, and a printed one: they would look like minus signs between the letters."""
+    page = PAPER.copy()
+    page[90, 20:120] = 0
+    values = [
+        FieldValue(name, "", 0.0, ("empty",), (20, top, 120, top + 24)) for name, top in (("card", 62), ("d", 90))
+    ]
+    content = drawing.drawn_fields(page, values)
+    assert recorded[0][1] == ("d: empty", 80, 216, ORANGE, 12, "lm")
+    with Image.open(io.BytesIO(content)) as image:
+        assert (np.asarray(image)[212:221, 80:124] == 255).all()
+        assert image.getpixel((200, 217)) == ORANGE
 
 
 def test_texts_of_a_drawing_have_at_least_12_points_and_margins_24_pixels(recorded):

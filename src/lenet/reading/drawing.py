@@ -90,7 +90,7 @@ def drawn_fields(sheet: NDArray[np.uint8], values: Sequence[FieldValue]) -> byte
             if (right - left) / (_LETTER * len(text)) < _MIN_FONT:
                 text = shown
             size = max(_MIN_FONT, min(_FIELD_FONT, (bottom - top) / 4, (right - left) / (_LETTER * len(text))))
-            canvas.write_apart((left + 4, top), text, colour, fonts.load_default(size), "lm")
+            canvas.write_apart((left + 4, top), text, colour, fonts.load_default(size), "lm", on_line=True)
         else:
             canvas.write_apart((left, top - 4), text, colour, fonts.load_default(_FIELD_FONT), "ls")
     for number, note in enumerate(notes, 1):
@@ -132,12 +132,20 @@ class _Canvas:
         """Write a text, outlined in white."""
         self.draw.text(place, text, colour, font, anchor, stroke_width=_OUTLINE, stroke_fill="white")
 
-    def write_apart(self, place: Place, text: str, colour: Colour, font: Any, anchor: str) -> None:
-        """Write a text at a place, or below the texts there that were written by this method, too."""
+    def write_apart(
+        self, place: Place, text: str, colour: Colour, font: Any, anchor: str, *, on_line: bool = False
+    ) -> None:
+        """Write a text at a place, or below the texts there that were written by this method, too.
+
+        If `on_line`, erase the line behind the text, whose parts between the letters would look like minus signs.
+        """
         left, top, right, bottom = self.draw.textbbox(place, text, font, anchor, stroke_width=_OUTLINE)
         down = _clearance((left, top, right, bottom), self._taken)
+        box = left, top + down, right, bottom + down
+        if on_line:
+            self.draw.rectangle(box, fill="white")
         self.write((place[0], place[1] + down), text, colour, font, anchor)
-        self._taken.append((left, top + down, right, bottom + down))
+        self._taken.append(box)
 
 
 def _draw_line(canvas: _Canvas, line: Line) -> None:
