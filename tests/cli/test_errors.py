@@ -131,7 +131,7 @@ def test_too_few_images_disable_validation_by_default(capsys, cwd):
         ("digitz", "'digitz' does not exist and is not the name of a data set; expected digits, mnist"),
         ("", "'' is not a data set; expected digits, mnist"),
         ("notes.txt", "'notes.txt' is not a data set; expected digits, mnist"),
-        ("mine.zip", "mine.zip is a ZIP file; expected a folder or a file of data. Unpack it, and pass the folder."),
+        ("mine.zip", "mine.zip is a ZIP file; expected a folder or a file of data. Unpack it, and pass the folder or"),
         ("none/some.npz", "No such file"),
         (".", "or Parquet files. If it contains the pictures of one class, pass the folder above it."),
     ],

@@ -58,10 +58,10 @@ def test_the_last_of_785_columns_has_the_labels_if_only_it_has_text(rows, label)
     ("names", "columns_found"),
     [
         (["x"], "one column"), ([], "0 columns"), (columns(count=783), "783 columns"),
-        (columns(first=["label"], count=783), "784 columns: 'label' and 783 for pixels"),
+        (columns(first=["label"], count=783), "784 columns: 'label' and 783 others"),
         (columns(first=["label", "more"]), "786 columns, among them 'more'"),
         (columns(first=["a", "b"], last="cd"), "788 columns, among them 'a', 'b', 'c'"),
-        (columns(first=["id", "label"], count=783), "785 columns: 'label' and 783 for pixels"),
+        (columns(first=["id", "label"], count=783), "785 columns: 'label' and 783 others"),
     ],
 )  # fmt: skip
 def test_another_number_of_pixels_is_an_error(names, columns_found):
@@ -71,11 +71,18 @@ def test_another_number_of_pixels_is_an_error(names, columns_found):
     assert str(caught.value) == f"{expected}To train on images of other sizes, save them as .npz."
 
 
-@pytest.mark.parametrize(("rows", "of_files"), [([["1", "a"], ["b.png", "1"]], True), ([["1", "a"], [], ["2"]], False)])
+@pytest.mark.parametrize(
+    ("rows", "of_files"),
+    [
+        ([["1", "a"], ["b.png", "1"]], True),
+        ([["1"], [], ["a/b.JPG", "a"]], True),
+        ([["NA", "a.png2"], [], ["2"]], False),
+    ],
+)
 def test_a_table_of_picture_files_is_an_error_that_names_folders(rows, of_files):
     with pytest.raises(DataError) as caught:
         table.pixel_columns(["file", "label"], "mine", rows)
-    assert str(caught.value).startswith("mine has 2 columns: 'label' and 1 for pixels; expected 784 pixels per row")
+    assert str(caught.value).startswith("mine has 2 columns: 'label' and 1 other; expected 784 pixels per row")
     assert ("put them into one subfolder per class" in str(caught.value)) is of_files
 
 

@@ -88,7 +88,7 @@ def chosen(monkeypatch):
     def chosen(*readings, strokes=4, shapes=(0, 0, 0, 0), shares=(1, 1, 1, 1)):
         """The rotation of a page with these readings and log-odds after 0, 1, 2 and 3 turns, and how many are read.
 
-        None stands for too many segments. The share is that of each character.
+        None stands for too many segments. `shares` are those of every character, after 0, 1, 2 and 3 turns.
         """
         asked = []
 
@@ -98,7 +98,7 @@ def chosen(monkeypatch):
                 raise InputError("The picture has too many segments.")
             reading, shape = readings[page.turns], shapes[page.turns]
             of_lines = [np.full(len(line.digits), shares[page.turns]) for line in reading.lines]
-            images = [shape, *[0] * (len(of_lines) - 1)] if of_lines else []  # the log-odds of the page with its first
+            images = [shape, *[0] * (len(of_lines) - 1)] if of_lines else []  # the first has those of the page
             return reading, [*map(Characters, images, of_lines)]
 
         monkeypatch.setattr(orientation, "upright_log_odds", sum)

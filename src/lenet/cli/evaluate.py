@@ -95,18 +95,20 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
     is_training_set = source not in DATA_NAMES and model.metadata.get("data") == name
     raw = arguments.raw or "raw" in model.metadata
     data = load_data(source, raw=raw, strict=arguments.strict, hold_out=is_training_set, quiet=arguments.quiet)
+    text = ""
     if is_training_set:
         warn_if_changed(model, name, data)
         text = f"The model was trained on data named {name}: only its test set, {len(data.X_test):,} images, is used."
     elif (held_out := held_out_part(model, data)) is not None:
         data = held_out
-        text = f"The model was trained on the images of {source}: only their test set, {len(data.X_test):,} images,"
-        text += " is used."
+        count = f"{len(data.X_test):,} images"
+        text = f"The model was trained on the images of {source}: only their test set, {count}, is used."
     elif not len(data.X_train):
-        text = f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set."
-        text += " If the model was trained on some of them, the accuracy is overestimated."
-    else:
-        text = ""
+        count = f"{len(data.X_test):,} images"
+        text = (
+            f"All {count} of {source} are used, as it has no separate training set. If the model was trained on some "
+            "of them, the accuracy is overestimated."
+        )
     numbered = data.numbered_as(model.classes, source)
     if text:
         note(text, quiet=arguments.quiet)

@@ -137,7 +137,7 @@ class _Canvas:
     ) -> None:
         """Write a text at a place, or below the texts there that were written by this method, too.
 
-        If `on_line`, erase the line behind the text, whose parts between the letters would look like minus signs.
+        If `on_line`, erase what is behind the text: parts of the line between its letters would look like minus signs.
         """
         left, top, right, bottom = self.draw.textbbox(place, text, font, anchor, stroke_width=_OUTLINE)
         down = _clearance((left, top, right, bottom), self._taken)

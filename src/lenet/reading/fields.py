@@ -80,8 +80,8 @@ class Field:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise InputError(
-                f"A field has the name {_checks.short_repr(self.name)}; expected a name that starts with a "
-                "letter, of up to 64 letters, digits, spaces, hyphens and underscores."
+                f"A field has the name {_checks.short_repr(self.name)}; expected a letter, followed by "
+                "up to 63 letters, digits, spaces, hyphens or underscores."
             )
         what = f"of the field {self.name}"
         if hasattr(self.grid, "__index__"):
@@ -263,10 +263,9 @@ def checked_fields(values: Any) -> tuple[Field, ...]:
     if isinstance(values, str | os.PathLike):
         return load_fields(values)
     if not isinstance(values, list | tuple) or not all(isinstance(each, Field) for each in values):
-        raise InputTypeError(
-            f"fields is {_checks.short_repr(values)}; expected a path or a list of Field. For a dict, such as an "
-            "entry of a file, pass Field(**entry)."
-        )
+        has_dicts = isinstance(values, list | tuple) and any(isinstance(each, dict) for each in values)
+        advice = " Convert each dict with Field(**entry)." if has_dicts else ""
+        raise InputTypeError(f"fields is {_checks.short_repr(values)}; expected a path or a list of Field.{advice}")
     if not 1 <= len(values) <= MAX_FIELDS:
         raise InputError(f"There are {len(values):,} fields; expected 1 to {MAX_FIELDS:,}.")
     columns_of(values)
@@ -322,9 +321,9 @@ def _field(entry: Any, number: int) -> Field:
         if not isinstance(entry, dict) or "name" not in entry:
             raise InputTypeError(f"A field is {_checks.short_repr(entry)}; expected an object with a name.")
         if not isinstance(entry.get("optional", False), bool):
+            shown = json.dumps(entry["optional"])[:60]
             raise InputError(
-                f"optional of the field {_checks.short_repr(entry['name'])} is "
-                f"{_checks.short_repr(entry['optional'])}; expected true or false, without quotes."
+                f"optional of the field {_checks.short_repr(entry['name'])} is {shown}; expected true or false."
             )
         for key in entry.keys() - known:
             raise InputError(

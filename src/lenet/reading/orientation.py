@@ -144,8 +144,8 @@ def evidence_of(
 ) -> float:
     """Return how far the digits' log-odds are above those of `_MIN_LEGIBLE`, less `non_digit` for each non-digit.
 
-    Characters cut from one stroke count as one if `shares`, those of the characters of each line, are given: on its
-    side, an 8 is two 0s that touch.
+    The probabilities of characters cut from one stroke count as those of one if `shares`, those of the characters of
+    each line, are given: on its side, an 8 is two 0s that touch.
     `lone` is the weight of a character that is alone on its line. It is low, because the letters of a word on its side
     are a column, and some resemble digits. With `limit_ones`, at most half of the evidence is that of 1s, as dashes
     and the rules of paper become 1s after a quarter turn.
