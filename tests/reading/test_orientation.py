@@ -58,8 +58,8 @@ def test_the_evidence_of_a_line_is_computed_by_hand(line, evidence):
 
 def test_characters_cut_from_one_stroke_count_as_one():
     reading = reading_of(line_of("7133", 0.9, 0.75, 0.99, 0.97), line_of("6?", 0.8, 0.9), line_of("4", 1.0))
-    shares = [np.array(each) for each in ([1, 1, 0.5, 0.5], [0.25, 0.25], [1])]
-    expected = above(0.9, 0.75) + above(0.99, 0.97) / 2 + (above(0.8) - 3) / 4 + 0.3 * above(1.0)
+    shares = [np.array(each) for each in ([1, 1, 0.5, 0.5], [0.5, 0.5], [1])]
+    expected = above(0.9, 0.75) + above(0.99, 0.97) / 2 + 0.3 * (above(0.8) - 3) / 2 + 0.3 * above(1.0)
     assert orientation.evidence_of(reading, shares) == pytest.approx(expected)
 
 

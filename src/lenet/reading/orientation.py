@@ -144,17 +144,16 @@ def evidence_of(
 ) -> float:
     """Return how far the digits' log-odds are above those of `_MIN_LEGIBLE`, less `non_digit` for each non-digit.
 
-    The probabilities of characters cut from one stroke count as those of one if `shares`, those of the characters of
-    each line, are given: on its side, an 8 is two 0s that touch.
-    `lone` is the weight of a character that is alone on its line. It is low, because the letters of a word on its side
-    are a column, and some resemble digits. With `limit_ones`, at most half of the evidence is that of 1s, as dashes
-    and the rules of paper become 1s after a quarter turn.
+    Characters cut from one stroke count as one if `shares`, those of the characters of each line, are given: on its
+    side, an 8 is two 0s that touch. `lone` is the weight of a line of one character or stroke. It is low, because the
+    letters of a word on its side are a column, and some resemble digits. With `limit_ones`, at most half of the
+    evidence is that of 1s, as dashes and the rules of paper become 1s after a quarter turn.
     """
     of_ones = of_others = 0.0
     if shares is None:
         shares = [np.ones(len(line.digits)) for line in reading.lines]
     for line, of_line in zip(reading.lines, shares, strict=True):
-        weight = lone if len(line.digits) == 1 else 1.0
+        weight = lone if of_line.sum() < 1.5 else 1.0
         for digit, share in zip(line.digits, of_line.tolist(), strict=True):
             of_digit = log_odds(digit.probability) - log_odds(_MIN_LEGIBLE)
             evidence = weight * share * (-non_digit if digit.label is None else of_digit)
