@@ -58,7 +58,7 @@ def test_several_files_are_replaced_or_none(tmp_path):
     one.write_bytes(b"old")
     write_together({one: b"1", two: b"2"})
     assert [path.read_bytes() for path in (one, two)] == [b"1", b"2"]
-    with pytest.raises(SaveError, match=r"missing.three could not be written \(No such .*\); it was not changed\.$"):
+    with pytest.raises(SaveError, match=r"missing.three could not be written \(No such .*\); nothing was changed\.$"):
         write_together({one: b"3", tmp_path / "missing" / "three": b"3"})
     assert one.read_bytes() == b"1"
     assert sorted(tmp_path.iterdir()) == [one, two]
@@ -243,7 +243,7 @@ def test_replacing_stops_after_a_second(tmp_path, monkeypatch, clock):
     path = tmp_path / "model"
     path.write_bytes(b"old")
     deny(monkeypatch, 10_000)
-    with pytest.raises(SaveError, match=r"model could not be written \(Access is denied\); it was not changed"):
+    with pytest.raises(SaveError, match=r"model could not be written \(Access is denied\); nothing was changed"):
         atomic_write(path, b"new")
     assert 1 <= clock.now < 1.1
     assert path.read_bytes() == b"old"
@@ -264,7 +264,7 @@ def test_a_read_only_file_is_refused_at_once_on_windows(tmp_path, monkeypatch, c
     path.write_bytes(b"old")
     path.chmod(0o444)
     deny(monkeypatch, 10_000)
-    with pytest.raises(SaveError, match=r"model could not be written \(it is read-only\); it was not changed"):
+    with pytest.raises(SaveError, match=r"model could not be written \(it is read-only\); nothing was changed"):
         atomic_write(path, b"new")
     assert clock.sleeps == 0
     assert path.read_bytes() == b"old"

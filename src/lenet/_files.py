@@ -41,7 +41,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             _replace(temporary, target)
             replaced.append(str(target))
     except OSError as error:
-        now = f"already written: {', '.join(replaced)}" if replaced else "it was not changed"
+        now = f"already written: {', '.join(replaced)}" if replaced else "nothing was changed"
         raise SaveError(f"{target} could not be written ({error.strerror or error}); {now}.") from error
     finally:
         for temporary in temporaries.values():

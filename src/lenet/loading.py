@@ -59,11 +59,13 @@ def load(path: str | os.PathLike[str]) -> LeNet5:
             raise WeightsError(f"{folder} has no {BEST}; expected a model file, or the folder of a training run.")
     try:
         file = ModelFile.read(path)
-    except WeightsError as error:
+    except WeightsError:
         reader = READERS.get(path.suffix.lower())
         if reader is None:
             raise
-        raise WeightsError(f"{error} If another program wrote the file, pass it to lenet.interop.{reader}.") from None
+        raise WeightsError(
+            f"{path} is not a readable safetensors file. If it is an ONNX or PyTorch file, call lenet.interop.{reader}."
+        ) from None
     try:
         return _model_of(file)
     except (InputError, WeightsError) as error:  # InputError for its mean and std

@@ -484,11 +484,11 @@ def test_data_of_one_class_or_too_many():
 )
 def test_a_failure_to_save_is_reported_with_the_command_that_resumes(training, monkeypatch, capsys, code, advice):
     def save_checkpoint(folder, state):
-        raise SaveError("It could not be written; it was not changed.") from OSError(code, os.strerror(code))
+        raise SaveError("It could not be written; nothing was changed.") from OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Run, "save_checkpoint", save_checkpoint)
     assert fails(capsys, "train", "mine.npz", "-q").endswith(
-        f"; it was not changed. {advice} Resume with: lenet train --resume {Path('runs/train-1')}\n"
+        f"; nothing was changed. {advice} Resume with: lenet train --resume {Path('runs/train-1')}\n"
     )
 
 

@@ -52,7 +52,7 @@ def _put_byte(file: IO[bytes], place: int, byte: bytes) -> None:
     file.flush()
 
 
-UNCHANGED, NEW = ("it was not changed", "No run folder can be created"), "already written"
+UNCHANGED, NEW = ("nothing was changed", "No run folder can be created"), "already written"
 
 
 def check_outcome(code: int, said: str, before: dict, after: dict, new: dict) -> None:
