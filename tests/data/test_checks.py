@@ -143,10 +143,7 @@ def test_labels_are_numbered_as_in_a_model():
     assert other.X_train is dataset.X_train
     assert other.X_test is dataset.X_test
     assert dataset.numbered_as(["c", "a", "d"], "mine") is dataset
-    with pytest.raises(
-        DataError,
-        match=r"^mine has the class 'c'; expected only classes of the model: a, d\. Use ",
-    ):
+    with pytest.raises(DataError, match=r"^mine has the class 'c'; expected only classes of the model: a, d\. Use"):
         dataset.numbered_as(["a", "d"], "mine")
 
 

@@ -233,22 +233,20 @@ def test_pictures_of_one_digit_are_shrunk_to_640_pixels(shape, expected):
 # Lines of given segments
 
 
-def read_line(
-    monkeypatch,
-    boxes,
-    labels,
-    only_digits=False,
-    probabilities=None,
-    marks=False,
-    low=(),
-    signs=None,
-    graph="graph",
-    strokes=None,
-    classes="abcdefghij",
-    arcs=None,
-    evidence=None,
-):
-    """The line that `read` makes of segments in boxes, of writing 20 pixels high, at (100, 50) on the page."""
+def read_line(*given, **options):
+    """The line that `read` makes of given segments, and which of these must be digits."""
+    found, must = line_and_evidence(*given, **options)
+    return found and found[0], must
+
+
+def line_and_evidence(
+    monkeypatch, boxes, labels, only_digits=False, probabilities=None, marks=False, low=(), signs=None, graph="graph",
+    strokes=None, classes="abcdefghij", arcs=None,
+):  # fmt: skip
+    """The line that `read` makes of segments in boxes, with its evidence, and which of these must be digits.
+
+    The writing is 20 pixels high, at (100, 50) on the page.
+    """
     boxes, count = np.array(boxes, np.int64), len(boxes)
     features = SimpleNamespace(signs=np.array(signs or [""] * count))
     starts, stops = np.arange(count), np.arange(1, count + 1)
@@ -264,23 +262,19 @@ def read_line(
     path = SimpleNamespace(arcs=arcs or list(range(count)), labels=labels, probabilities=probabilities, confidence=0.75)
     monkeypatch.setattr(reader, "best_path", lambda graph, must: seen.append(must) or path)
     settings = reader._Settings(SimpleNamespace(classes=tuple(classes)), only_digits, marks, None)
-    found = reader._read_line(settings, segments, graph)
-    if found and evidence is not None:
-        evidence += [found[1]]
-    return found and found[0], seen[0]
+    return reader._read_line(settings, segments, graph), seen[0]
 
 
 @pytest.mark.parametrize(("classes", "images"), [("0123456789", [3, 4]), ("abcdefghij", [])])
 def test_the_evidence_of_a_line_is_that_of_its_characters_without_marks(monkeypatch, classes, images):
     """A segment that is not on the path, a dash, another segment that is not, and two that were cut from one stroke."""
     boxes = [(0, 0, 6, 20), (0, 9, 6, 12), (8, 0, 9, 20), (10, 0, 20, 20), (20, 0, 30, 20)]
-    strokes, evidence = [*boxes[:3], *[(10, 0, 30, 20)] * 2], []
+    strokes = [*boxes[:3], *[(10, 0, 30, 20)] * 2]
     probabilities = np.tile(np.append(np.arange(10) / 100, 0.5), (3, 1))
-    read_line(
+    (_, found), _ = line_and_evidence(
         monkeypatch, boxes, [None, 3, 9], probabilities=probabilities, marks=True, strokes=strokes, classes=classes,
-        arcs=[1, 3, 4], evidence=evidence,
+        arcs=[1, 3, 4],
     )  # fmt: skip
-    [found] = evidence
     assert found.shares.tolist() == [0.5, 0.5]
     assert found.images[:, 0, 0].tolist() == images
 

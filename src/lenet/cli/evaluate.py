@@ -100,14 +100,12 @@ def load_test_set(model: "LeNet5", arguments: argparse.Namespace) -> "Dataset":
         warn_if_changed(model, name, data)
         text = f"The model was trained on data named {name}: only its test set, {len(data.X_test):,} images, is used."
     elif (held_out := held_out_part(model, data)) is not None:
-        data = held_out
-        count = f"{len(data.X_test):,} images"
-        text = f"The model was trained on the images of {source}: only their test set, {count}, is used."
+        data, count = held_out, len(held_out.X_test)
+        text = f"The model was trained on the images of {source}: only their test set, {count:,} images, is used."
     elif not len(data.X_train):
-        count = f"{len(data.X_test):,} images"
         text = (
-            f"All {count} of {source} are used, as it has no separate training set. If the model was trained on some "
-            "of them, the accuracy is overestimated."
+            f"All {len(data.X_test):,} images of {source} are used, as it has no separate training set. If the model "
+            "was trained on some of them, the accuracy is overestimated."
         )
     numbered = data.numbered_as(model.classes, source)
     if text:

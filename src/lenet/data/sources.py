@@ -99,8 +99,7 @@ def load(
         return load_csv(path, hold_out=hold_out)
     if suffix == ".zip" and path.is_file():
         raise DataError(
-            f"{path} is a ZIP file; expected a folder or a file of data. Unpack it, and pass the "
-            "folder or the file in it."
+            f"{path} is a ZIP file; expected a folder or a file of data. Unpack it, and pass the folder or file in it."
         )
     what = "is not a data set" if path.exists() else "does not exist and is not the name of a data set"
     raise DataError(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lenet._checks import SIDE, short_repr
 from lenet.data.dataset import MAX_IMAGES, check_levels, check_polarity
+from lenet.data.image_folder import SUFFIXES as PICTURES
 from lenet.errors import DataError
 
 PIXELS = SIDE * SIDE
@@ -17,7 +18,6 @@ LABELS = ("label", "labels", "class", "target", "digit", "y")  # usual names of 
 IDS = ("id", "imageid", "image_id", "index", "__index_level_0__", "")  # the last two: pandas' index
 _MAX_DIGITS = 9  # of a number at the end of a name
 _MAX_LABEL = 10**9
-_PICTURE = re.compile(r"\.(png|jpe?g|bmp|gif|tiff?|webp)$", re.IGNORECASE)  # the name of a file
 _MISSING = re.compile(r"(#(N/A|[A-Z0/]+[!?]))?")  # empty, or an error of a spreadsheet, such as #REF!
 
 
@@ -61,7 +61,7 @@ def pixel_columns(
         elif label is not None:
             columns += f": {short_repr(names[label])} and {len(pixels)} other{'s' * (len(pixels) != 1)}"
         advice = "To train on images of other sizes, save them as .npz."
-        if len(pixels) < PIXELS and any(_PICTURE.search(field) for row in rows for field in row):
+        if len(pixels) < PIXELS and any(field.lower().endswith(PICTURES) for row in rows for field in row):
             advice = "To train on picture files, put them into one subfolder per class, and pass the whole folder."
         raise DataError(
             f"{source} has {columns}; expected {PIXELS} pixels per row (28x28), and a column {LABELS[0]!r} for "

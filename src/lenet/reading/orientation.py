@@ -153,7 +153,7 @@ def evidence_of(
     if shares is None:
         shares = [np.ones(len(line.digits)) for line in reading.lines]
     for line, of_line in zip(reading.lines, shares, strict=True):
-        weight = lone if of_line.sum() < 1.5 else 1.0
+        weight = lone if of_line.sum() < 1.5 else 1.0  # the shares of one stroke add up to 1
         for digit, share in zip(line.digits, of_line.tolist(), strict=True):
             of_digit = log_odds(digit.probability) - log_odds(_MIN_LEGIBLE)
             evidence = weight * share * (-non_digit if digit.label is None else of_digit)
