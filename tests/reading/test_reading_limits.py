@@ -9,7 +9,7 @@ import pytest
 import lenet
 from lenet._mnist_form import mnist_form
 from lenet.errors import InputError, InputTypeError
-from lenet.reading import Field, FieldValue, forms, marks, prepare, read, read_form, reader, single_digit
+from lenet.reading import Field, forms, marks, prepare, read, read_form, reader, single_digit
 from lenet.reading.ink import find_darkness, is_dark_on_light, normalised
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.page import Page
@@ -307,6 +307,19 @@ def segments_of_five_pieces():
 def test_segments_of_short_strokes_are_short_however_tall_they_are():
     found = marks.may_be_marks(segments_of_five_pieces())
     assert found.tolist() == [True, True, True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [(17, 9, True), (16, 9, False), (18, 9, True), (18, 10, False), (40, 10, False), (7, 7, True), (8, 8, False)],
+)
+def test_a_dash_is_1_8_times_as_wide_as_high_and_at_most_half_as_high_as_digits(width, height, expected):
+    """The writing is 20 pixels high; anything up to 7 high may be a mark."""
+    boxes = np.array([[5, 4, 5 + width, 4 + height]])
+    pieces = SimpleNamespace(boxes=boxes, strokes=boxes, line=SimpleNamespace(height=20.0))
+    segments = SimpleNamespace(pieces=pieces, boxes=boxes, starts=np.array([0]), stops=np.array([1]))
+    segments.features = SimpleNamespace(signs=np.array([""]))
+    assert marks.may_be_marks(segments).tolist() == [expected]
 
 
 def test_marks_of_short_strokes_have_a_box_for_each():
@@ -649,42 +662,6 @@ def test_a_line_of_ink_has_a_margin_of_two_pixels_on_the_page():
 
 
 # Forms
-
-
-def form(monkeypatch, *turned_values):
-    """The index of the orientation that `read_form` chooses; values are (confidence, problems) for each field."""
-    calls = []
-
-    def values(settings, page, places, max_segments=None):
-        calls.append(page.ink.shape)
-        given = turned_values[min(len(calls), len(turned_values)) - 1]
-        return [FieldValue(str(len(calls) - 1), "1", *each) for each in given]
-
-    monkeypatch.setattr(forms, "_values", values)
-    fields = [Field(f"f{n}", box=(0, 0, 1, 1)) for n in range(len(turned_values[0]))]
-    found = read_form(np.full((60, 90), 255, np.uint8), fields)
-    return int(found[0].name), len(calls)
-
-
-SURE, UNSURE, WRONG = (0.8, ()), (0.3, ("confidence",)), (0.9, ("checksum",))
-
-
-@pytest.mark.parametrize(
-    ("turns", "expected"),
-    [
-        ([[SURE, SURE]], (0, 1)),
-        ([[SURE, (0.79, ())], [SURE, SURE]], (0, 4)),
-        ([[UNSURE, UNSURE], [SURE, SURE]], (0, 4)),  # a gain of 1.0
-        ([[UNSURE, UNSURE], [SURE, (0.81, ())]], (1, 2)),
-        ([[WRONG, WRONG], [(0.6, ()), (0.6, ())], [SURE, SURE]], (2, 3)),  # a wrong value counts as 0
-        ([[(0.3, ())], [(0.8, ())]], (0, 4)),  # a form of one field gains more than a half
-        ([[(0.3, ())], [(0.81, ())]], (1, 2)),
-        ([[WRONG, WRONG], [UNSURE, UNSURE], [UNSURE, (0.71, ("confidence",))]], (2, 4)),
-        ([[WRONG, WRONG], [UNSURE, UNSURE], [SURE, SURE]], (2, 3)),
-    ],
-)
-def test_a_form_is_turned_if_its_fields_gain_more_than_one(monkeypatch, turns, expected):
-    assert form(monkeypatch, *turns) == expected
 
 
 def test_fewer_segments_are_allowed_after_a_turn(monkeypatch):

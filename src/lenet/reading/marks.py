@@ -18,15 +18,20 @@ _SLANT = 0.25  # of italics: across over down
 _MAX_RATIO = 2  # between their heights
 _MAX_MIDDLE = 0.75  # heights of the writing between their middles and the baseline
 _MIN_BAR = 1.8  # width over height of the bars of an equals sign, and of a dash that is far away or as low as a point
-_MIN_DASH = 0.25  # heights of the writing: the width of such a dash
+_MIN_DASH, _MAX_DASH = 0.25, 0.5  # heights of the writing: the minimum width of such a dash; the maximum height of any
 _BELOW = 0.1  # heights of the writing: a comma that is not much taller than wide ends further below the baseline
 _MIN_COMMA = 0.22  # heights of the writing: such a comma is taller
 
 
 def may_be_marks(segments: Segments) -> NDArray[np.bool_]:
-    """Return whether each segment may be a mark: short, of short strokes, as "=" is, a comma, a slash or "°"."""
-    is_short = (_heights(segments.boxes) < SHORT * segments.pieces.line.height) | _have_short_strokes(segments)
-    return np.asarray(is_short | np.isin(segments.features.signs, (",", "/", "°")))
+    """Return whether each segment may be a mark.
+
+    A mark is short, consists of short strokes, as "=" does, or is a dash, a comma, a slash or a degree sign.
+    """
+    heights, height = _heights(segments.boxes), segments.pieces.line.height
+    is_dash = _are_bars(segments.boxes, height) & (heights < _MAX_DASH * height)
+    is_short = (heights < SHORT * height) | _have_short_strokes(segments)
+    return np.asarray(is_short | is_dash | np.isin(segments.features.signs, (",", "/", "°")))
 
 
 def mark_boxes(segments: Segments, marks: Ints) -> tuple[Boxes, list[str]]:
