@@ -7,7 +7,7 @@ import pytest
 
 import lenet
 from lenet.errors import InputError
-from lenet.reading import Field, FieldValue, forms, read, read_form
+from lenet.reading import Field, FieldValue, forms, orientation, read, read_form
 from lenet.reading.page import Page
 from lenet.reading.results import Cell
 
@@ -86,9 +86,10 @@ def values_of(monkeypatch, page, places, fields, read, check_below=0.5, is_cut=F
     monkeypatch.setattr(forms, "find_lines", lambda part: [part] * part)  # one in the first part, two in the second
     monkeypatch.setattr(forms, "cut_and_classify", lambda model, lines, *_: [read[part - 1] for part in lines])
     monkeypatch.setattr(
-        forms, "_read_field", lambda field, parts, _: (*parts[0], has_mark) if len(set(parts)) == 1 else None
+        forms, "_read_field", lambda field, parts, _: forms._Read(*parts[0], has_mark) if len(set(parts)) == 1 else None
     )
-    return forms._values(forms._Settings(fields, lenet.LeNet5(seed=0), check_below, None), page, places), regions
+    settings = forms._Settings(fields, lenet.LeNet5(seed=0), check_below, None)
+    return [value for value, _ in forms._values(settings, page, places, 15_000)], regions
 
 
 def test_a_box_is_a_fraction_of_the_page_as_it_is_turned(monkeypatch):
@@ -281,166 +282,204 @@ def test_a_field_that_cuts_a_stroke_or_has_a_mark_is_to_be_checked(monkeypatch):
 # The value of a field
 
 
-def field_read(monkeypatch, labels, lows, arcs=None, end=2):
-    """The value that is read of segments with these labels, of which some are short; lines have two segments each."""
-    parts = [(low, SimpleNamespace(end=end, number=n)) for n, low in enumerate(lows)]
-    monkeypatch.setattr(forms, "may_be_marks", lambda segments: segments)
+def parts_of(*lows, end=2):
+    """Lines of segments, some of which are short, and their graphs; image n is that of the segment n of all lines."""
+    parts, start = [], 0
+    for low in map(np.array, lows):
+        images = np.tile(np.arange(start, start + len(low), dtype=np.uint8)[:, np.newaxis, np.newaxis], (1, 28, 28))
+        strokes = SimpleNamespace(strokes=np.zeros((len(low), 4)))
+        boxes = np.tile([0, 0, 9, 20], (len(low), 1)) + np.arange(start, start + len(low))[:, np.newaxis]
+        segments = SimpleNamespace(low=low, images=images, pieces=strokes, starts=np.arange(len(low)), boxes=boxes)
+        parts.append((segments, SimpleNamespace(end=end, number=len(parts))))
+        start += len(low)
+    return parts
+
+
+def field_read(monkeypatch, labels, parts, arcs=None, classes="abcdefghij", marks=()):
+    """What is read in a field on this path; `marks` are the marks beside digits, by the box of the first digit."""
+    monkeypatch.setattr(forms, "may_be_marks", lambda segments: segments.low)
     monkeypatch.setattr(forms, "joined", lambda graphs: tuple(graph.number for graph in graphs))
     path = list(range(len(labels))) if arcs is None else arcs
     monkeypatch.setattr(forms, "most_probable", lambda graph, field: (path, labels, (graph, field)))
-    monkeypatch.setattr(forms, "_have_marks", lambda *_: False)
-    return forms._read_field("field", parts, "abcdefghij")[:2]
+
+    def digits_and_marks(segments, digits, marks_of_line, baseline):
+        seen.append((digits.tolist(), marks_of_line.tolist(), baseline))
+        return None, [(0, "-")] * len(marks_of_line)
+
+    seen = []
+    monkeypatch.setattr(forms, "digits_and_marks", digits_and_marks)
+    read = forms._read_field("field", parts, classes)
+    assert len(read.text) == len(read.shares)
+    return read, seen
 
 
 def test_low_non_digits_are_not_in_the_value(monkeypatch):
-    lows = [np.array([False, True]), np.array([True, False])]
-    assert field_read(monkeypatch, [3, None, 1, None], lows) == ("db?", ((0, 1), "field"))
-    assert field_read(monkeypatch, [3, None], lows, [0, 3]) == ("d?", ((0, 1), "field"))
-    assert field_read(monkeypatch, [0, None], lows, [0, 2]) == ("a", ((0, 1), "field"))
-    assert field_read(monkeypatch, [None, None], lows, [0, 3]) == ("??", ((0, 1), "field"))  # a scribble
-    assert field_read(monkeypatch, [None, None], lows, [1, 2]) == ("", 0.0)
-    assert field_read(monkeypatch, [], []) == ("", 0.0)
+    def text(labels, arcs=None):
+        return field_read(monkeypatch, labels, parts_of([False, True], [True, False]), arcs)[0][:2]
+
+    assert text([3, None, 1, None]) == ("db?", ((0, 1), "field"))
+    assert text([3, None], [0, 3]) == ("d?", ((0, 1), "field"))
+    assert text([0, None], [0, 2]) == ("a", ((0, 1), "field"))
+    assert text([None, None], [0, 3]) == ("??", ((0, 1), "field"))  # a scribble
+    assert text([None, None], [1, 2]) == ("", 0.0)
+    assert field_read(monkeypatch, [], [])[0][:2] == ("", 0.0)
 
 
 @pytest.mark.parametrize(("end", "value"), [(320, "db"), (321, "?")])
 def test_a_field_of_more_than_640_pieces_is_not_read(monkeypatch, end, value):
-    found, _ = field_read(monkeypatch, [3, 1], [np.array([False]), np.array([False])], end=end)
-    assert found == value
+    read, _ = field_read(monkeypatch, [3, 1], parts_of([False], [False], end=end))
+    assert read.text == value
 
 
 def test_a_mark_in_any_part_of_a_field_is_found(monkeypatch):
     """Arcs 0 to 2 are those of the first part, and 3 and 4 those of the second."""
-    boxes = np.array([[0, 0, 9, 20], [9, 0, 18, 22], [18, 0, 27, 24]])
-    parts = [SimpleNamespace(starts=np.zeros(n), boxes=boxes[:n], name=n) for n in (3, 2)]
-    seen = []
+    parts = parts_of([False] * 3, [False, True])
+    read, seen = field_read(monkeypatch, [5, 2, 7, None], parts, [0, 2, 3, 4])
+    assert (read.text, read.has_marks) == ("fch", True)
+    assert seen == [([0, 2], [], 21.0), ([0], [1], 23.0)]  # the medians of the lower borders
+    assert not field_read(monkeypatch, [5, 2, 7], parts, [0, 2, 3])[0].has_marks
+    read, seen = field_read(monkeypatch, [5, None], parts, [0, 4])  # a part without digits
+    assert (read.text, read.has_marks, seen) == ("f", False, [([0], [], 20.0)])
 
-    def digits_and_marks(segments, digits, marks, baseline):
-        seen.append((segments.name, digits.tolist(), marks.tolist(), baseline))
-        return None, [(0, "-")] if len(marks) else []
 
-    monkeypatch.setattr(forms, "digits_and_marks", digits_and_marks)
-    assert forms._have_marks(parts, np.array([0, 2, 3]), np.array([4]))
-    assert seen == [(3, [0, 2], [], 22.0), (2, [0], [1], 20.0)]
-    assert not forms._have_marks(parts, np.array([0, 2, 3]), np.array([], np.int64))
-    assert not forms._have_marks(parts, np.array([0]), np.array([4]))  # a part without digits
+@pytest.mark.parametrize(("classes", "images"), [("0123456789", [0, 2, 3]), ("abcdefghij", [])])
+def test_the_characters_of_a_field_are_evidence_of_its_orientation(monkeypatch, classes, images):
+    """The two digits of the first part are cut from one stroke, as are the non-digit and the digit of the second."""
+    parts = parts_of([False] * 3, [False, False, True])
+    read, _ = field_read(monkeypatch, [5, 2, 7, None, None], parts, [0, 2, 3, 4, 5], classes)
+    assert read.shares.tolist() == [1 / 2, 1 / 2, 1 / 3, 1 / 3]
+    assert read.images[:, 0, 0].tolist() == images
 
 
 # The form
 
 
-@pytest.mark.parametrize(("options", "turns"), [({}, 4), ({"rotate": True}, 4), ({"rotate": False}, 1)])
-def test_a_form_is_turned_unless_its_orientation_is_known(monkeypatch, options, turns):
-    seen = []
+def answering(monkeypatch, answer):
+    """Let `answer` read the fields: it is called with them and the number of the call, and returns (text, p) or None.
 
-    def values(settings, page, *_):
-        seen.append(page.ink.shape)
-        return [FieldValue("a", "1", 0.0, ())]
+    None is a cell that was not found.
+    """
+    calls = []
+
+    def values(settings, page, cells, max_segments):
+        calls.append((page.ink.shape, [field.name for field in settings.fields], max_segments))
+        read = answer(settings.fields, len(calls) - 1)
+        return [
+            (FieldValue(field.name, "", 0.0, ("no cell",)), forms._Read("", 0.0)) if each is None else
+            (FieldValue(field.name, *each, field.problems(each[0])),
+             forms._Read(*each, shares=np.ones(len(each[0])), images=np.zeros((len(each[0]), 28, 28), np.uint8)))
+            for field, each in zip(settings.fields, read, strict=True)
+        ]  # fmt: skip
 
     monkeypatch.setattr(forms, "_values", values)
-    read_form(np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))], **options)
-    assert seen == [(60, 90), (90, 60), (60, 90), (90, 60)][:turns]
+    monkeypatch.setattr(orientation, "upright_log_odds", lambda images: 0.0)
+    return calls
+
+
+SHEET = np.full((60, 90), 255, np.uint8)
+
+
+def test_the_characters_of_all_fields_are_a_line():
+    """Those of invalid values are non-digits, as is an empty field."""
+    images = np.arange(3, dtype=np.uint8)[:, np.newaxis, np.newaxis] * np.ones((28, 28), np.uint8)
+    read = forms._Read("12", 0.81, False, np.array([0.5, 0.5]), images[:2])
+    part = forms._Read("1?", 0.25, False, np.array([1.0, 1.0]), images[2:])
+    values = [(("confidence", "mark", "edge"), read), (("digits",), read), (("empty",), forms._Read("", 0.0))]
+    values += [((), forms._Read("", 0.0)), (("non-digit",), part)]
+    found = forms._characters([(FieldValue("a", each.text, each.confidence, why), each) for why, each in values])
+    assert found.texts == ["1", "2", "", "", "", "1", ""]
+    np.testing.assert_allclose(found.probabilities, [0.9, 0.9, 0.9, 0.9, 0, 0.5, 0.5])
+    assert found.shares.tolist() == [0.5, 0.5, 0.5, 0.5, 1, 1, 1]
+    assert found.images[:, 0, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("options", "turns"), [({}, 4), ({"rotate": True}, 4), ({"rotate": False}, 1)])
+def test_a_form_is_turned_unless_its_orientation_is_known(monkeypatch, options, turns):
+    calls = answering(monkeypatch, lambda fields, n: [("1", 0.0)])
+    read_form(SHEET, [Field("a", box=(0, 0, 1, 1))], **options)
+    assert [shape for shape, _, _ in calls] == [(60, 90), (90, 60), (60, 90), (90, 60)][:turns]
 
 
 def test_a_form_that_cannot_be_read_when_turned_is_read_as_it_is(monkeypatch):
-    answers = [
-        [FieldValue("a", "1", 0.4, ())],
-        InputError("a texture"),
-        InputError("a texture"),
-        InputError("a texture"),
-    ]
+    def answer(fields, n):
+        if n not in allowed:
+            raise InputError("a texture")
+        return [("1", 0.4)]
 
-    def values(*_):
-        answer = answers.pop(0)
-        if isinstance(answer, InputError):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(forms, "_values", values)
-    picture, fields = np.full((60, 90), 255, np.uint8), [Field("a", box=(0, 0, 1, 1))]
-    assert read_form(picture, fields) == (FieldValue("a", "1", 0.4, ()),)
-    answers.append(InputError("a texture"))
+    allowed = [0]
+    answering(monkeypatch, answer)
+    fields = [Field("a", box=(0, 0, 1, 1))]
+    assert read_form(SHEET, fields) == (FieldValue("a", "1", 0.4, ()),)
+    allowed.clear()
     with pytest.raises(InputError, match="a texture"):
-        read_form(picture, fields)
+        read_form(SHEET, fields)
 
 
 @pytest.mark.parametrize(
-    ("grid", "as_it_is", "upside_down", "turns"),
+    ("before", "after", "turns"),
     [
-        (0, [0.9, None, None], [0.3, 0.99, 0.99], 0),  # only the first is found in both
-        (0, [0.1, None, None], [0.3, 0.99, 0.99], 0),  # and gains less than 1
-        (0, [0.0, None, 0.1], [0.6, 0.9, 0.6], 2), (0, [0.0, None, 0.1], [0.5, 0.9, 0.6], 0),
-        (0, [None, None, None], [0.5, 0.3, 0.3], 2), (0, [None, None, None], [0.5, 0.3, 0.2], 0),
-        ((1, 3), [0.9, None, None], [0.3, 0.99, 0.99], 2), ((1, 3), [0.9, 0.9, None], [0.9, None, 0.99], 0),
+        (("3473", 0.99), ("3473", 1.0), 0),  # the mean probability is 0.9975
+        (("3473", 0.9), ("3473", 1.0), 0),  # 4 * above(1.0) = 11.733, less 4 * above(0.974) = 6.50
+        (("3473", 0.8), ("3473", 1.0), 1),  # less 4 * above(0.946) = 4.07
+        (("?473", 0.9), ("3473", 1.0), 1),
+        (("347", 0.5), ("347", 0.95), 0),  # 3 * above(0.983) = 5.77
+        (("347", 0.5), ("347", 0.96), 1),  # 6.19
+        (("347", 0.5), ("?347", 1.0), 0),  # 8.800 - 3; the mean probability is below 0.85
+        (("", 0.0), ("347", 0.96), 1),
+        (("3", 0.5), ("3", 1.0), 0),  # alone
     ],
-)  # fmt: skip
-def test_a_cell_found_only_after_a_turn_is_no_reason_for_it(monkeypatch, grid, as_it_is, upside_down, turns):
+)
+def test_a_form_is_turned_if_its_digits_are_clearly_more_legible(monkeypatch, before, after, turns):
+    answering(monkeypatch, lambda fields, n: [{0: before, 1: after}.get(n, ("", 0.0))])
+    assert read_form(SHEET, [Field("a", box=(0, 0, 1, 1))])[0].rotation == 90 * turns
+
+
+@pytest.mark.parametrize(
+    ("options", "turns"),
+    [({}, 1), ({"digits": 4}, 1), ({"digits": 5}, 0), ({"checksum": "mod11"}, 1), ({"checksum": "luhn"}, 0)],
+)
+def test_only_values_that_obey_their_rules_are_evidence(monkeypatch, options, turns):
+    """For mod 11, the sum of 3476 is 6 + 2 * 7 + 3 * 4 + 4 * 3 = 44; for Luhn, it is 6 + 5 + 4 + 6 = 21."""
+    answering(monkeypatch, lambda fields, n: [("3476", 1.0) if n == 1 else ("", 0.0)])
+    assert read_form(SHEET, [Field("a", box=(0, 0, 1, 1), **options)])[0].rotation == 90 * turns
+
+
+@pytest.mark.parametrize(("optional", "calls"), [(True, 1), (False, 4)])
+def test_a_form_with_empty_fields_may_be_upside_down(monkeypatch, optional, calls):
+    seen = answering(monkeypatch, lambda fields, n: [("3473", 1.0), ("", 0.0)])
+    read_form(SHEET, [Field("a", box=(0, 0, 1, 1)), Field("b", box=(0, 0, 1, 1), optional=optional)])
+    assert len(seen) == calls
+
+
+@pytest.mark.parametrize(
+    ("grid", "as_it_is", "turns"),
+    [(0, [None, None, None], 0), (0, [None, 0.1, 0.1], 0), (0, [0.1, 0.1, 0.1], 2), ((1, 3), [None, None, None], 2)],
+)
+def test_a_cell_found_only_after_a_turn_is_no_reason_for_it(monkeypatch, grid, as_it_is, turns):
     """It may belong to another table, which a wrong number of a grid selects, but not rows and columns."""
-    answers = [as_it_is, [0.0] * 3, upside_down, [0.0] * 3]
 
-    def values(*_):
-        read = answers.pop(0)
-        return [FieldValue("a", "", 0.0, ("no cell",)) if p is None else FieldValue("a", "1", p, ()) for p in read]
+    def answer(fields, n):
+        return [p and ("3", p) for p in as_it_is] if n == 0 else [("3", 1.0 if n == 2 else 0.1)] * 3
 
-    monkeypatch.setattr(forms, "_values", values)
+    answering(monkeypatch, answer)
     fields = [Field(f"f{n}", cell=(0, n), grid=grid) for n in range(3)]
-    assert read_form(np.full((60, 90), 255, np.uint8), fields)[0].rotation == 90 * turns
+    assert read_form(SHEET, fields)[0].rotation == 90 * turns
 
 
 @pytest.mark.parametrize("turns", [0, 2])
-def test_many_fields_are_turned_if_some_of_them_become_legible(monkeypatch, turns):
-    """Of 250 fields, 100 are read after each turn, and all of them after the best."""
-    calls = []
+def test_of_many_fields_a_sample_is_read_in_each_orientation(monkeypatch, turns):
+    """Of 250 fields, 100 are read in each orientation, and all of them in the best."""
 
-    def values(settings, page, *_):
-        is_upright = len(calls) in ((0,) if turns == 0 else (2, 3))
-        calls.append([field.name for field in settings.fields])
-        return [FieldValue(field.name, "1", 0.9 if is_upright else 0.1, ()) for field in settings.fields]
-
-    monkeypatch.setattr(forms, "_values", values)
-    fields = numbered(250)
-    found = read_form(np.full((60, 90), 255, np.uint8), fields)
-    assert [len(each) for each in calls] == ([250] if turns == 0 else [250, 100, 100, 250])
-    assert calls[-1] == [field.name for field in fields]
-    assert all(each == sorted(set(each), key=calls[0].index) == calls[1] for each in calls[1:-1])
-    assert {(each.confidence, each.rotation) for each in found} == {(0.9, 90 * turns)}
-
-
-def numbered(count):
-    return [Field(f"f{n}", box=(0, 0, 0.1, 0.1)) for n in range(count)]
-
-
-def test_many_fields_are_read_as_they_are_if_not_all_can_be_read_after_a_turn(monkeypatch):
-    def values(settings, page, *_):
-        calls.append(len(settings.fields))
-        if len(calls) == 4:
-            raise InputError("a texture")
-        return [FieldValue(field.name, "1", 0.9 if len(calls) == 3 else 0.1, ()) for field in settings.fields]
-
-    calls = []
-    monkeypatch.setattr(forms, "_values", values)
-    found = read_form(np.full((60, 90), 255, np.uint8), numbered(101))
-    assert calls == [101, 100, 100, 101]
-    assert {(each.confidence, each.rotation) for each in found} == {(0.1, 0)}
-
-
-def test_many_fields_stay_upright_if_most_columns_are_blank(monkeypatch):
-    """After a half turn, the digits are in other fields, where they are misread."""
-
-    def values(settings, page, *_):
-        turns.append(page.turned_by)
-        filled = [(int(field.name[1:]) + page.turned_by // 2) % 3 == 1 for field in settings.fields]
-        return [FieldValue(field.name, "1", 0.9 * is_filled, ()) if page.turned_by in (0, 2) else
-                FieldValue(field.name, "", 0.0, ("empty",))
-                for field, is_filled in zip(settings.fields, filled, strict=True)]  # fmt: skip
-
-    turns = []
-    monkeypatch.setattr(forms, "without_frames", lambda page: page)
-    page = SimpleNamespace(turned_by=0, turned=lambda n: SimpleNamespace(turned_by=n))
-    monkeypatch.setattr(forms, "without_grids", lambda *_, **__: (page, []))
-    monkeypatch.setattr(forms, "_values", values)
-    found = read_form(np.full((60, 90), 255, np.uint8), numbered(240))
-    assert {value.rotation for value in found} == {0}
-    assert 2 in turns
+    upright = (0, 1) if turns == 0 else (2, 4)  # calls
+    calls = answering(monkeypatch, lambda fields, n: [("3", 1.0 if n in upright else 0.1)] * len(fields))
+    fields = [Field(f"f{n}", box=(0, 0, 0.1, 0.1)) for n in range(250)]
+    found = read_form(SHEET, fields)
+    names = [names for _, names, _ in calls]
+    assert [len(each) for each in names] == ([100, 250] if turns == 0 else [100] * 4 + [250])
+    assert names[-1] == [field.name for field in fields]
+    assert all(each == sorted(set(each), key=names[-1].index) == names[0] for each in names[:-1])
+    assert [limit for *_, limit in calls] == [15_000, *[3300] * (len(calls) - 2), 15_000]
+    assert {(each.confidence, each.rotation) for each in found} == {(1.0, 90 * turns)}
 
 
 @pytest.mark.parametrize(("count", "error"), [(3, None), (4, "cover the sheet 4 times; expected at most 3")])
@@ -451,12 +490,6 @@ def test_fields_may_cover_the_sheet_three_times(count, error):
     else:
         with pytest.raises(InputError, match=error):
             read_form(page, fields)
-
-
-def test_only_values_that_obey_their_rules_are_evidence_for_each_of_their_digits():
-    values = [("1", 0.5, ()), ("235", 0.25, ("confidence",)), ("1", 0.875, ("checksum",)), ("12", 0.75, ("digits",))]
-    assert forms._evidence([FieldValue("a", *each) for each in values]) == 0.5 + 3 * 0.25
-    assert forms._evidence([]) == 0
 
 
 def test_the_writing_around_a_grid_is_kept(monkeypatch):

@@ -1,7 +1,6 @@
 """The orientation of a page, chosen by the probabilities and the shapes of given digits."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,9 @@ import lenet
 from lenet.errors import InputError
 from lenet.reading import orientation
 from lenet.reading.orientation import Characters
-from lenet.reading.results import Digit, Line, Reading
+from lenet.reading.results import Digit, Line
+
+NO_IMAGES = np.zeros((0, 28, 28), np.uint8)
 
 
 def line_of(text, *probabilities):
@@ -26,8 +27,9 @@ def even_line(text, probability):
     return line_of(text, *[probability] * len(text))
 
 
-def reading_of(*lines):
-    return Reading(lines)
+def page_of(*lines):
+    """The characters of lines, each of a stroke of its own."""
+    return [Characters.of(line, np.ones(len(line.digits)), NO_IMAGES) for line in lines]
 
 
 def above(*probabilities):
@@ -49,122 +51,116 @@ def above(*probabilities):
     ],
 )
 def test_the_evidence_of_a_line_is_computed_by_hand(line, evidence):
-    assert orientation.evidence_of(reading_of(line)) == pytest.approx(evidence)
-    both = orientation.evidence_of(reading_of(line, line_of("53", 1.0, 0.85)))
+    assert orientation.evidence_of(page_of(line)) == pytest.approx(evidence)
+    both = orientation.evidence_of(page_of(line, line_of("53", 1.0, 0.85)))
     assert both == pytest.approx(evidence + math.log(101 / 5.375))
     of_digits = evidence + 3 * sum(digit.label is None for digit in line.digits)
-    assert orientation.evidence_of(reading_of(line), non_digit=0) == pytest.approx(of_digits)
+    assert orientation.evidence_of(page_of(line), non_digit=0) == pytest.approx(of_digits)
 
 
 def test_characters_cut_from_one_stroke_count_as_one():
-    reading = reading_of(line_of("7133", 0.9, 0.75, 0.99, 0.97), line_of("6?", 0.8, 0.9), line_of("4", 1.0))
+    lines = line_of("7133", 0.9, 0.75, 0.99, 0.97), line_of("6?", 0.8, 0.9), line_of("4", 1.0)
     shares = [np.array(each) for each in ([1, 1, 0.5, 0.5], [0.5, 0.5], [1])]
     expected = above(0.9, 0.75) + above(0.99, 0.97) / 2 + 0.3 * (above(0.8) - 3) / 2 + 0.3 * above(1.0)
-    assert orientation.evidence_of(reading, shares) == pytest.approx(expected)
+    page = [Characters.of(line, each, NO_IMAGES) for line, each in zip(lines, shares, strict=True)]
+    assert orientation.evidence_of(page) == pytest.approx(expected)
 
 
 def test_two_digits_cut_from_one_stroke_are_less_evidence_for_a_turn(chosen):
     """On its side, an 8 is two 0s that touch: 2 * above(1.0) = 5.867."""
-    upright, turned = reading_of(even_line("88", 0.9)), reading_of(even_line("0000", 1.0))
+    upright, turned = page_of(even_line("88", 0.9)), page_of(even_line("0000", 1.0))
     assert chosen(upright, turned, NOTHING, NOTHING) == (90, 4)
     assert chosen(upright, turned, NOTHING, NOTHING, shares=(1, 0.5, 1, 1)) == (0, 4)
 
 
 def test_two_digits_cut_from_one_stroke_are_less_evidence_against_a_turn(chosen):
     """4 * above(1.0) = 11.733, and 4 * above(0.97) = 6.448 or half of it."""
-    upright, turned = reading_of(even_line("0000", 0.97)), reading_of(even_line("3473", 1.0))
+    upright, turned = page_of(even_line("0000", 0.97)), page_of(even_line("3473", 1.0))
     assert chosen(upright, turned, NOTHING, NOTHING) == (0, 4)
     assert chosen(upright, turned, NOTHING, NOTHING, shares=(0.5, 1, 1, 1)) == (90, 4)
 
 
 def test_the_legibility_is_the_mean_probability_and_that_of_non_digits_is_0():
-    assert orientation._legibility(reading_of()) == 0
-    assert orientation._legibility(reading_of(line_of("7", 0.9))) == 0.9
-    assert orientation._legibility(reading_of(line_of("7?", 0.9, 0.8), line_of("15", 0.3, 0.6))) == pytest.approx(0.45)
+    assert orientation._legibility(page_of()) == 0
+    assert orientation._legibility(page_of(line_of("7", 0.9))) == 0.9
+    assert orientation._legibility(page_of(line_of("7?", 0.9, 0.8), line_of("15", 0.3, 0.6))) == pytest.approx(0.45)
 
 
 @pytest.fixture
 def chosen(monkeypatch):
-    def chosen(*readings, strokes=4, shapes=(0, 0, 0, 0), shares=(1, 1, 1, 1)):
-        """The rotation of a page with these readings and log-odds after 0, 1, 2 and 3 turns, and how many are read.
+    def chosen(*pages, strokes=4, shapes=(0, 0, 0, 0), shares=(1, 1, 1, 1)):
+        """The rotation of a page with these characters and log-odds after 0 to 3 turns, and how many are read.
 
         None stands for too many segments. `shares` are those of every character, after 0, 1, 2 and 3 turns.
         """
         asked = []
 
-        def read_page(page, *limit):
-            asked.append((page.turns, *limit))
-            if readings[page.turns] is None:
+        def read_after_turns(turns, max_segments):
+            asked.append((turns, max_segments))
+            if pages[turns] is None:
                 raise InputError("The picture has too many segments.")
-            reading, shape = readings[page.turns], shapes[page.turns]
-            of_lines = [np.full(len(line.digits), shares[page.turns]) for line in reading.lines]
-            images = [shape, *[0] * (len(of_lines) - 1)] if of_lines else []  # the first has those of the page
-            return reading, [*map(Characters, images, of_lines)]
+            images = [shapes[turns], *[0] * len(pages[turns])]  # the first line has those of the page
+            lines = [line._replace(images=image, shares=np.full(len(line.texts), shares[turns]))
+                     for line, image in zip(pages[turns], images, strict=False)]  # fmt: skip
+            return f"read after {turns}", lines
 
         monkeypatch.setattr(orientation, "upright_log_odds", sum)
-        page = SimpleNamespace(turns=0, strokes=SimpleNamespace(boxes=range(strokes)))
-        page.turned = lambda turns: SimpleNamespace(turns=turns)
-        found = orientation.read_upright(read_page, page)
-        assert asked in ([(0,)], [(0,), (1, 3300), (2, 3300), (3, 3300)])
-        assert found.lines == readings[found.rotation // 90].lines
-        return found.rotation, len(asked)
+        found, turns = orientation.read_upright(read_after_turns, strokes)
+        assert asked in ([(0, 15_000)], [(0, 15_000), (1, 3300), (2, 3300), (3, 3300)])
+        assert found == f"read after {turns}"
+        return 90 * turns, len(asked)
 
     return chosen
 
 
-NOTHING = reading_of()
+NOTHING = page_of()
 NEGATIVE = even_line("34", 0.1)
 LONE = line_of("0", 1.0)
-CLEAR = reading_of(even_line("3473", 1.0))
+CLEAR = page_of(even_line("3473", 1.0))
 
 
 @pytest.mark.parametrize(
     ("readings", "expected"),
     [
-        ((reading_of(even_line("77", 0.98)),), (0, 1)),  # legible
-        ((reading_of(even_line("77", 0.979)), NOTHING, CLEAR, NOTHING), (180, 4)),
-        ((reading_of(LONE, even_line("77", 1.0), LONE),), (0, 1)),
-        ((reading_of(LONE), NOTHING, CLEAR, NOTHING), (180, 4)),  # legible, but not a row
-        ((reading_of(LONE, LONE, LONE), NOTHING, CLEAR, NOTHING), (0, 4)),  # a column of as many digits
-        ((reading_of(line_of("7?", 1.0, 1.0)), NOTHING, CLEAR, NOTHING), (180, 4)),
+        ((page_of(even_line("77", 0.98)),), (0, 1)),  # legible
+        ((page_of(even_line("77", 0.979)), NOTHING, CLEAR, NOTHING), (180, 4)),
+        ((page_of(LONE, even_line("77", 1.0), LONE),), (0, 1)),
+        ((page_of(LONE), NOTHING, CLEAR, NOTHING), (180, 4)),  # legible, but not a row
+        ((page_of(LONE, LONE, LONE), NOTHING, CLEAR, NOTHING), (0, 4)),  # a column of as many digits
+        ((page_of(line_of("7?", 1.0, 1.0)), NOTHING, CLEAR, NOTHING), (180, 4)),
         ((NOTHING, NOTHING, NOTHING, NOTHING), (0, 4)),
         ((NOTHING, CLEAR, NOTHING, NOTHING), (90, 4)),
         ((NOTHING, NOTHING, NOTHING, CLEAR), (270, 4)),
         ((NOTHING, None, None, CLEAR), (270, 4)),
         ((NOTHING, None, None, None), (0, 4)),
         ((NOTHING, CLEAR, NOTHING, CLEAR), (90, 4)),  # equals: the first
-        ((reading_of(even_line("66", 0.9)), NOTHING, reading_of(even_line("99", 0.9)), NOTHING), (0, 4)),
-        ((NOTHING, CLEAR, reading_of(even_line("34734", 1.0)), CLEAR), (180, 4)),
-        ((NOTHING, reading_of(line_of("3473", 1.0, 1.0, 1.0, 0.4)), NOTHING, NOTHING), (90, 4)),  # 0.85
-        ((NOTHING, reading_of(line_of("3473", 1.0, 1.0, 1.0, 0.399)), NOTHING, NOTHING), (0, 4)),  # illegible
-        ((NOTHING, reading_of(line_of("347347347?", *[1.0] * 3, *[0.7] * 7)), NOTHING, CLEAR), (270, 4)),
-        ((NOTHING, reading_of(line_of("34734??", *[1.0] * 7)), NOTHING, NOTHING), (0, 4)),  # 5 * 2.933 - 6 = 8.667
-        ((NOTHING, reading_of(line_of("347347??", *[1.0] * 8)), NOTHING, NOTHING), (90, 4)),  # 11.600
+        ((page_of(even_line("66", 0.9)), NOTHING, page_of(even_line("99", 0.9)), NOTHING), (0, 4)),
+        ((NOTHING, CLEAR, page_of(even_line("34734", 1.0)), CLEAR), (180, 4)),
+        ((NOTHING, page_of(line_of("3473", 1.0, 1.0, 1.0, 0.4)), NOTHING, NOTHING), (90, 4)),  # 0.85
+        ((NOTHING, page_of(line_of("3473", 1.0, 1.0, 1.0, 0.399)), NOTHING, NOTHING), (0, 4)),  # illegible
+        ((NOTHING, page_of(line_of("347347347?", *[1.0] * 3, *[0.7] * 7)), NOTHING, CLEAR), (270, 4)),
+        ((NOTHING, page_of(line_of("34734??", *[1.0] * 7)), NOTHING, NOTHING), (0, 4)),  # 5 * 2.933 - 6 = 8.667
+        ((NOTHING, page_of(line_of("347347??", *[1.0] * 8)), NOTHING, NOTHING), (90, 4)),  # 11.600
     ],
 )
 def test_a_page_is_turned_to_its_most_legible_orientation(chosen, readings, expected):
     assert chosen(*readings) == expected
 
 
-@pytest.mark.parametrize(("strokes", "expected"), [(1000, (90, 4)), (1001, (0, 1))])
-def test_a_page_of_more_than_1000_strokes_is_read_once(chosen, strokes, expected):
-    assert chosen(NOTHING, CLEAR, NOTHING, NOTHING, strokes=strokes) == expected
-
-
 @pytest.mark.parametrize(("strokes", "expected"), [(3, (0, 1)), (4, (90, 4))])
 def test_a_legible_column_is_turned_only_if_strokes_are_left(chosen, strokes, expected):
     """Of a number on its side, few digits may be legible; a list of digits has no other strokes."""
-    row = reading_of(even_line("347347", 1.0))
-    assert chosen(reading_of(LONE, LONE, LONE), row, NOTHING, NOTHING, strokes=strokes) == expected
+    row = page_of(even_line("347347", 1.0))
+    assert chosen(page_of(LONE, LONE, LONE), row, NOTHING, NOTHING, strokes=strokes) == expected
 
 
 @pytest.mark.parametrize(
     ("readings", "expected"),
     [
-        ((reading_of(*[line_of("3", 0.9)] * 3), NOTHING, reading_of(*[line_of("3", 1.0)] * 4), NOTHING), (180, 4)),
-        ((reading_of(*[line_of("3", 0.9)] * 3), NOTHING, reading_of(*[line_of("3", 1.0)] * 3), NOTHING), (180, 4)),
-        ((reading_of(*[line_of("3", 0.95)] * 3), NOTHING, reading_of(*[line_of("3", 1.0)] * 3), NOTHING), (0, 4)),
-        ((reading_of(*[line_of("3", 0.9)] * 3), reading_of(*[line_of("3", 1.0)] * 4), NOTHING, NOTHING), (0, 4)),
+        ((page_of(*[line_of("3", 0.9)] * 3), NOTHING, page_of(*[line_of("3", 1.0)] * 4), NOTHING), (180, 4)),
+        ((page_of(*[line_of("3", 0.9)] * 3), NOTHING, page_of(*[line_of("3", 1.0)] * 3), NOTHING), (180, 4)),
+        ((page_of(*[line_of("3", 0.95)] * 3), NOTHING, page_of(*[line_of("3", 1.0)] * 3), NOTHING), (0, 4)),
+        ((page_of(*[line_of("3", 0.9)] * 3), page_of(*[line_of("3", 1.0)] * 4), NOTHING, NOTHING), (0, 4)),
     ],
 )
 def test_digits_alone_on_their_lines_count_in_full_for_a_half_turn(chosen, readings, expected):
@@ -196,7 +192,7 @@ WITH_NON_DIGIT = line_of("347347?", *[1.0] * 7)  # 6 * 2.933 - 3 = 14.600; legib
     ],
 )
 def test_a_turn_requires_more_evidence_and_a_half_turn_even_more(chosen, upright, turned, expected):
-    found = [chosen(reading_of(upright), *(reading_of(*turned) if turns == k else NOTHING for k in (1, 2, 3)))
+    found = [chosen(page_of(upright), *(page_of(*turned) if turns == k else NOTHING for k in (1, 2, 3)))
              for turns in (1, 2, 3)]  # fmt: skip
     assert tuple(rotation for rotation, _ in found) == expected
 
@@ -211,7 +207,7 @@ def test_a_turn_requires_more_evidence_and_a_half_turn_even_more(chosen, upright
     ],
 )
 def test_after_a_quarter_turn_1s_count_at_most_as_much_as_other_characters(chosen, turned, expected):
-    found = [chosen(reading_of(NEGATIVE), *(reading_of(turned) if turns == k else NOTHING for k in (1, 2, 3)))
+    found = [chosen(page_of(NEGATIVE), *(page_of(turned) if turns == k else NOTHING for k in (1, 2, 3)))
              for turns in (1, 2, 3)]  # fmt: skip
     assert tuple(rotation for rotation, _ in found) == expected
 
@@ -229,7 +225,7 @@ def test_after_a_quarter_turn_1s_count_at_most_as_much_as_other_characters(chose
     ],
 )
 def test_a_page_is_turned_to_where_shapes_are_upright(chosen, shapes, expected):
-    assert chosen(reading_of(even_line("77", 0.98)), NOTHING, CLEAR, NOTHING, shapes=shapes) == expected
+    assert chosen(page_of(even_line("77", 0.98)), NOTHING, CLEAR, NOTHING, shapes=shapes) == expected
 
 
 @pytest.mark.parametrize(
@@ -244,7 +240,7 @@ def test_a_page_is_turned_to_where_shapes_are_upright(chosen, shapes, expected):
     ],
 )
 def test_shapes_count_at_most_6_and_more_is_required_of_an_illegible_page(chosen, text, shape, expected):
-    assert chosen(NOTHING, NOTHING, reading_of(even_line(text, 1.0)), NOTHING, shapes=(0, 0, shape, 0)) == expected
+    assert chosen(NOTHING, NOTHING, page_of(even_line(text, 1.0)), NOTHING, shapes=(0, 0, shape, 0)) == expected
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import pytest
 
 import lenet
 from lenet.errors import InputError
-from lenet.reading import Reading, read, reader
+from lenet.reading import Reading, orientation, read, reader
 from lenet.reading.graph import LEARNED
 from lenet.reading.marks import _mark
+from lenet.reading.page import Page
 from lenet.reading.results import Digit, Line
 
 pytest.importorskip("cv2")
@@ -43,13 +44,17 @@ def test_options_reach_the_reading_of_a_page(monkeypatch, model, options, passed
         return Reading((line_at((1, 2, 3, 4)),)), []
 
     monkeypatch.setattr(reader, "_read_page", read_page)
-    monkeypatch.setattr(reader, "read_upright", lambda read_page, page: pages.append(page) or read_page(page, 7)[0])
+    monkeypatch.setattr(
+        reader,
+        "read_upright",
+        lambda read_after_turns, strokes: pages.append(strokes) or (read_after_turns(0, 7)[0], 0),
+    )
     found = read(BLANK, model, **options, **({} if rotate is None else {"rotate": rotate}))
     assert found == Reading((line_at((1, 2, 3, 4)),))
     [(settings, page, *limits)] = calls
     assert settings == reader._Settings(model, *passed)
     assert page.ink.shape == (40, 60)
-    assert (limits, pages) == (([], []) if rotate is False else ([7], [page]))
+    assert (limits, pages) == (([], []) if rotate is False else ([7], [0]))
 
 
 @pytest.mark.parametrize(("names", "wrong"), [(["ten", *"123456789"], "ten"), ([*"012345678", "ab"], "ab")])
@@ -122,16 +127,30 @@ class SegmentsOf(str):
     [("0123456789", True), ("ABCDEFGHIJ", False), ("0123456ABC", False), ("٠١٢٣٤٥٦٧٨٩", False)],
 )
 def test_only_the_shapes_of_the_digits_0_to_9_are_known(classes, known):
-    assert reader._are_ascii_digits(tuple(classes)) is known
+    images = orientation.images_of(SimpleNamespace(images=np.arange(5)), np.array([1, 3]), tuple(classes))
+    assert images.tolist() == ([1, 3] if known else [])
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1000, 4), (1001, 1)])
+def test_a_page_of_more_than_1000_strokes_is_read_once(monkeypatch, model, count, expected):
+    ink, calls = np.zeros((80, 2 * count + 40), np.uint8), []
+    ink[20:60, 20 : 20 + 2 * count : 2] = 255
+    page = Page(ink, ink.shape)
+    monkeypatch.setattr(reader, "without_boxes", lambda page: page)
+    monkeypatch.setattr(reader, "without_grids", lambda page: (page, ()))
+    monkeypatch.setattr(reader, "without_frames", lambda page: page)
+    monkeypatch.setattr(Page, "reject_texture", lambda page: None)
+    reading = reader._read_picture(lambda *given: calls.append(given) or (Reading(()), []), page, rotate=True)
+    assert (reading, len(calls)) == (Reading(()), expected)
 
 
 def test_the_share_of_a_segment_is_1_over_the_number_cut_from_its_stroke():
     """Pieces 0 to 2 are of one stroke, and the last two form a segment; 4 to 6 are of another."""
     strokes = np.array([0, 0, 0, 1, 2, 2, 2, 3])[:, np.newaxis] + np.arange(4)
     segments = SimpleNamespace(pieces=SimpleNamespace(strokes=strokes), starts=np.array([9, 0, 1, 3, 4, 6, 7]))
-    shares = reader._shares(segments, np.array([1, 2, 3, 4, 5, 6]))
+    shares = orientation.shares_of(segments, np.array([1, 2, 3, 4, 5, 6]))
     np.testing.assert_allclose(shares, [1 / 2, 1 / 2, 1, 1 / 2, 1 / 2, 1])
-    assert reader._shares(segments, np.array([1])).tolist() == [1]
+    assert orientation.shares_of(segments, np.array([1])).tolist() == [1]
 
 
 def test_lines_without_digits_are_left_out(monkeypatch, model):

@@ -1,16 +1,16 @@
 """Read the fields of a form."""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
+from lenet._checks import SIDE
 from lenet._extras import cv2
 from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
@@ -24,21 +24,20 @@ from lenet.reading.graph import Graph, joined
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import find_lines
 from lenet.reading.marks import digits_and_marks, may_be_marks
+from lenet.reading.orientation import Characters, Images, images_of, read_upright, shares_of
 from lenet.reading.page import Page, page_of
 from lenet.reading.pictures import PictureLike, as_grey
 from lenet.reading.reader import characters_of, cut_and_classify
 from lenet.reading.results import Cell
 from lenet.reading.rules import without_printed_rules
-from lenet.reading.segments import MAX_SEGMENTS, MAX_SEGMENTS_TURNED, Segments
+from lenet.reading.segments import MAX_SEGMENTS, Segments
 from lenet.reading.sheet import corners_of, find_sheets
-from lenet.reading.strokes import Ints, box_around
+from lenet.reading.strokes import Floats, Ints, box_around
 from lenet.reading.tables import turned
 from lenet.reading.valid import most_probable
 
 _MARGIN = 2  # pixels around the strokes of a field
 _RIM = 0.01  # of the shorter side of a blank sheet: nearer to its edges, the table would be read as 1
-# The mean confidences of the filled-in fields of a form that is not turned, and at least after a turn.
-_LEGIBLE, _LEGIBLE_TURNED = 0.8, 0.3
 _CUT = 0.2, 0.8  # the fractions of a stroke in a field beyond which it is inside or outside
 _TALL = 0.6  # the height of a cut digit over that of the tallest stroke in the field, which is at least `_LOW`
 _LOW = 0.4  # heights of the field
@@ -46,7 +45,7 @@ _NARROW = 0.2  # width over height: narrower strokes may be separators
 _MAX_PIECES = 640  # of strokes in a field: ten for each of 64 digits
 _MAX_SHEETS = 3  # times the area of the sheet that the fields may cover together
 _MAX_TURNED = 100  # fields that are read in each orientation
-_LEAD = 1.0  # the minimum evidence that a turn must gain; 0.5 if the form has one field
+_NO_IMAGES = np.zeros((0, SIDE, SIDE), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,16 @@ class _Settings:
     model: LeNet5
     check_below: float
     n_jobs: int | None
+
+
+class _Read(NamedTuple):
+    """What was read in a field."""
+
+    text: str
+    confidence: float
+    has_marks: bool = False  # beside the digits
+    shares: Floats = np.zeros(0)  # of each character, as in Characters
+    images: Images = _NO_IMAGES  # of the digits
 
 
 class _Table(NamedTuple):
@@ -130,51 +139,55 @@ def read_form(
     resolve_n_jobs(n_jobs)
     page, cells = without_grids(without_boxes(page_of(straightened(as_grey(image)))), isolate=False)
     page = without_frames(page)
-    values = _values(settings, page, turned(cells, 0))
-    return tuple(_upright_values(settings, page, cells, values) if rotate else values)
+    values = _upright_values(settings, page, cells) if rotate else _values_after(settings, page, cells, 0, MAX_SEGMENTS)
+    return tuple(value for value, _ in values)
 
 
-def _upright_values(
-    settings: _Settings, page: Page, cells: Sequence[Cell], as_it_is: Sequence[FieldValue]
-) -> Sequence[FieldValue]:
-    """Return the values of the fields in the orientation in which they are clearly more legible, or as they are.
+def _upright_values(settings: _Settings, page: Page, cells: Sequence[Cell]) -> list[tuple[FieldValue, _Read]]:
+    """Return the values of the fields in the orientation in which they are clearly the most legible, or as they are.
 
-    Of many fields, a sample is read in each orientation, and then all fields in the best one.
+    Of many fields, a sample is read in each orientation, and then all fields in the best one. A cell that is found only
+    after a turn may be one of another table, unless its field gives the rows and columns.
     """
-    is_complete = not any("empty" in value.problems for value in as_it_is)
-    if is_complete and _mean_confidence(as_it_is) >= _LEGIBLE:
-        return as_it_is
-    members = list(range(len(as_it_is)))
-    if len(members) > _MAX_TURNED:  # at random, as every other column may be blank
-        members = sorted(np.random.default_rng(0).permutation(members)[:_MAX_TURNED])
-    sample = replace(settings, fields=[settings.fields[n] for n in members])
-    best = before = [as_it_is[n] for n in members]
-    best_gain = min(_LEAD, len(before) / 2)
-    for turns in (1, 2, 3):
-        if sum(value.confidence for value in _valid(best)) >= _LEGIBLE * len(best):
-            break
-        with suppress(InputError):  # a turned page may look like a texture
-            values = _turned_values(sample, page, cells, turns, MAX_SEGMENTS_TURNED)
-            gain = _gain(sample.fields, before, values)
-            if gain > best_gain and _mean_confidence(values) >= _LEGIBLE_TURNED:
-                best, best_gain = values, gain
-    if len(members) == len(as_it_is):
-        return best
-    with suppress(InputError):
-        if turns := best[0].rotation // 90:
-            values = _turned_values(settings, page, cells, turns, MAX_SEGMENTS)
-            if _gain(settings.fields, as_it_is, values) > _LEAD:  # the sample may have no field that is filled in
-                return values
-    return as_it_is
+    sample = settings
+    if len(settings.fields) > _MAX_TURNED:  # at random, as every other column may be blank
+        members = np.random.default_rng(0).permutation(len(settings.fields))[:_MAX_TURNED]
+        sample = replace(settings, fields=[settings.fields[n] for n in sorted(members)])
+    as_it_is = _values_after(sample, page, cells, 0, MAX_SEGMENTS)
+    counts = [
+        "no cell" not in value.problems or isinstance(field.grid, tuple)
+        for field, (value, _) in zip(sample.fields, as_it_is, strict=True)
+    ]
+
+    def values_after_turns(turns: int, max_segments: int) -> tuple[list[tuple[FieldValue, _Read]], list[Characters]]:
+        values = _values_after(sample, page, cells, turns, max_segments) if turns else as_it_is
+        return values, [_characters(compress(values, counts))]
+
+    values, turns = read_upright(values_after_turns, len(page.strokes.boxes))
+    return values if sample is settings else _values_after(settings, page, cells, turns, MAX_SEGMENTS)
 
 
-def _turned_values(
+def _values_after(
     settings: _Settings, page: Page, cells: Sequence[Cell], turns: int, max_segments: int
-) -> list[FieldValue]:
-    """Return the values of the fields after some quarter turns."""
-    upright = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
-    values = _values(settings, upright, turned(cells, turns), max_segments)
-    return [replace(value, rotation=90 * turns) for value in values]
+) -> list[tuple[FieldValue, _Read]]:
+    """Return the values of the fields after some quarter turns, and what was read in them."""
+    if turns:
+        page = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
+    values = _values(settings, page, turned(cells, turns), max_segments)
+    return [(replace(value, rotation=90 * turns), read) for value, read in values]
+
+
+def _characters(values: Iterable[tuple[FieldValue, _Read]]) -> Characters:
+    """Return the characters of all fields as one line; empty fields and invalid values are non-digits."""
+    texts, probabilities, shares, images = list[str](), list[float](), [np.zeros(0)], [_NO_IMAGES]
+    for value, read in values:
+        is_empty, is_valid = "empty" in value.problems, not {"digits", "checksum"} & {*value.problems}
+        text = "?" if is_empty else read.text
+        texts += ["" if character == "?" or not is_valid else character for character in text]
+        probabilities += [read.confidence ** (1 / len(text)) for _ in text]
+        shares.append(np.ones(1) if is_empty else read.shares)
+        images.append(read.images if is_valid else _NO_IMAGES)
+    return Characters(texts, np.array(probabilities), np.concatenate(shares), np.concatenate(images))
 
 
 def check_checksums(fields: Sequence[Field], model: LeNet5) -> None:
@@ -206,45 +219,10 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.copyMakeBorder(within, rim, rim, rim, rim, cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _gain(fields: Sequence[Field], before: Sequence[FieldValue], after: Sequence[FieldValue]) -> float:
-    """Return the evidence that a turn gains, in the fields that are found before and after it, if there are any.
-
-    A cell that is found only after the turn may be one of another table, unless its field gives the rows and columns.
-    """
-    pairs = list(zip(before, after, strict=True))
-    found = [
-        (old, new)
-        for field, (old, new) in zip(fields, pairs, strict=True)
-        if "no cell" not in new.problems and (isinstance(field.grid, tuple) or "no cell" not in old.problems)
-    ]
-    before, after = zip(*(found or pairs), strict=True)
-    return _evidence(after) - _evidence(before)
-
-
-def _mean_confidence(values: Sequence[FieldValue]) -> float:
-    """Return the mean confidence of the fields that are filled in; a "?", a wrong checksum and no cell count as 0."""
-    confidences = [
-        0.0 if "?" in value.value or "checksum" in value.problems else value.confidence
-        for value in values
-        if value.value or "no cell" in value.problems
-    ]
-    return sum(confidences) / max(1, len(confidences))
-
-
-def _evidence(values: Sequence[FieldValue]) -> float:
-    """Return the sum of the confidences of all digits in valid values."""
-    return sum(len(value.value) * value.confidence for value in _valid(values))
-
-
-def _valid(values: Sequence[FieldValue]) -> list[FieldValue]:
-    """Return the values that have the right number of digits and the right checksum."""
-    return [value for value in values if set(value.problems) <= {"confidence", "edge", "mark"}]
-
-
 def _values(
-    settings: _Settings, page: Page, cells: Sequence[Cell], max_segments: int = MAX_SEGMENTS
-) -> list[FieldValue]:
-    """Return the values of the fields on a page in one orientation."""
+    settings: _Settings, page: Page, cells: Sequence[Cell], max_segments: int
+) -> list[tuple[FieldValue, _Read]]:
+    """Return the values of the fields on a page in one orientation, and what was read in them."""
     tables, level = _tables(cells), without_printed_rules(page)
     regions = [_region(field, page, tables) for field in settings.fields]
     sheets = sum(float(np.ptp(corners, axis=0).prod()) for corners in regions if corners is not None)
@@ -255,22 +233,22 @@ def _values(
         )
     parts = [None if corners is None else _part(level, corners) for corners in regions]
     lines = [find_lines(part[0]) if part else [] for part in parts]
-    read = iter(cut_and_classify(settings.model, list(chain.from_iterable(lines)), settings.n_jobs, max_segments))
+    classified = iter(cut_and_classify(settings.model, list(chain.from_iterable(lines)), settings.n_jobs, max_segments))
     values = []
     for field, corners, part, own in zip(settings.fields, regions, parts, lines, strict=True):
         if corners is None or part is None:
-            values.append(FieldValue(field.name, "", 0.0, ("no cell",)))
+            values.append((FieldValue(field.name, "", 0.0, ("no cell",)), _Read("", 0.0)))
             continue
-        value, confidence, has_marks = _read_field(field, list(islice(read, len(own))), settings.model.classes)
-        problems = field.problems(value)
-        if has_marks:
+        read = _read_field(field, list(islice(classified, len(own))), settings.model.classes)
+        problems = field.problems(read.text)
+        if read.has_marks:
             problems = (*problems, "mark")
         if part[1]:
             problems = ("edge", *problems)
-        if value and confidence < settings.check_below:
+        if read.text and read.confidence < settings.check_below:
             problems = ("confidence", *problems)
         (left, top), (right, bottom) = np.rint([corners.min(axis=0), corners.max(axis=0)]).astype(int).tolist()
-        values.append(FieldValue(field.name, value, confidence, problems, (left, top, right, bottom)))
+        values.append((FieldValue(field.name, read.text, read.confidence, problems, (left, top, right, bottom)), read))
     return values
 
 
@@ -338,34 +316,31 @@ def _part(page: Page, corners: NDArray[np.float64]) -> tuple[Page, bool]:
     return page.transformed(ink, to_page), bool(crosses.any())
 
 
-def _read_field(
-    field: Field, parts: Sequence[tuple[Segments, Graph]], classes: Sequence[str]
-) -> tuple[str, float, bool]:
-    """Return the value of a field, its probability, and whether there are marks beside its digits.
+def _read_field(field: Field, parts: Sequence[tuple[Segments, Graph]], classes: Sequence[str]) -> _Read:
+    """Read a field; the text is empty if there are only marks.
 
-    The value is an empty text if there are only marks. The time of finding the most probable value grows with the
-    square of the number of pieces.
+    The time of finding the most probable value grows with the square of the number of pieces.
     """
     if not parts:
-        return "", 0.0, False
+        return _Read("", 0.0)
     if sum(graph.end for _, graph in parts) > _MAX_PIECES:
-        return "?", 0.0, False
-    short = np.concatenate([may_be_marks(segments) for segments, _ in parts])
+        return _Read("?", 0.0, shares=np.ones(1))
     arcs, labels, confidence = most_probable(joined([graph for _, graph in parts]), field)
-    read = [label for arc, label in zip(arcs, labels, strict=True) if label is not None or not short[arc]]
-    value = "".join("?" if label is None else classes[label] for label in read)
-    found, is_digit = np.array(arcs), np.array([label is not None for label in labels])
-    has_marks = _have_marks([segments for segments, _ in parts], found[is_digit], found[~is_digit & short[found]])
-    return value, confidence if read else 0.0, has_marks
-
-
-def _have_marks(parts: Sequence[Segments], digits: Ints, marks: Ints) -> bool:
-    """Return whether there are points, commas, dashes or signs beside digits; arcs are numbered through all parts."""
+    path, names = np.array(arcs), np.array(["" if label is None else classes[label] for label in labels])
+    text, has_marks, shares, images = "", False, [np.zeros(0)], [_NO_IMAGES]
     start = 0
-    for segments in parts:
-        stop = start + len(segments.starts)
-        own, others = (arcs[(start <= arcs) & (arcs < stop)] - start for arcs in (digits, marks))
-        if len(own) and digits_and_marks(segments, own, others, float(np.median(segments.boxes[own, 3])))[1]:
-            return True
-        start = stop
-    return False
+    for segments, _ in parts:  # arcs are numbered through all of them
+        is_own = (start <= path) & (path < start + len(segments.starts))
+        own, is_digit = path[is_own] - start, names[is_own] != ""
+        is_mark = ~is_digit & may_be_marks(segments)[own]
+        text += "".join(name or "?" for name in names[is_own][~is_mark])
+        has_marks |= bool(is_digit.any()) and _have_marks(segments, own[is_digit], own[is_mark])
+        shares.append(shares_of(segments, own)[~is_mark])
+        images.append(images_of(segments, own[is_digit], classes))
+        start += len(segments.starts)
+    return _Read(text, confidence if text else 0.0, has_marks, np.concatenate(shares), np.concatenate(images))
+
+
+def _have_marks(segments: Segments, digits: Ints, marks: Ints) -> bool:
+    """Return whether there are points, commas, dashes or signs beside the digits of a line."""
+    return bool(digits_and_marks(segments, digits, marks, float(np.median(segments.boxes[digits, 3])))[1])

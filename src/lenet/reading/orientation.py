@@ -6,9 +6,8 @@ The evidence is how well they can be read after each turn, and whether their sha
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib import resources
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 from lenet.errors import InputError
 from lenet.loading import given_model
 from lenet.model import LeNet5
-from lenet.reading.page import Page
-from lenet.reading.results import Reading
-from lenet.reading.segments import MAX_SEGMENTS_TURNED
-from lenet.reading.strokes import Floats
+from lenet.reading.results import Line
+from lenet.reading.segments import MAX_SEGMENTS, MAX_SEGMENTS_TURNED, Segments
+from lenet.reading.strokes import Floats, Ints
 from lenet.reading.words import NON_DIGIT_EVIDENCE, log_odds
 from lenet.weights import read_tensors
 from lenet.weights.integers import from_integers
@@ -28,20 +26,27 @@ Images = NDArray[np.uint8]
 
 
 class Characters(NamedTuple):
-    """Evidence of the orientation of a line, in addition to the probabilities of its characters."""
+    """The characters of a line, as evidence of its orientation."""
 
-    images: Images  # (k, 28, 28): of its digits; none if the classes are not ASCII digits
+    texts: Sequence[str]  # n names of classes, or "" for a non-digit
+    probabilities: Floats  # (n,)
     shares: Floats  # (n,): 1/m for each of m characters cut from one stroke
+    images: Images  # (k, 28, 28): of the digits; none if the classes are not ASCII digits
+
+    @classmethod
+    def of(cls, line: Line, shares: Floats, images: Images) -> "Characters":
+        """Return the characters of a line."""
+        texts = ["" if digit.label is None else digit.text for digit in line.digits]
+        return cls(texts, np.array([digit.probability for digit in line.digits]), shares, images)
 
 
-ReadPage = Callable[..., tuple[Reading, Sequence[Characters]]]
+Result = TypeVar("Result")
 
 # A page whose characters have this mean probability is not turned, if their shapes are upright, and there is a row of
 # them or no other stroke.
 _SURE = 0.98
 _MIN_LEGIBLE = 0.85  # the minimum mean probability of a legible page; a less probable digit is evidence against it
 _CLEAR_LEAD = 10.0  # required if the mean is lower
-_MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 # The evidence that each number of quarter turns must gain. Upside down, 0 remains a 0, and 6 and 9 become each other.
 _LEADS = {1: 6.0, 2: 7.0, 3: 6.0}
 # The evidence of a non-digit against the page as it stands. It is lower than after a turn, as letters beside upright
@@ -54,37 +59,54 @@ _MAX_SHAPES = 32
 _MAX_OF_SHAPE, _MAX_OF_SHAPES = 3.0, 6.0
 
 
-def read_upright(read_page: ReadPage, page: Page) -> Reading:
-    """Read a page in the orientation that is clearly the best; if there is none, do not turn it.
+def read_upright(
+    read_after_turns: Callable[[int, int], tuple[Result, Sequence[Characters]]], num_strokes: int
+) -> tuple[Result, int]:
+    """Return what is read in the orientation that is clearly the best, and its quarter turns; 0 if there is none.
 
-    `read_page` returns the reading of a page as it stands, and the characters of each line. Its second argument is the
-    maximum number of segments, above which it raises InputError.
+    `read_after_turns` returns what it reads on the page after some quarter turns, and the characters of each line. Its
+    second argument is the maximum number of segments, above which it raises InputError. The page has `num_strokes`.
     """
-    reading, lines = read_page(page)
-    is_sure, num_strokes = _legibility(reading) >= _SURE, len(page.strokes.boxes)
-    lengths = [len(line.digits) for line in reading.lines]
+    as_it_is, lines = read_after_turns(0, MAX_SEGMENTS)
+    is_sure, lengths = _legibility(lines) >= _SURE, [len(line.texts) for line in lines]
     is_complete = max(lengths, default=0) > 1 or sum(lengths) >= num_strokes
-    shapes_before, shares = upright_log_odds([line.images for line in lines]), [line.shares for line in lines]
-    if (is_sure and is_complete and shapes_before >= 0) or num_strokes > _MAX_STROKES:
-        return reading
+    shapes_before = upright_log_odds([line.images for line in lines])
+    if is_sure and is_complete and shapes_before >= 0:
+        return as_it_is, 0
     is_column = max(lengths, default=0) == 1
-    best, best_lead = reading, -math.inf
+    best, best_lead = (as_it_is, 0), -math.inf
     for turns, least in _LEADS.items():
         try:
-            turned, turned_lines = read_page(page.turned(turns), MAX_SEGMENTS_TURNED)
+            turned, turned_lines = read_after_turns(turns, MAX_SEGMENTS_TURNED)
         except InputError:  # so many pieces or segments that this is not its orientation
             continue
         lone = 1.0 if is_column and turns == 2 else _LONE  # upside down, a column of digits remains one
         # A number on its side is a column, of which sometimes only a 0 is legible; but it may be a list of digits.
         limit_ones, lone_before = turns != 2, 1.0 if is_sure else lone
-        before = max(evidence_of(reading, shares, _UPRIGHT_NON_DIGIT, lone_before, limit_ones=limit_ones), 0)
-        turned_shares = [line.shares for line in turned_lines]
-        lead = evidence_of(turned, turned_shares, lone=lone, limit_ones=limit_ones) - before
+        before = max(evidence_of(lines, _UPRIGHT_NON_DIGIT, lone_before, limit_ones=limit_ones), 0)
+        lead = evidence_of(turned_lines, lone=lone, limit_ones=limit_ones) - before
         shapes = upright_log_odds([line.images for line in turned_lines])
         lead += max(-_MAX_OF_SHAPES, min(shapes - shapes_before, _MAX_OF_SHAPES))
-        if lead > best_lead and lead >= (least if _legibility(turned) >= _MIN_LEGIBLE else _CLEAR_LEAD):
-            best, best_lead = replace(turned, rotation=90 * turns), lead
+        if lead > best_lead and lead >= (least if _legibility(turned_lines) >= _MIN_LEGIBLE else _CLEAR_LEAD):
+            best, best_lead = (turned, turns), lead
     return best
+
+
+def shares_of(segments: Segments, arcs: Ints) -> Floats:
+    """Return 1/m for each segment of a path, where m is the number of segments cut from its stroke."""
+    strokes, starts = segments.pieces.strokes, segments.starts[arcs][1:]
+    is_other = (strokes[starts] != strokes[starts - 1]).any(axis=1)  # the boxes of the strokes on both sides
+    groups = np.append(0, is_other.cumsum())
+    return np.asarray(1 / np.bincount(groups)[groups])
+
+
+def images_of(segments: Segments, digits: Ints, classes: Sequence[str]) -> Images:
+    """Return the images of digits; none unless all classes are ASCII digits.
+
+    Upside down, the Arabic-Indic digits 7 and 8 are each other.
+    """
+    names = "".join(classes)
+    return segments.images[digits if names.isascii() and names.isdecimal() else digits[:0]]
 
 
 def upright_log_odds(lines: Sequence[Images]) -> float:
@@ -126,17 +148,18 @@ def _classifier() -> tuple[LeNet5, NDArray[np.float32], NDArray[np.float32]]:
     return given_model("mnist"), tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)
 
 
-def _legibility(reading: Reading) -> float:
+def _legibility(lines: Sequence[Characters]) -> float:
     """Return the mean probability of the digits; each non-digit counts as 0."""
     probabilities = [
-        digit.probability if digit.label is not None else 0 for line in reading.lines for digit in line.digits
+        probability if text else 0.0
+        for line in lines
+        for text, probability in zip(line.texts, line.probabilities.tolist(), strict=True)
     ]
     return sum(probabilities) / max(len(probabilities), 1)
 
 
 def evidence_of(
-    reading: Reading,
-    shares: Sequence[Floats] | None = None,
+    lines: Sequence[Characters],
     non_digit: float = NON_DIGIT_EVIDENCE,
     lone: float = _LONE,
     *,
@@ -144,20 +167,19 @@ def evidence_of(
 ) -> float:
     """Return how far the digits' log-odds are above those of `_MIN_LEGIBLE`, less `non_digit` for each non-digit.
 
-    Characters cut from one stroke count as one if `shares`, those of the characters of each line, are given: on its
-    side, an 8 is two 0s that touch. `lone` is the weight of a line of one character or stroke. It is low, because the
-    letters of a word on its side are a column, and some resemble digits. With `limit_ones`, at most half of the
-    evidence is that of 1s, as dashes and the rules of paper become 1s after a quarter turn.
+    Characters cut from one stroke count as one: on its side, an 8 is two 0s that touch. `lone` is the weight of a line
+    of one character or stroke. It is low, because the letters of a word on its side are a column, and some resemble
+    digits. With `limit_ones`, at most half of the evidence is that of 1s, as dashes and the rules of paper become 1s
+    after a quarter turn.
     """
     of_ones = of_others = 0.0
-    if shares is None:
-        shares = [np.ones(len(line.digits)) for line in reading.lines]
-    for line, of_line in zip(reading.lines, shares, strict=True):
-        weight = lone if of_line.sum() < 1.5 else 1.0  # the shares of one stroke add up to 1
-        for digit, share in zip(line.digits, of_line.tolist(), strict=True):
-            of_digit = log_odds(digit.probability) - log_odds(_MIN_LEGIBLE)
-            evidence = weight * share * (-non_digit if digit.label is None else of_digit)
-            if digit.text == "1":
+    for line in lines:
+        weight = lone if line.shares.sum() < 1.5 else 1.0  # the shares of one stroke add up to 1
+        for text, *numbers in zip(line.texts, line.probabilities.tolist(), line.shares.tolist(), strict=True):
+            probability, share = numbers
+            of_digit = log_odds(probability) - log_odds(_MIN_LEGIBLE)
+            evidence = weight * share * (of_digit if text else -non_digit)
+            if text == "1":
                 of_ones += evidence
             else:
                 of_others += evidence

@@ -1,7 +1,7 @@
 """Read the digits in a picture: one, a number, or a page of them."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import _checks
+from lenet._checks import SIDE
 from lenet._fused.threads import resolve_n_jobs
 from lenet.errors import InputError
 from lenet.loading import ModelLike, given_model
@@ -19,14 +20,14 @@ from lenet.reading.graph import Graph, coefficients_of, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.marks import digits_and_marks, may_be_marks, starts_low
-from lenet.reading.orientation import Characters, ReadPage, evidence_of, read_upright
+from lenet.reading.orientation import Characters, evidence_of, images_of, read_upright, shares_of
 from lenet.reading.page import MIN_DECODED_PIXELS, Page, pages_of
 from lenet.reading.paths import Path, best_path, confidence_of
 from lenet.reading.pictures import PictureLike, reduced_grey
 from lenet.reading.pieces import MAX_PIECES, Pieces, cutting_cost, legible_strokes, pieces_of
 from lenet.reading.results import Digit, Line, Reading, with_turned_boxes
 from lenet.reading.segments import MAX_SEGMENTS, Segments, segments_of
-from lenet.reading.strokes import Boxes, Floats, Ints, reject_texture
+from lenet.reading.strokes import Boxes, Floats, reject_texture
 from lenet.reading.tables import filled, separated, turned
 from lenet.reading.views import with_views
 from lenet.reading.words import words_in
@@ -35,6 +36,9 @@ _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
 _CORNER = 0.9  # the minimum confidence of a stroke across a corner of the picture: others may be the edge of a sheet
 _MUCH_MORE = 10  # times the evidence of the photographs
+_MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
+
+_ReadPage = Callable[..., tuple[Reading, Sequence[Characters]]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def read(
     return _read_turned(read_page, grey, shape, reading.rotation // 90) if reading.rotation else reading
 
 
-def _read_turned(read_page: ReadPage, grey: NDArray[np.uint8], shape: tuple[int, ...], turns: int) -> Reading:
+def _read_turned(read_page: _ReadPage, grey: NDArray[np.uint8], shape: tuple[int, ...], turns: int) -> Reading:
     """Return the reading of a picture as if it had been given after some quarter turns; its boxes are not turned."""
     shapes = [shape, shape[::-1]] * 2  # of the picture after 0 to 3 turns
     pages = pages_of(np.ascontiguousarray(np.rot90(grey, turns)), shapes[turns])
@@ -127,7 +131,7 @@ def _read_turned(read_page: ReadPage, grey: NDArray[np.uint8], shape: tuple[int,
     return replace(reading, rotation=90 * turns)
 
 
-def _read_pages(read_page: ReadPage, pages: Iterable[Page], rotate: bool) -> Reading:
+def _read_pages(read_page: _ReadPage, pages: Iterable[Page], rotate: bool) -> Reading:
     """Return the reading of the photographs in a picture, or of the whole picture if that shows more digits.
 
     Raises InputError if none can be read.
@@ -150,17 +154,28 @@ def _shows_more(whole: Reading, photographs: Reading) -> bool:
 
     Further lines must show much more: they may be titles, or grain that resembles digits.
     """
-    evidence = max(evidence_of(photographs), 0)
+    evidence = max(_evidence_of(photographs), 0)
     least = evidence if len(whole.lines) <= len(photographs.lines) else _MUCH_MORE * evidence
-    return evidence_of(whole) > least
+    return _evidence_of(whole) > least
 
 
-def _read_picture(read_page: ReadPage, page: Page, rotate: bool) -> Reading:
+def _evidence_of(reading: Reading) -> float:
+    """Return the evidence that the characters of a reading are digits."""
+    none = np.zeros((0, SIDE, SIDE), np.uint8)
+    return evidence_of([Characters.of(line, np.ones(len(line.digits)), none) for line in reading.lines])
+
+
+def _read_picture(read_page: _ReadPage, page: Page, rotate: bool) -> Reading:
     """Read a page, and the cells of its grids."""
     page.reject_texture()
     page, cells = without_grids(without_boxes(page))
     page = without_frames(page)
-    reading = read_upright(read_page, page) if rotate else read_page(page)[0]
+    num_strokes = len(page.strokes.boxes)
+    if rotate and num_strokes <= _MAX_STROKES:
+        reading, turns = read_upright(lambda turns, limit: read_page(page.turned(turns), limit), num_strokes)
+        reading = replace(reading, rotation=90 * turns)
+    else:
+        reading, _ = read_page(page)
     lines = tuple(separated(line, cells) for line in reading.lines)
     in_order = turned(cells, 0)  # with the grids numbered in reading order
     return replace(reading, lines=lines, cells=filled(in_order, lines))
@@ -240,23 +255,9 @@ def _read_line(settings: _Settings, segments: Segments, graph: Graph) -> tuple[L
     rows = zip(places, labels, path.probabilities[shown], strict=True)
     digits = tuple(_digit(*row, settings.model.classes) for row in rows)
     confidence = confidence_of(labels, graph) if in_word.any() else path.confidence
-    of_digits = arcs[is_digit & ~in_word] if _are_ascii_digits(settings.model.classes) else arcs[:0]
-    characters = Characters(segments.images[of_digits], _shares(segments, arcs)[shown])
-    return Line(digits, confidence, _text(digits, gaps, marks)), characters
-
-
-def _shares(segments: Segments, arcs: Ints) -> Floats:
-    """Return 1/m for each segment of a path, where m is the number of segments cut from its stroke."""
-    strokes, starts = segments.pieces.strokes, segments.starts[arcs][1:]
-    is_other = (strokes[starts] != strokes[starts - 1]).any(axis=1)  # the boxes of the strokes on both sides
-    groups = np.append(0, is_other.cumsum())
-    return np.asarray(1 / np.bincount(groups)[groups])
-
-
-def _are_ascii_digits(classes: Sequence[str]) -> bool:
-    """Return whether all classes are ASCII digits; upside down, the Arabic-Indic digits 7 and 8 are each other."""
-    names = "".join(classes)
-    return names.isascii() and names.isdecimal()
+    line_read = Line(digits, confidence, _text(digits, gaps, marks))
+    images = images_of(segments, arcs[is_digit & ~in_word], settings.model.classes)
+    return line_read, Characters.of(line_read, shares_of(segments, arcs)[shown], images)
 
 
 def _without_words(
