@@ -144,6 +144,8 @@ def test_a_pattern_expands_to_the_matching_files(scans, capsys):
     found = answers(lines(capsys, "predict", "scans/*.png"))
     assert found == {name: EXPECTED[name] for name in ("0.png", "1.png", "2.png", "3.png")}
     assert answers(lines(capsys, "predict", "scans/**/*.png")) == EXPECTED
+    (scans / "scans" / "folder.png").mkdir()
+    assert answers(lines(capsys, "predict", "scans/*.png")) == found
 
 
 def test_a_name_with_brackets_is_a_file_first(scans, capsys):

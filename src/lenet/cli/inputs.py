@@ -68,7 +68,8 @@ def expanded(names: Sequence[str]) -> list[str]:
                 warn(skipped(name, others))
             found += files or [Unreadable(Path(name), _NO_PICTURES)]
         elif glob.has_magic(name) and "://" not in name:
-            files = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+            files = [path for path in matches if not os.path.isdir(path)]  # noqa: PTH112
             found += files or [Unreadable(Path(name), _NO_MATCH)]
         else:
             found.append(name)  # reading it raises the error
