@@ -60,9 +60,10 @@ def without_rules(page: Page, height: float) -> Page:
     for lengths in (page.strokes.widths, page.strokes.heights):
         if lengths.max(initial=0) >= MAX_LENGTH * height:
             lines = straight_lines(_binary(ink), round(MAX_LENGTH * height))
-            if lengths is page.strokes.widths:
-                lines = _without_bottoms(page, lines, round(height))
-            ink = erased(ink, lines, min(thickness_of(lines), height / 9))
+            if lines.any():
+                if lengths is page.strokes.widths:
+                    lines = _without_bottoms(page, lines, round(height))
+                ink = erased(ink, lines, min(thickness_of(lines), height / 9))
         ink = ink.T
     return page.with_ink(ink)
 
@@ -191,6 +192,8 @@ def _opened(image: Mask, length: int) -> Mask:
     steps = _doubling(length)
     for step in steps:
         fits = fits[:-step] & fits[step:]
+    if not fits.any():
+        return opened
     opened[: len(fits)] = fits
     for step in steps:
         opened[step:] |= opened[:-step]
