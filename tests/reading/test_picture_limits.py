@@ -333,13 +333,13 @@ def test_large_pictures_are_converted_some_rows_at_a_time(monkeypatch, strip, ro
 @pytest.mark.parametrize("shape", [(5, 7, 3), (3, 5, 3), (1, 5, 3), (3, 3, 3)])
 def test_the_last_axis_of_3_is_that_of_colours(shape):
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    np.testing.assert_array_equal(as_grey(pixels), np.round(luminance(pixels)))
+    np.testing.assert_allclose(as_grey(pixels), luminance(pixels), atol=1)
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (3, 5, 2), (3, 1, 5), (3, 4, 5)])
 def test_the_first_axis_of_3_is_that_of_colours_if_the_last_is_not(shape):
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    np.testing.assert_array_equal(as_grey(pixels), np.round(luminance(np.moveaxis(pixels, 0, 2))))
+    np.testing.assert_allclose(as_grey(pixels), luminance(np.moveaxis(pixels, 0, 2)), atol=1)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from lenet.reading import read_picture
 from lenet.reading.pictures import as_grey
 
 Image = pytest.importorskip("PIL.Image")
+PngImagePlugin = pytest.importorskip("PIL.PngImagePlugin")
 cv2 = pytest.importorskip("cv2")
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
 
@@ -253,6 +254,26 @@ def test_a_picture_with_damaged_exif_is_upright(kind):
     )
     shape = read_picture(buffer.getvalue()).shape
     assert shape == as_grey(Image.open(buffer)).shape == GREY.shape
+
+
+def test_a_png_with_exif_that_is_no_hexadecimal_text_is_upright():
+    """As older programs store it: in a text chunk."""
+    info, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+    info.add_text("Raw profile type exif", "\nexif\n      12\n45786966zz\n", zip=True)
+    Image.fromarray(GREY).save(buffer, "PNG", pnginfo=info)
+    np.testing.assert_array_equal(as_grey(buffer.getvalue()), GREY)
+    np.testing.assert_array_equal(as_grey(Image.open(buffer)), GREY)
+
+
+@pytest.mark.parametrize("error", [struct.error("x"), TypeError("x"), IndexError("x"), EOFError("x")])
+def test_whatever_pillow_raises_for_a_damaged_image_is_an_error_of_the_image(monkeypatch, error):
+    def fails(*_, **__):
+        raise error
+
+    image = Image.fromarray(GREY)
+    monkeypatch.setattr(image, "load", fails)
+    with pytest.raises(InputError, match="The image is closed or damaged"):
+        as_grey(image)
 
 
 def test_bytes_with_gaps_are_read():

@@ -5,7 +5,6 @@ import math
 import mmap
 import os
 import re
-import struct
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -17,7 +16,7 @@ from lenet import _checks
 from lenet._extras import require
 from lenet._files import open_regular
 from lenet.errors import DataError, InputError, InputTypeError
-from lenet.reading.pixels import grey_of_array, is_on_its_side, pixels_of
+from lenet.reading.pixels import DAMAGED, grey_of_array, is_on_its_side, pixels_of
 
 PixelsAndShape = tuple[NDArray[np.uint8], tuple[int, ...]]  # the shape is that of the whole picture
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -128,7 +127,7 @@ def _read(file: Any, mode: str, largest: int = MAX_PIXELS, min_pixels: int = MAX
             f"{name} is not a picture; expected a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file. Convert other formats, "
             "such as HEIC, to one of these."
         ) from None
-    except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError, EOFError, struct.error) as error:
+    except (*DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:  # it could not be opened
             if "://" in name:
                 raise DataError(f"{name} is a URL; expected a file. Download it first.") from None
@@ -155,7 +154,7 @@ def reduced_grey(image: PictureLike, min_pixels: int) -> PixelsAndShape:
     if callable(getattr(image, "getbands", None)):  # a Pillow image
         try:
             cast("Any", image).load()
-        except (AssertionError, AttributeError, ValueError, SyntaxError) as error:  # depending on the version of Pillow
+        except (*DAMAGED, AssertionError, AttributeError) as error:  # depending on the version of Pillow
             raise InputError(
                 f"The image is closed or damaged ({error!r}); expected an open one. Open it again."
             ) from None

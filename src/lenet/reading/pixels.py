@@ -1,5 +1,6 @@
 """Convert arrays and Pillow images to upright grey levels, or to red, green and blue."""
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,9 +12,10 @@ from lenet.errors import InputError, InputTypeError
 
 _STRIP = 2**20  # pixels: larger pictures are converted in strips, which saves memory
 _MAX_DARK = 0.1  # the fraction of dark pixels in light ink on a transparent page
+# What Pillow raises for damaged pictures, and pictures with damaged Exif.
+DAMAGED = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
 _ORIENTATION = 0x112  # Exif's tag
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the tag
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
 
 
 def grey_of_array(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -30,12 +32,8 @@ def grey_of_array(values: NDArray[Any]) -> NDArray[np.uint8]:
             f"The image has shape {values.shape}; expected (H, W), (H, W, 3) or (H, W, 4), with at least one pixel."
             + advice
         )
-    values = _as_bytes(values)
-    if values.ndim == 3 and values.shape[2] == 4:
-        return pixels_of(require("PIL.Image", "vision").fromarray(np.ascontiguousarray(values)), "L")
-    if values.ndim == 3:
-        values = np.round(values @ _LUMINANCE).astype(np.uint8)
-    return np.ascontiguousarray(values)
+    values = np.ascontiguousarray(_as_bytes(values))
+    return values if values.ndim == 2 else pixels_of(require("PIL.Image", "vision").fromarray(values), "L")
 
 
 def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -67,7 +65,7 @@ def is_on_its_side(picture: Any) -> bool:
 def _orientation(picture: Any) -> Any:
     try:
         return picture.getexif().get(_ORIENTATION, 1)
-    except SyntaxError:  # damaged Exif, which JPEG files may also have
+    except DAMAGED:
         return 1
 
 

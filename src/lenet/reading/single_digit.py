@@ -30,11 +30,11 @@ _MIN_AREA = 16  # pixels of a stroke that may be a digit
 def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray[np.uint8]:
     """Convert a picture of one digit to an image like MNIST's.
 
-    The ink may be dark on light or light on dark, also on a dark panel such as a button, and the picture may be cropped
-    to it. Shadows, specks, parts of neighbours at the left and right border, lines along the border, and a frame around
-    the digit are removed. The digit is cropped, scaled to fit into 20x20 pixels, and given strokes of the usual width.
-    Its centre of mass is placed in the middle of 28x28 pixels, as the paper describes (section III.A). A 28x28 picture
-    with a dark border is returned unchanged, unless `dark_on_light` is true.
+    The ink may be dark on light or light on dark, including on a dark panel such as a button, and the picture may be
+    cropped to the ink. Shadows, specks, parts of neighbours at the left and right border, lines along the border, and a
+    frame around the digit are removed. The digit is cropped, scaled to fit into 20x20 pixels, and given strokes of the
+    usual width. Its centre of mass is placed in the middle of 28x28 pixels, as the paper describes (section III.A). A
+    28x28 picture with a dark border is returned unchanged, unless `dark_on_light` is true.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def prepare(image: PictureLike, *, dark_on_light: bool | None = None) -> NDArray
     DataError, OSError
         As for `read_picture`.
     MissingExtraError
-        If OpenCV is not installed, or Pillow, which files and RGBA require.
+        If OpenCV is not installed, or Pillow, which files and colours require.
 
     Examples
     --------
