@@ -70,7 +70,7 @@ def resized(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 
 def reduced(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """Shrink a large image in a tenth of the time of `resized`; return the image itself for a factor of at least 1.
+    """Shrink a large image several times as fast as `resized`; return the image itself for a factor of at least 1.
 
     Whole blocks of pixels are averaged; the result is then interpolated.
     """

@@ -47,7 +47,7 @@ def load_csv(path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     ------
     DataError
         As for `read_csv`; also if there are no labels, if all labels are equal and their column has none of the names
-        above, or if the data set is invalid as described in `load_idx_folder`.
+        that `read_csv` lists, or if the data set is invalid as described in `load_idx_folder`.
     InputTypeError
         If `hold_out` has another type.
     MissingExtraError

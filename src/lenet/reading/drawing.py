@@ -135,7 +135,7 @@ class _Canvas:
     def write_apart(
         self, place: Place, text: str, colour: Colour, font: Any, anchor: str, *, on_line: bool = False
     ) -> None:
-        """Write a text at a place, or below the texts there that were written by this method, too.
+        """Write a text at a place, or below any text that this method has already written there.
 
         If `on_line`, erase what is behind the text: parts of the line between its letters would look like minus signs.
         """

@@ -12,7 +12,7 @@ from lenet.reading.coarse import continued, enlarged, without_ink
 
 _MIN_SIDE = 24  # pixels of the coarse picture
 _MAX_AREA = 0.9  # of the picture
-# A panel is a rectangle, also in perspective and with round corners, or a disc: the minimum area over that of the
+# A panel is a rectangle, possibly in perspective or with round corners, or a disc: the minimum area over that of the
 # smallest rectangle and circle around it. Bold digits fill less of both.
 _RECTANGULAR, _CIRCULAR = 0.93, 0.92
 _ALIKE = 0.1  # sides of a certain panel: panels that differ by less may have any writing, such as a 1
