@@ -311,6 +311,13 @@ def test_buffered_bytes_are_released_after_each_request():
     assert [asked(app, "POST", INFER, BODY)[0] for _ in range(5)] == [200] * 5
 
 
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v2/health/live", 200), ("HEAD", "/v2", 200),
+                                                        ("POST", "/v2/repository/index", 503)])  # fmt: skip
+def test_only_post_requests_need_memory_for_their_bodies(method, path, status):
+    app = create_app({"mnist": lenet.LeNet5(seed=0)}, limits=Limits(buffered=10))
+    assert asked(app, method, path, b"{" + b" " * 20 + b"}")[0] == status
+
+
 def test_a_body_that_is_released_while_it_is_joined_is_not_kept():
     class Released(collections.UserList):
         def __iter__(self):

@@ -13,7 +13,7 @@ import needs_serve  # noqa: F401
 import numpy as np
 import pytest
 from served import serving
-from serving_requests import INFER, an_input, request_of
+from serving_requests import INFER, all_of, an_input, request_of
 
 import lenet
 import lenet.cli
@@ -79,6 +79,20 @@ def test_a_body_for_no_operation_is_not_read(server, method, path, status):
     with contextlib.closing(socket.create_connection((server.host, server.port), timeout=10)) as connection:
         connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n".encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 17000000", "Transfer-Encoding: chunked"])
+def test_the_body_of_a_get_request_is_discarded_and_the_next_request_is_answered(server, framing):
+    body = bytes(17_000_000)  # larger than the limit, and no gzip
+    if "chunked" in framing:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    with contextlib.closing(socket.create_connection((server.host, server.port), timeout=10)) as connection:
+        head = f"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n{framing}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")  # before the body arrives
+        connection.sendall(body)
+        connection.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert all_of(connection).startswith(b"HTTP/1.1 404 ")
 
 
 def test_one_bad_request_among_concurrent_good_ones(server, digits):

@@ -31,8 +31,9 @@ _UNIQUE = (
 class Application:
     """The ASGI application, which protects the handlers from untrusted clients.
 
-    It receives each body as a whole before it calls a handler, so that a slow client occupies only the memory of the
-    bytes that it has sent. Requests must send one of the tokens, if there are any, except to public paths.
+    It receives the body of a POST request as a whole before it calls a handler, so that a slow client occupies only the
+    memory of the bytes that it has sent. It ignores the bodies of other requests. Requests must send one of the tokens,
+    if there are any, except to public paths.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class Application:
             self._check_token(path, context)
             handler, scope["path_params"] = self._router.find(context.method, path)
             context.operation = handler.__name__
-            await self._bodies.receive(context, receive)
+            if context.method == "POST":  # no other route uses a body, and some need no token
+                await self._bodies.receive(context, receive)
             return await handler(Request(scope, receive))
         except asyncio.CancelledError:
             if not self.state.is_draining:  # cancelled by an outer application, not by the shutdown
