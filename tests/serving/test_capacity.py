@@ -281,24 +281,35 @@ def test_the_bodies_of_all_requests_have_a_limit():
     first = bodies.receive(b"x" * 600)
     second = bodies.receive(b"x" * 400)
     assert first.error is second.error is None
-    third = bodies.receive(b"x")
+    third = bodies.receive(b"x" * 63)  # small bodies have another 16th: 62 bytes
     assert (type(third.error), third.error.reason) == (BusyError, "buffers")
     bodies.release(third)
     assert bodies.receive(b"").error is None
     bodies.release(first)
     assert first.parts == []
-    assert bodies.receive(b"x" * 600).error is None
+    assert bodies.receive(b"x" * 662).error is None
+    assert type(bodies.receive(b"x").error) is BusyError
+
+
+def test_large_bodies_leave_memory_for_small_ones():
+    """Of at most 64 KiB: a 16th of the memory for all bodies."""
+    bodies = Bodies(body=2**20, buffered=2**20)
+    assert bodies.receive(bytes(2**20)).error is None
+    large = bodies.receive(bytes(2**16 + 1))
+    assert type(large.error) is BusyError
+    bodies.release(large)
+    assert bodies.receive(bytes(2**16)).error is None
     assert type(bodies.receive(b"x").error) is BusyError
 
 
 def test_a_compressed_body_counts_with_both_of_its_sizes():
-    body = gzip.compress(b"x" * 500, mtime=0)
-    bodies = Bodies(buffered=len(body) + 500)
+    body = gzip.compress(b"x" * 100_000, mtime=0)
+    bodies = Bodies(buffered=len(body) + 100_000)
     context = bodies.receive(body, content_encoding=b"GZIP")
-    assert (context.error, context.parts, context.received) == (None, [b"x" * 500], len(body))
-    assert context.buffered == len(body) + 500
+    assert (context.error, context.parts, context.received) == (None, [b"x" * 100_000], len(body))
+    assert context.buffered == len(body) + 100_000
     bodies.release(context)
-    assert type(Bodies(buffered=len(body) + 499).receive(body, content_encoding=b"gzip").error) is BusyError
+    assert type(Bodies(buffered=len(body) + 99_999).receive(body, content_encoding=b"gzip").error) is BusyError
     assert bodies.receive(body, content_encoding=b"gzip").error is None
 
 

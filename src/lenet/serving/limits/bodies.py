@@ -10,6 +10,7 @@ from lenet.serving.limits.capacity import BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import RequestContext
 
+_SMALL = 2**16  # bytes of a body that may use the reserve, a 16th of the limit, when large bodies have reached it
 _MAX_MEMBERS = 16  # of a gzip body; each takes time, even if it is empty
 
 
@@ -52,7 +53,8 @@ class RequestBodies:
     def _count(self, context: RequestContext, size: int) -> None:
         context.buffered += size
         self._buffered += size
-        if self._buffered > self._limits.buffered:
+        reserve = self._limits.buffered // 16 if context.buffered <= _SMALL else 0
+        if self._buffered > self._limits.buffered + reserve:
             raise BusyError("The server is receiving too many requests. Retry after 1 s.", "buffers")
 
     def _too_large(self) -> HTTPException:
