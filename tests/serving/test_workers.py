@@ -296,7 +296,7 @@ def test_a_worker_that_has_ended_is_replaced(workers, caplog):
     first = [(1, "asked", 5), (1, "kill"), (1, "join"), (1, "marked"), (3, "start")]
     assert events == [*first, (2, "asked", 5)]
     assert [process.pid for process in workers.processes] == [3, 2]
-    assert [record.getMessage() for record in caplog.records] == ["Worker 1 exited and was replaced."]
+    assert [record.getMessage() for record in caplog.records] == ["Worker 1 was killed by signal 9 and was replaced."]
 
 
 def test_a_worker_that_does_not_answer_is_replaced(workers, caplog):
@@ -326,7 +326,7 @@ def test_repeated_failures_at_startup_stop_the_server(workers, monkeypatch, capl
         workers.keep_subprocess_alive()
     texts = [record.getMessage() for record in caplog.records]
     assert texts[-1] == "Worker 7 failed, so the server stops."
-    assert texts[:-1] == [f"Worker {pid} exited and was replaced." for pid in (3, 4, 5, 6)]
+    assert texts[:-1] == [f"Worker {pid} exited with code 1 and was replaced." for pid in (3, 4, 5, 6)]
 
 
 def test_a_worker_that_lives_but_never_starts_does_not_reset_the_count(workers):

@@ -154,6 +154,12 @@ class _Worker(Process):
             exit_if_working()
 
 
+def _problem(exitcode: int | None) -> str:
+    if exitcode is None:
+        return "did not answer"
+    return f"exited with code {exitcode}" if exitcode >= 0 else f"was killed by signal {-exitcode}"
+
+
 class _Workers(Multiprocess):
     """uvicorn's worker processes, which reload their models on SIGHUP instead of being replaced."""
 
@@ -211,7 +217,7 @@ class _Workers(Multiprocess):
             if self.should_exit.is_set():
                 return
             self._failures += 1
-            problem = "did not answer" if process.exitcode is None else "exited"
+            problem = _problem(process.exitcode)
             process.kill()
             process.join()
             multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
