@@ -86,8 +86,8 @@ def parse_tensor(entry: dict[str, Any], batch: int) -> InputTensor:
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise InputError(f"{INPUT} has datatype {short_repr(datatype)}; expected UINT8 (0 to 255), or FP16, FP32 or "
                          "FP64 (0 to 1), with high values for ink.")  # fmt: skip
-    if not isinstance(shape, list) or not all(type(length) is int and 0 <= length < 2**31 for length in shape):
-        raise InputError(f"{INPUT} has shape {short_repr(shape)}; expected a list of integers.")
+    if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
+        raise InputError(f"{INPUT} has shape {short_repr(shape)}; expected a list of integers of at least 0.")
     if shape[1:] not in _SHAPES and shape != [SIDE, SIDE]:
         raise InputError(
             f"{INPUT} has shape {short_repr(shape)}; expected [n, 1, 28, 28], [n, 28, 28], [n, 784] or [28, 28]."
