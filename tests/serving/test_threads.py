@@ -112,7 +112,7 @@ def test_a_malformed_form_ends_its_turn_with_the_gil():
 
     async def parse():
         with pytest.raises(InputError, match="form cannot be read"):  # whose traceback keeps the suspended generator
-            await Pictures(None, Limits(), None, None)._uploaded_file(request, [bytes(2**20)], {})
+            await Pictures(None, Limits(), None, None)._uploaded_file(request, [bytes(2**20)], [])
         return GIL_TURNS._lock.locked()
 
     assert not asyncio.run(parse())
@@ -127,10 +127,10 @@ def test_the_file_of_a_form_is_as_it_was_sent(size):
         b'--x\r\nContent-Disposition: form-data; name="only_digits"\r\n\r\ntrue\r\n--x--\r\n'
     )
     request = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]})
-    options = {}
+    options = []
     found = asyncio.run(Pictures(None, Limits(), None, None)._uploaded_file(request, [body[:90], body[90:]], options))
     assert found == content
-    assert options == {"model": "mnist", "only_digits": "true"}
+    assert options == [("model", "mnist"), ("only_digits", "true")]
 
 
 def test_a_form_of_tiny_parts_takes_as_few_turns_as_one_part(monkeypatch):

@@ -31,6 +31,7 @@ from lenet.serving.request_context import RequestContext, context_of
 from lenet.serving.routing import Operation
 from lenet.serving.schemas import MODEL_QUERY, READ_OPTIONS, READ_QUERIES, json_content, picture_body
 
+Options = list[tuple[str, str]]  # names and texts, as a client gives them
 Answer = tuple[bytes, str, list[int]]  # JSON, the name of the model, and the labels
 T = TypeVar("T")
 _OPTIONS = ("model", *READ_OPTIONS)
@@ -58,7 +59,7 @@ class Pictures:
 
     async def predict(self, request: Request) -> Response:
         """Read the digits in a picture, or classify its symbol."""
-        context, options = context_of(request), dict(request.query_params)
+        context, options = context_of(request), request.query_params.multi_items()
         if context.headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
             work = functools.partial(self._read_form, request, context, options)
         else:
@@ -67,18 +68,23 @@ class Pictures:
         self._metrics.count_labels(model, labels)
         return Response(content, media_type="application/json")
 
-    def _read_form(self, request: Request, context: RequestContext, options: dict[str, str]) -> Answer:
+    def _read_form(self, request: Request, context: RequestContext, options: Options) -> Answer:
         """Return the answer to a form. This runs in a thread, since even parsing a large form takes a while."""
         content = asyncio.run(self._uploaded_file(request, list(context.parts), options))
         return self._read(lambda: content, *self._validated(context, len(content), options))
 
-    def _validated(self, context: RequestContext, size: int, options: dict[str, str]) -> tuple[Served, dict[str, bool]]:
+    def _validated(self, context: RequestContext, size: int, given: Options) -> tuple[Served, dict[str, bool]]:
         """Return the model for a picture of a number of bytes, and the options of `read`."""
         if not size:
             raise InputError("The request has no picture. Send a PNG or JPEG as the body or as a file in a form.")
-        unknown = options.keys() - set(_OPTIONS)
-        if unknown:
-            raise InputError(f"Unknown option {short_repr(min(unknown))}; expected one of {', '.join(_OPTIONS)}.")
+        names, options = [name for name, _ in given], dict(given)
+        for name in options:
+            if name not in _OPTIONS:
+                raise InputError(f"Unknown option {short_repr(name)}; expected one of {', '.join(_OPTIONS)}.")
+            if names.count(name) > 1:
+                raise InputError(
+                    f"The option {name} was given more than once; expected one value, in the query or in the form."
+                )
         served = self._models.get(options.pop("model", None))
         context.model = served.name
         if options and not _reads_lines(served.model):
@@ -106,7 +112,7 @@ class Pictures:
         encoded = orjson.dumps({"model": served.name, "version": served.version, **answer})
         return encoded, served.name, [-1 if label is None else label for label in labels]
 
-    async def _uploaded_file(self, request: Request, body: list[bytes], options: dict[str, str]) -> bytes:
+    async def _uploaded_file(self, request: Request, body: list[bytes], options: Options) -> bytes:
         """Return the file in a form that arrived in parts, and add the form's other fields to the options."""
         try:
             async with contextlib.aclosing(_parts(body)) as parts:  # closing it also ends its turn after an error
@@ -120,7 +126,7 @@ class Pictures:
                 value.file.truncate(value.size)
                 content = value.file._file.getvalue()  # type: ignore[attr-defined] # a BytesIO; `read` would copy it
             else:
-                options[name] = value
+                options.append((name, value))
         await form.close()
         return content
 
