@@ -238,7 +238,8 @@ def test_an_answer_that_takes_too_long():
         status, headers, answer = server.ask("POST", "/predict", a_page(12))
         assert (status, headers["retry-after"]) == (503, "1")
         assert answer["error"] == (
-            "The response took longer than 0.05 s to compute. Send a smaller request or retry later."
+            "The response was not ready within 0.05 s, including the time in the queue. Retry later or send a smaller "
+            "request."
         )
         assert server.ask("POST", INFER, BODY)[0] == 200
 

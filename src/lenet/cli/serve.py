@@ -95,7 +95,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--deadline", type=_positive, default=30, metavar="SECONDS",
-        help="time limit for computing a response (default: 30 s)",
+        help="time limit for computing a response, including the wait for a thread (default: 30 s)",
     )  # fmt: skip
     parser.add_argument(
         "--drain", type=_from_0, default=1, metavar="SECONDS",

@@ -71,7 +71,8 @@ class ThreadPool:
             if not timeout.expired():  # the function's own
                 raise
             raise BusyError(
-                f"The response took longer than {self._timeout:g} s to compute. Send a smaller request or retry later.",
+                f"The response was not ready within {self._timeout:g} s, including the time in the queue. "
+                "Retry later or send a smaller request.",
                 "deadline",
             ) from None
         finally:

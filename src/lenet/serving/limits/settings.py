@@ -34,7 +34,7 @@ class Limits:
         client to read the response, if 64 KiB or more are waiting to be sent, or any part of the last response on its
         connection. The connection of a slower client is aborted.
     request_seconds : float, default 30
-        Time to compute a response in a thread. A request that takes longer gets the status 503.
+        Time to wait for a thread and to compute a response in it. A request that takes longer gets the status 503.
     drain_seconds : float, default 1
         Time after SIGTERM during which the server still accepts connections, but is not ready, so that load balancers
         can choose another server.
