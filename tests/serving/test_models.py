@@ -522,10 +522,12 @@ def test_the_metrics_of_all_processes_are_added_up(tmp_path, monkeypatch):
             value_of("histogram", *seconds, "Help.").inc(1)
         info = ["lenet_model_info", "lenet_model_info", ["model", "version"], ["a", version], "Help."]
         value_of("gauge", *info, multiprocess_mode="livemax").set(process == 1)
+        value_of("counter", "orders", "orders_total", [], [], "Of the outer application.").inc(1)
     for file in {value._file for value in values}:
         file.close()
     (tmp_path / "counter_3.db").touch()  # of a process that has just started
     text = metrics.text()
+    assert b"orders" not in text
     assert values_of(text, "lenet_requests_total") == {("infer", "200"): 3}
     assert values_of(text, "lenet_model_info") == {("a", "new"): 1}
     buckets = values_of(text, "lenet_request_seconds_bucket")

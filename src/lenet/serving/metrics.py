@@ -80,13 +80,14 @@ def _written_files() -> list[str]:
 
 
 class _SharedMetrics(Collector):
-    """The metrics of all processes, without the models' earlier versions."""
+    """The metrics of all processes, without those of an outer application and of the models' earlier versions."""
 
     def collect(self) -> Iterator[Metric]:
         for metric in multiprocess.MultiProcessCollector.merge(_written_files()):  # type: ignore[no-untyped-call]
             if metric.name == _MODEL_INFO:
                 metric.samples = [sample for sample in metric.samples if sample.value]
-            yield metric
+            if metric.name.startswith("lenet_"):
+                yield metric
 
 
 class _Children(dict[Any, Any]):
