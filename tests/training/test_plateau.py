@@ -33,11 +33,11 @@ X, Y, _, _ = lenet.data.load_digits()
 SHORT = lenet.training.RECIPES["small"].with_changes(epochs=2, batch_size=10)
 
 
-def caught(recipe=SHORT, model=lenet.LeNet5, **options):
+def caught(recipe=SHORT, model=lenet.LeNet5, y=Y[:100], **options):
     """Train on 100 digits, and return the warnings."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        lenet.train(model(seed=0), X[:100], Y[:100], recipe, **options)
+        lenet.train(model(seed=0), X[:100], y, recipe, **options)
     return found
 
 
@@ -75,6 +75,13 @@ def test_non_digits_and_a_teachers_labels_are_no_guesses():
     assert caught(recipe.with_changes(non_digits=0.5)) == []
     assert caught(recipe, teacher=lambda images: np.full((len(images), 10), 0.1, np.float32)) == []
     assert "guessing" in str(caught(SHORT.with_changes(non_digits=0.5))[0].message)
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.1])
+def test_soft_targets_are_no_guesses(validation):
+    """Their entropy here is 2.18, more than 90% of log 10: no network has a lower loss, however much it has learned."""
+    targets = np.where(np.eye(10)[Y[:100]], 0.28, 0.08)
+    assert caught(SHORT.with_changes(epochs=1, validation=validation), y=targets) == []
 
 
 def test_callers_that_see_the_epochs_and_other_losses_get_no_report():

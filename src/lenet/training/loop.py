@@ -116,8 +116,8 @@ def train(
     -----
     UserWarning
         If the final loss of a `LeNet5`, on the validation split if there is one, is still near the entropy of the
-        labels, and there is no `on_epoch`. Without a validation split, a recipe with non-digits or a teacher gives no
-        warning.
+        labels, and there is no `on_epoch`. There is no warning if y contains probabilities or, without a validation
+        split, if the recipe has non-digits or there is a teacher.
 
     Examples
     --------
@@ -251,11 +251,17 @@ class _Loop:
         return state
 
     def _comparable_loss(self) -> float:
-        """Return the last loss of images with labels; 0 if that of training has non-digits or a teacher's labels."""
-        row, has_others = self.state.history[-1], self.recipe.non_digits or self.teacher is not None
+        """Return the final validation or training loss if it can be compared with the entropy of the labels, else 0.
+
+        It cannot be compared if y contains probabilities, because no network has a loss below their own entropy. The
+        same holds for the training loss if images of non-digits or the answers of a teacher contribute to it.
+        """
+        row = self.state.history[-1]
+        if self.data.targets.ndim == 2:
+            return 0.0
         if row.val_loss is not None:
             return row.val_loss
-        return 0.0 if has_others else row.loss
+        return 0.0 if self.recipe.non_digits or self.teacher is not None else row.loss
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.patience
