@@ -569,11 +569,26 @@ def test_processes_with_a_teacher_train_as_one():
         np.testing.assert_allclose(model.parameters.flat, one.parameters.flat, rtol=0, atol=1e-5)
 
 
-def test_wrong_probabilities_from_a_teacher_are_an_error():
-    with pytest.raises(InputError, match=r"^teacher returned an array of shape \(5,\); expected \(5, 4\)\. "):
-        train(model_of(), X, Y, RECIPE, teacher=lambda images: np.zeros(len(images)))
-    with pytest.raises(InputError, match=r"^The result of teacher has probabilities from 0 to 0 and rows"):
-        train(model_of(), X, Y, RECIPE, teacher=lambda images: np.zeros((len(images), 4)))
+MASKED = np.ma.MaskedArray(np.full((5, 4), 0.25), mask=np.eye(5, 4))
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "message"),
+    [
+        (np.zeros(5), InputError, r"^teacher\(images\) has shape \(5,\); expected \(5, 4\)\. "),
+        (np.zeros((5, 4)), InputError, r"^teacher\(images\) has probabilities from 0 to 0 and rows"),
+        ([[1, 0], [1]], InputError, r"^teacher\(images\) is not a rectangular array .*; expected shape \(5, 4\)\."),
+        (MASKED, InputTypeError, r"^teacher\(images\) is a masked array\. .* with teacher\(images\)\.filled\(0\)\."),
+        (list(MASKED), InputTypeError, r"^teacher\(images\) is a masked array\. "),
+        (np.full((5, 4), "x"), InputTypeError, r"^teacher\(images\) has dtype <U1; expected probabilities"),
+    ],
+)
+def test_wrong_probabilities_from_a_teacher_are_an_error(result, error, message):
+    model = model_of()
+    before = model.parameters.flat.copy()
+    with pytest.raises(error, match=message):
+        train(model, X, Y, RECIPE, teacher=lambda images: result)
+    np.testing.assert_array_equal(model.parameters.flat, before)
 
 
 # ---- arguments -----------------------------------------------------------------------------------------

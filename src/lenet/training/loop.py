@@ -338,14 +338,13 @@ class _Loop:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the distorted images, and a teacher's probabilities for them, checked as targets."""
         distorted = images if distortions is None else distortions.apply(images)
-        shape = len(images), self.model.num_classes
-        given = np.asarray(teacher(distorted)) if len(images) else np.empty(shape)
+        shape, name = (len(images), self.model.num_classes), "teacher(images)"
+        given = _checks.array(teacher(distorted), name, f"expected shape {shape}") if len(images) else np.empty(shape)
         if given.shape != shape:
             raise InputError(
-                f"teacher returned an array of shape {given.shape}; expected {shape}. Return a row of class "
-                "probabilities for each image."
+                f"{name} has shape {given.shape}; expected {shape}. Return a row of class probabilities for each image."
             )
-        return distorted, _checks.targets(given, *shape, self.model.dtype, name="The result of teacher")
+        return distorted, _checks.targets(given, *shape, self.model.dtype, name=name)
 
     def _close_epoch(self) -> None:
         """Validate, append the epoch to the history, and keep the parameters if they are the best so far."""
