@@ -268,6 +268,12 @@ def test_a_model_that_diverges_in_its_first_epoch_is_unchanged(monkeypatch):
     assert (model.mean, model.std, model.metadata) == (0.25, 0.5, {"data": "other"})
 
 
+def test_only_a_weight_decay_above_0_is_a_cause_of_divergence(monkeypatch):
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: (math.nan, 0.5))
+    with pytest.raises(DivergedError, match=r"from before the training\. The learning rate \(0\.3\) is too high\."):
+        train(model_of(), X, Y, replace(RECIPE, weight_decay=0.0))
+
+
 def test_a_model_that_diverges_later_has_the_best_weights(monkeypatch):
     model, after = described(), []
     losses = iter([2.0, 3.0, math.inf])

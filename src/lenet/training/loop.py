@@ -399,8 +399,8 @@ class _Loop:
         else:
             self.model.metadata, self.model.mean, self.model.std = self.before
         self.model.parameters.flat[...] = state.best_parameters
+        decay = f" or the weight decay ({recipe.weight_decay:g})" if recipe.weight_decay else ""
         return DivergedError(
             f"The loss is not finite at step {step} of epoch {state.epoch}, so the model's weights are {kept}. "
-            f"The learning rate ({recipe.lr:g}) or the weight decay ({recipe.weight_decay:g}) is too high. Try a tenth "
-            "of it."
+            f"The learning rate ({recipe.lr:g}){decay} is too high. Try a tenth of it."
         )
