@@ -20,8 +20,9 @@ MU = 0.2  # 0.02 in the paper; with that, the units with a low curvature saturat
 class DiagonalLevenbergMarquardt(SGD):
     """Gradient descent in which each parameter has its own learning rate, lr / (mu + curvature).
 
-    The curvature of a parameter is the second derivative of the loss, which `curvature` estimates. A parameter with a
-    low curvature takes large steps, up to lr / mu times its gradient.
+    The curvature of a parameter, which `curvature` estimates, is the second derivative of the squared distance to the
+    right code (equation 8 of the paper). `LeNet1998` is trained with equation 9, whose competitive term the curvature
+    omits. A parameter with a low curvature takes large steps, up to lr / mu times its gradient.
 
     Parameters
     ----------
@@ -76,12 +77,13 @@ class DiagonalLevenbergMarquardt(SGD):
 
 
 def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
-    """Estimate the second derivative of the loss with respect to each parameter: the mean over images, at least 0.
+    """Estimate the second derivative of equation 8 with respect to each parameter: the mean over images, at least 0.
 
-    The images are as for `LeNet5.logits`, with the same errors. The loss is the squared distance to the right code
-    (equation 8). Its second derivative with respect to each output of F6 is 2. From there, the second derivatives are
-    propagated backwards like gradients, but with every factor squared. This is the Gauss-Newton approximation, which
-    omits the second derivatives of the squashing function.
+    The images are as for `LeNet5.logits`, with the same errors. Equation 8 is the squared distance to the right code;
+    equation 9, with which `LeNet1998` is trained, also has a competitive term. The second derivative of equation 8 with
+    respect to each output of F6 is 2. From there, the second derivatives are propagated backwards like gradients, but
+    with every factor squared. This is the Gauss-Newton approximation, which omits the second derivatives of the
+    squashing function.
 
     Examples
     --------
@@ -90,7 +92,7 @@ def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
     >>> bool((found <= 2.62).all())  # 2 (1.7159 * 2 / 3)**2, for a unit near 0
     True
     """
-    *hidden, (_, _, y, _) = model._forward(_checks.images(x))  # y enters the last layer, the distances to the codes
+    *hidden, (_, _, y, _) = model._forward(_checks.images(x))  # y enters the last layer, the RBF
     found = FlatDict(model.parameters.shapes, model.dtype)
     ddy = np.full_like(y, 2 / max(1, len(y)))  # a second derivative, as dy is a first one
     for name, layer, given, _ in reversed(hidden):
@@ -100,7 +102,7 @@ def curvature(model: LeNet5, x: ArrayLike) -> FlatDict:
 
 
 def second_derivatives(layer: Layer, x: Array, ddy: Array) -> tuple[Array, dict[str, Array]]:
-    """Propagate the second derivatives of the loss from the output of a layer to its input and its parameters.
+    """Propagate second derivatives from the output of a layer to its input and its parameters.
 
     A layer with parameters is linear in its weights and in its inputs, so squared weights and squared inputs give the
     second derivatives. As in the paper, the connections that share a weight of a `Subsample2d` count separately: their
