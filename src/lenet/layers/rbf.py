@@ -27,8 +27,8 @@ DIGIT_CODES = np.swapaxes(_ROWS, 0, 1).reshape(10, 84)
 class RBF(Layer):
     """Radial basis functions: each output is minus the squared distance between the input and the code of its class.
 
-    The paper's penalty is the distance itself, and the answer is the class with the lowest penalty. Here, as in other
-    networks, the answer is the class with the highest output. The codes are not trained.
+    The paper's penalty is the squared distance itself, and the answer is the class with the lowest penalty. Here, as in
+    other networks, the answer is the class with the highest output. The codes are not trained.
 
     Parameters
     ----------
