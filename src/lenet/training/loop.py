@@ -110,7 +110,7 @@ def train(
         If the loss is no longer finite. The model then has the best weights so far or, if no epoch was finished, those
         with which the run began; the message says which.
     MissingExtraError
-        If the recipe has drawn digits or non-digits, and OpenCV or Pillow is not installed.
+        If the recipe has drawn digits or non-digits, and OpenCV is not installed.
 
     Warns
     -----
