@@ -146,9 +146,10 @@ ax.set(xlabel="central difference of the loss", ylabel="gradient")
 # -----------
 # A network that gives the same answer to every image has a loss of about ln 10. Training starts on this plateau, as
 # step 6 shows: in F6, the images hardly differ. :doc:`/how_it_reads` explains why. The recipe ``small`` leaves the
-# plateau after about 2,100 steps. It uses standardised pixels, momentum, and a learning rate that rises and falls.
-# The recipe ``seed`` is the notebook's: pixels in [0, 1], batches of 4, a learning rate of 0.01 and no momentum.
-# After 7,200 steps, it is still on the plateau, and ``train`` issues a warning.
+# plateau after about 2,100 steps. It uses standardised pixels, momentum, and a learning rate that rises and falls. It
+# also distorts the images at random, and holds out a tenth of them to choose the best epoch. The recipe ``seed`` is the
+# notebook's: pixels in [0, 1], batches of 4, a learning rate of 0.01 and no momentum, on all images and without
+# distortions. After 7,200 steps, it is still on the plateau, and ``train`` issues a warning.
 state = lenet.train(model, X_train, y_train, "small", seed=0)
 seed = lenet.training.RECIPES["seed"].with_changes(epochs=20)
 plain = lenet.train(lenet.LeNet5(seed=0), X_train, y_train, seed, seed=0)
@@ -184,4 +185,5 @@ for index, ax in zip(wrong, axes[0], strict=True):
 print(f"{lenet.evaluation.evaluate(lenet.load_pretrained('mnist'), X_test, y_test)[1]:.1%}")
 
 # %%
-# Next, :doc:`/notebook` shows the code of the layers, and :doc:`/kernels` how the fused network works.
+# Next, :doc:`/mathematics` derives both passes of each layer. Then :doc:`/notebook` shows the code of the layers, and
+# :doc:`/kernels` how the fused network works.
