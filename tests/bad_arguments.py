@@ -20,6 +20,8 @@ from lenet.training import Recipe, optim, splits
 from lenet.training.augment import defects, distortions
 from lenet.training.augment.drawn_digits import drawn_digits
 from lenet.training.augment.non_digits import non_digits
+from lenet.training.curvature import DiagonalLevenbergMarquardt
+from lenet.training.foof import FOOF
 
 N, CLASSES = 6, 3
 BYTES = np.random.default_rng(1).integers(0, 256, (N, 28, 28), np.uint8)
@@ -136,6 +138,12 @@ RECIPE = {
     "validation": numbers(-0.1, 1.0),
     "patience": wholes(0, -1),
 }
+OPTIMIZER = {
+    "model": A_MODEL,
+    "lr": numbers(-0.1),
+    "momentum": numbers(-0.1, 1.0),
+    "weight_decay": numbers(-0.1),
+}
 CLASSIFIER = {
     "learning_rate_init": POSITIVE,
     "batch_size": wholes(0) | {"type": ["all", [], True, 1.5]},
@@ -205,6 +213,14 @@ def backward_of(layer: layers.Layer, shape: tuple[int, ...]) -> Callable[[Any], 
     return lambda dy: backward(dy)
 
 
+def bad_gradients(gradients: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {
+        "type": [None, 3, "x", [], {**gradients, "c1.bias": "x"}, {**gradients, "c1.bias": None}],
+        "shape": [{}, {**gradients, "c1.bias": np.zeros(7)}, {"c1.bias": np.zeros(6)}],
+        "huge": [{**gradients, "c1.bias": np.full(6, 1e300)}, {**gradients, "c1.bias": [HUGE] * 6}],
+    }
+
+
 def cases(folder: Path) -> dict[str, Case]:
     """Return the cases; `folder` has the files that the loaders read."""
     model, classifier = copy.deepcopy(SMALL), fitted()
@@ -212,8 +228,10 @@ def cases(folder: Path) -> dict[str, Case]:
     a_batch = {"x": images(), "y": LABEL}
     out = {"type": ["x", [], 3, np.ma.zeros((N, CLASSES), np.float32)],
            "shape": [np.zeros((N, 9), np.float32), np.zeros((N, CLASSES))]}  # fmt: skip
-    sgd = lenet.SGD(model, 0.1)
+    of_1998 = lenet.LeNet1998(seed=0)
+    sgd, foof, diagonal = lenet.SGD(model, 0.1), FOOF(model, 0.1), DiagonalLevenbergMarquardt(of_1998, 0.001)
     gradients = model.loss_and_gradients(BYTES, LABELS)[1]
+    gradients_of_1998 = of_1998.loss_and_gradients(BYTES, LABELS)[1]
     file = lenet.weights.ModelFile.read_pretrained("mnist")
     rows = BYTES.reshape(N, -1)
     found = {
@@ -263,12 +281,8 @@ def cases(folder: Path) -> dict[str, Case]:
             "model": A_MODEL, "recipe": NAME,
             "seed": SEED | {"type": [None, *SEED["type"]]}, "sample_weight": WEIGHT, "n_jobs": N_JOBS, "state": STATE,
             "on_step": CALLBACK, "on_epoch": CALLBACK, "comm": {"type": [3, "x", object()]}}),
-        "SGD": Case(lenet.SGD, {"model": model, "lr": 0.1}, {
-            "model": A_MODEL, "lr": numbers(-0.1), "momentum": numbers(-0.1, 1.0), "weight_decay": numbers(-0.1)}),
-        "SGD.step": Case(sgd.step, {"gradients": gradients}, {"gradients": {
-            "type": [None, 3, "x", [], {**gradients, "c1.bias": "x"}, {**gradients, "c1.bias": None}],
-            "shape": [{}, {**gradients, "c1.bias": np.zeros(7)}, {"c1.bias": np.zeros(6)}],
-            "huge": [{**gradients, "c1.bias": np.full(6, 1e300)}, {**gradients, "c1.bias": [HUGE] * 6}]}}),
+        "SGD": Case(lenet.SGD, {"model": model, "lr": 0.1}, OPTIMIZER),
+        "SGD.step": Case(sgd.step, {"gradients": gradients}, {"gradients": bad_gradients(gradients)}),
         "load": Case(lenet.load, {"path": folder / "model.safetensors"}, {"path": PATH}),
         "load_pretrained": Case(lenet.load_pretrained, {}, {"name": NAME}),
         "layers.im2col": Case(layers.im2col, {"x": np.zeros((1, 1, 3, 3)), "kernel_size": 2},
@@ -296,6 +310,17 @@ def cases(folder: Path) -> dict[str, Case]:
         "training.Recipe.with_changes": Case(ONE.with_changes, {"validation": 0.1},
                                              {name: bad | {"type": [x for x in bad.get("type", []) if x is not None]}
                                               for name, bad in RECIPE.items()}),
+        "training.foof.FOOF": Case(FOOF, {"model": model, "lr": 0.1}, OPTIMIZER | {
+            "model": A_MODEL | {"value": [of_1998]}, "damping": POSITIVE}),
+        "training.foof.FOOF.estimate": Case(foof.estimate, {"x": BYTES}, {"x": images() | {"empty": [BYTES[:0]]}}),
+        "training.foof.FOOF.step": Case(foof.step, {"gradients": gradients}, {"gradients": bad_gradients(gradients)}),
+        "training.curvature.DiagonalLevenbergMarquardt": Case(
+            DiagonalLevenbergMarquardt, {"model": of_1998, "lr": 0.001},
+            {"model": A_MODEL | {"value": [model]}, "lr": numbers(-0.1), "mu": POSITIVE}),
+        "training.curvature.DiagonalLevenbergMarquardt.estimate": Case(
+            diagonal.estimate, {"x": BYTES}, {"x": images()}),
+        "training.curvature.DiagonalLevenbergMarquardt.step": Case(
+            diagonal.step, {"gradients": gradients_of_1998}, {"gradients": bad_gradients(gradients_of_1998)}),
         "training.recipes.recipe_named": Case(training.recipes.recipe_named, {"recipe": "small"}, {"recipe": NAME}),
         **{f"training.optim.{schedule.__name__}": Case(schedule, {"lr": 0.1, "total_steps": 10, "steps_per_epoch": 5},
                 {"lr": numbers(-0.1), "total_steps": wholes(0), "steps_per_epoch": wholes(0)})

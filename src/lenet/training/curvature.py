@@ -67,11 +67,33 @@ class DiagonalLevenbergMarquardt(SGD):
         self.preconditioner = np.zeros_like(model.parameters.flat)
 
     def estimate(self, x: ArrayLike) -> None:
-        """Estimate the curvature from images, as for `LeNet5.logits`, with the same errors."""
+        """Estimate the curvature from images, and set `preconditioner` to it.
+
+        Parameters
+        ----------
+        x : array_like
+            As for `LeNet5.logits`.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for `LeNet5.logits`.
+        """
         self.preconditioner[...] = curvature(self.model, x).flat
 
     def step(self, gradients: Mapping[str, Array]) -> None:
-        """Update the parameters once, as `SGD.step` does, but each with its own learning rate."""
+        """Update the parameters once: subtract lr / (mu + curvature) times the gradient.
+
+        Parameters
+        ----------
+        gradients : mapping of str to ndarray
+            As `LeNet1998.loss_and_gradients` returns them.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for `SGD.step`.
+        """
         self._check_attributes()
         self.model.parameters.flat[...] -= self.lr / (self.mu + self.preconditioner) * self._flat(gradients)
 

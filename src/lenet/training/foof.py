@@ -78,7 +78,18 @@ class FOOF(SGD):
         self.preconditioner = self._inverses.flat
 
     def estimate(self, x: ArrayLike) -> None:
-        """Estimate the second moments from images, at least one, as for `LeNet5.logits`, with the same errors."""
+        """Estimate the second moments of the inputs, and set `preconditioner` to the inverse matrices.
+
+        Parameters
+        ----------
+        x : array_like
+            At least one image, as for `LeNet5.logits`.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If there are no images, or as for `LeNet5.logits`.
+        """
         images = _checks.images(x)
         _checks.not_empty(images)
         moments = FlatDict(self._inverses.shapes, np.float64)
@@ -91,7 +102,18 @@ class FOOF(SGD):
                 self._inverses[name] = _inverse(moment + self.damping * np.eye(len(moment)))
 
     def step(self, gradients: Mapping[str, Array]) -> None:
-        """Update the parameters once, as `SGD.step` does, after multiplying the gradients by the preconditioner."""
+        """Update the parameters once, as `SGD.step` does, after multiplying the gradients by the preconditioner.
+
+        Parameters
+        ----------
+        gradients : mapping of str to ndarray
+            As `LeNet5.loss_and_gradients` returns them.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for `SGD.step`.
+        """
         shapes = self.model.parameters.shapes
         given = FlatDict(shapes, self.model.dtype, self._flat(gradients))
         found = FlatDict(shapes, self.model.dtype)
