@@ -85,9 +85,9 @@ class Run:
             If the folder is missing, it is created.
         args : dict of str to Any
             JSON values by name: "lenet", "data" and "data_sha256" (str), "num_classes" and "seed" (int), and "recipe",
-            the fields of a `Recipe`; with `start`, also "from". Optionally, "classes" is a list of class names, "raw"
-            (bool) says that pictures were not prepared, "cpu" is the build of the kernels, and "network" is "1998" for
-            a `LeNet1998`.
+            the fields of a `Recipe`; with `start`, also "from". Optionally, "test_sha256" is the SHA-256 of the test
+            set, "classes" is a list of class names, "raw" (bool) says that pictures were not prepared, "cpu" is the
+            build of the kernels, and "network" is "1998" for a `LeNet1998`.
         start : LeNet5, optional
             The model whose weights training starts from; by default, the weights are random.
 
@@ -272,8 +272,9 @@ class Run:
         Returns
         -------
         dict of str to str
-            "recipe", "data", "test_sha256", "seed", "lenet" and "epoch"; "changes", if the recipe has any; with a
-            validation split, "val_loss" and "val_accuracy"; with class names, "classes"; with raw pictures, "raw".
+            "recipe", "data", "seed", "lenet" and "epoch"; "changes", if the recipe has any; "test_sha256", if the
+            arguments have it; with a validation split, "val_loss" and "val_accuracy"; with class names, "classes"; with
+            raw pictures, "raw".
         """
         recipe = self.recipe
         values: dict[str, Any] = {"recipe": recipe.name, "data": shown_name(self.args["data"])}
