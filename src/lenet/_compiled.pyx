@@ -1,4 +1,7 @@
-"""All functions that are compiled, in one extension, so that the wheel contains Cython's memoryviews only once."""
+"""All compiled functions except the kernels, in one module, so that the wheel contains Cython's memoryviews only once.
+
+setup.py compiles the kernels (_fused/kernels.pyx) once for each CPU, and links them into the same extension.
+"""
 
 include "_fused/shape.pxi"
 include "_fused/lenet5.pyx"
