@@ -20,8 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 from lenet import __version__, _checks
 from lenet.errors import InputError, InputTypeError, WeightsError
 from lenet.estimator.callbacks import CallbackSupportMixin, with_callbacks
-from lenet.estimator.epochs import Epochs
 from lenet.estimator.files import FINE_TUNING, KEY, Record, names_of, pop_record
+from lenet.estimator.fit_monitor import FitMonitor
 from lenet.estimator.framing import Framing, framing_of, shape_of
 from lenet.estimator.inputs import Samples, as_labels, as_table, encode, validated
 from lenet.loading import load, load_named
@@ -336,13 +336,13 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             recipe = self._recipe(samples.labels)
             self._begin(resume)
             self._reset_history()
-            watch = Epochs(self, recipe, samples, (X, y, sample_weight))
+            monitor = FitMonitor(self, recipe, samples, (X, y, sample_weight))
             state = None
             with contextlib.suppress(KeyboardInterrupt):
-                state = self._train(samples, recipe, resume, watch.epoch)
+                state = self._train(samples, recipe, resume, monitor.record_epoch)
             if state and self.early_stopping:
                 self.best_validation_score_ = state.history[state.best_epoch - 1].val_accuracy
-            watch.close()
+            monitor.close()
         if state:  # outside the block, which undoes the training if a warning is an error
             advice = (
                 "Increase max_iter, and keep batch_size 'auto', alpha near 0 and learning_rate_init near 0.1. With few "
@@ -350,7 +350,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             )
             if self.warm_start and not resume:
                 advice += " warm_start had no weights to continue from: a clone, as in cross_val_score, copies none."
-            watch.plateau.warn(self.loss_curve_[-1], self.n_iter_ * watch.steps, advice, ConvergenceWarning)
+            monitor.plateau.warn(self.loss_curve_[-1], self.n_iter_ * monitor.steps, advice, ConvergenceWarning)
         else:
             warnings.warn("Training was interrupted; the estimator keeps its current weights.", stacklevel=3)
         return self

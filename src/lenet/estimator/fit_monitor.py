@@ -1,4 +1,4 @@
-"""The epochs of `LeNetClassifier.fit`: history, callbacks and early stopping."""
+"""The monitor of `LeNetClassifier.fit`: history, callbacks and early stopping."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MIN_PATIENCE = 600  # steps
 
 
-class Epochs:
+class FitMonitor:
     """Record each epoch of `fit`, call the callbacks, and decide when to stop."""
 
     def __init__(self, classifier: "LeNetClassifier", recipe: Recipe, samples: Samples, given: tuple[Any, Any, Any]):
@@ -41,7 +41,7 @@ class Epochs:
         known = vars(self.classifier)
         return {name: copy.deepcopy(known[name]) for name in names if name in known}
 
-    def epoch(self, state: State) -> bool:
+    def record_epoch(self, state: State) -> bool:
         """Record an epoch, and return whether to stop."""
         row, classifier = state.history[-1], self.classifier
         classifier.n_iter_ += 1

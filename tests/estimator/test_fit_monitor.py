@@ -1,4 +1,4 @@
-"""The record of a fit's epochs: losses, scores, patience and callbacks."""
+"""The monitor of a fit: losses, scores, patience and callbacks."""
 
 import importlib.util
 import math
@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from lenet.estimator import callbacks
-from lenet.estimator.epochs import Epochs
+from lenet.estimator.fit_monitor import FitMonitor
 from lenet.estimator.inputs import Samples
 from lenet.training.state import Epoch
 
@@ -45,13 +45,13 @@ def fit(losses, scores=None, *, epochs=9, batch_size=2, stop_in=None, sample_wei
         calls.append(max_subtasks) or Context(calls, stop_in=stop_in)
     )
     recipe = SimpleNamespace(epochs=epochs, validation=0.25, batch_size=batch_size)
-    watch = Epochs(classifier, recipe, Samples(None, LABELS, None), ("X", "y", sample_weight))
+    monitor = FitMonitor(classifier, recipe, Samples(None, LABELS, None), ("X", "y", sample_weight))
     stops = []
     for n, loss in enumerate(losses):
         val_loss, val_accuracy = (None, None) if scores is None else (scores[n][0] * ENTROPY, scores[n][1])
         row = Epoch(n + 1, 0.1, loss, 0.5, val_loss, val_accuracy, 1.0, 1.0)
-        stops.append(watch.epoch(SimpleNamespace(history=[None, row])))
-    return SimpleNamespace(watch=watch, classifier=classifier, stops=stops, calls=calls)
+        stops.append(monitor.record_epoch(SimpleNamespace(history=[None, row])))
+    return SimpleNamespace(monitor=monitor, classifier=classifier, stops=stops, calls=calls)
 
 
 def test_losses_and_scores_are_recorded(capsys):
@@ -105,7 +105,7 @@ def test_patience_lasts_600_steps(batch_size, stops):
 
 def test_callbacks_see_the_fit_and_each_epoch_begin_and_end():
     done = fit([1.0, 1.0], epochs=2, sample_weight="weights")
-    done.watch.close()
+    done.monitor.close()
     assert done.calls[0] == 2
     events = [f"{task} {event}" for task, event, _ in done.calls[1:]]
     assert events == ["fit begins", *["epoch begins", "epoch ends"] * 2, "fit ends"]
