@@ -299,19 +299,19 @@ def test_targets_are_converted_between_labels_and_probabilities():
 
 
 def test_weights_are_scaled_to_a_mean_of_one():
-    assert _checks.weights(None, 3) is None
-    found = _checks.weights([1, 3, 0, 4], 4)
+    assert _checks.sample_weight(None, 3) is None
+    found = _checks.sample_weight([1, 3, 0, 4], 4)
     assert (found.dtype, found.tolist()) == (np.float64, [0.5, 1.5, 0, 2])
-    assert _checks.weights([True, False, True, True], 4).tolist() == pytest.approx([4 / 3, 0, 4 / 3, 4 / 3])
-    assert _checks.weights([1.5e308, 0.5e308], 2).tolist() == pytest.approx([1.5, 0.5])  # whose sum overflows
-    assert _checks.weights([5e-324, 0], 2).tolist() == [2, 0]
-    assert _checks.weights(2.5, 3).tolist() == [1, 1, 1]
+    assert _checks.sample_weight([True, False, True, True], 4).tolist() == pytest.approx([4 / 3, 0, 4 / 3, 4 / 3])
+    assert _checks.sample_weight([1.5e308, 0.5e308], 2).tolist() == pytest.approx([1.5, 0.5])  # whose sum overflows
+    assert _checks.sample_weight([5e-324, 0], 2).tolist() == [2, 0]
+    assert _checks.sample_weight(2.5, 3).tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("weights", [0, -1, [0.0, 0], [1, -1e-300], [1, np.inf], [1, np.nan], [-np.inf, 1], [-1, -1]])
 def test_weights_out_of_range_are_rejected(weights):
     with pytest.raises(InputError, match=r"^sample_weight has negative or non-finite weights, or only zeros; expected"):
-        _checks.weights(weights, 2)
+        _checks.sample_weight(weights, 2)
 
 
 # ---- tables of numbers ---------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ def probabilities_of(labels: NDArray[np.int64], num_classes: int, dtype: DTypeLi
     return table
 
 
-def weights(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64] | None:
+def sample_weight(sample_weight: ArrayLike | None, length: int) -> NDArray[np.float64] | None:
     """Return sample weights as float64 of shape (length,) with a mean of 1; a scalar is repeated, None stays None."""
     if sample_weight is None:
         return None

@@ -426,12 +426,12 @@ class LeNet5:
         (6, 1, 5, 5)
         """
         x, targets = self._batch(x, y)
-        weights = _checks.weights(sample_weight, len(x))
+        weights = _checks.sample_weight(sample_weight, len(x))
         try:  # each concurrent call, including one from a signal handler, needs its own learner
             learner = self._learners.pop()
         except IndexError:
             learner = Learner(self.parameters, self._kernels, self.num_classes)
-        losses, _, gradients = learner(x, targets, self.mean, self.std, weights=weights, n_jobs=n_jobs)
+        losses, _, gradients = learner(x, targets, self.mean, self.std, sample_weight=weights, n_jobs=n_jobs)
         gradients = FlatDict(gradients.shapes, self.dtype, gradients.flat.copy())
         self._learners.append(learner)
         return float(np.average(losses, weights=weights)), gradients

@@ -101,7 +101,7 @@ def test_memory_is_allocated_once_for_each_chunk():
 
 def test_gradients_are_weighted_and_those_of_a_part_of_a_batch():
     learner, y = Learner(PARAMETERS, Kernels(), 3), np.array([1, 2])
-    _, _, gradients = learner(images(2), y, 0.0, 1.0, weights=np.array([0.5, 1.5]), batch_size=10)
+    _, _, gradients = learner(images(2), y, 0.0, 1.0, sample_weight=np.array([0.5, 1.5]), batch_size=10)
     np.testing.assert_allclose(gradients.flat, (0.5 * 1 + 1.5 * 2) / 10, rtol=1e-6)
     losses, logits, gradients = learner(images(0), y[:0], 0.0, 1.0, batch_size=10)
     assert (losses.shape, logits.shape) == ((0,), (0, 3))

@@ -101,7 +101,7 @@ def test_a_large_batch_has_the_gradients_of_its_parts(model):
 def test_each_image_counts_by_its_weight(model):
     X, y = batch(5)
     weights = np.array([0, 1, 2, 0.5, 1.5])
-    _, _, gradients = learn(model, X, y, weights=weights)
+    _, _, gradients = learn(model, X, y, sample_weight=weights)
     each = [of_reference(model, X[n : n + 1], y[n : n + 1])[1] for n in range(5)]
     assert_close(
         gradients,

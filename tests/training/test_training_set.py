@@ -42,7 +42,7 @@ def drawn(monkeypatch):
 def test_without_a_validation_split_all_images_are_members():
     data = prepare()
     assert data.X is X
-    assert (data.added.shape, data.weights, data.num_labelled) == ((0, 28, 28), None, N)
+    assert (data.added.shape, data.sample_weight, data.num_labelled) == ((0, 28, 28), None, N)
     for found in (data.y, data.targets):
         np.testing.assert_array_equal(found, Y)
     np.testing.assert_array_equal(data.members, np.arange(N))
@@ -90,7 +90,7 @@ def test_each_epoch_has_added_images_of_its_own(drawn, soft):
     assert digits_number == np.random.default_rng([3, 2, 2]).random()
     assert others_number == np.random.default_rng([3, 2, 1]).random()
     np.testing.assert_array_equal(given, X[first.parts.train])
-    for name in ("X", "added", "y", "targets", "weights", "members"):  # as these draws have the same pixels and labels
+    for name in ("X", "added", "y", "targets", "sample_weight", "members"):  # these draws have equal pixels and labels
         np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
     assert second.added is not first.added
     assert second.parts is first.parts
@@ -128,8 +128,8 @@ def test_weights_have_a_mean_of_1_in_both_splits(drawn):
     weights = np.arange(1.0, N + 1)
     data = prepare(sample_weight=weights, validation=0.5, non_digits=0.1)
     for part in data.parts:
-        np.testing.assert_allclose(data.weights[part], weights[part] / weights[part].mean())
-    assert data.weights[N:].tolist() == [1]
+        np.testing.assert_allclose(data.sample_weight[part], weights[part] / weights[part].mean())
+    assert data.sample_weight[N:].tolist() == [1]
 
 
 def test_weights_of_0_in_a_whole_split_are_an_error():

@@ -131,7 +131,7 @@ class Learner:
         mean: float | None,
         std: float | None,
         *,
-        weights: Array | None = None,
+        sample_weight: Array | None = None,
         batch_size: int | None = None,
         n_jobs: int | None = None,
         distortions: Distortions | None = None,
@@ -147,11 +147,14 @@ class Learner:
         losses : ndarray of float64, shape (n,)
         logits : ndarray of shape (n, num_classes)
         gradients : FlatDict
-            The gradient of the sum of weights times losses, divided by `batch_size`; the next call overwrites it.
+            The gradient of the sum of the weighted losses, divided by `batch_size`; the next call overwrites it.
         """
         n, dtype = len(x), self._parameters.flat.dtype
         batch_size = batch_size or n
-        shares = np.full(n, 1 / batch_size, dtype) if weights is None else (weights / batch_size).astype(dtype)
+        if sample_weight is None:
+            shares = np.full(n, 1 / batch_size, dtype)
+        else:
+            shares = (sample_weight / batch_size).astype(dtype)
         logits = np.empty((n, self._num_classes), dtype)
         exp_sums, target_logits = np.empty((2, n), dtype)
         size = TRAIN_CHUNK * max(1, -(-n // (TRAIN_CHUNK * MAX_TRAIN_CHUNKS)))

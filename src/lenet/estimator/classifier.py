@@ -478,7 +478,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             stacklevel = 5 if classes is None else 4  # the decorator of `fit` adds a frame
             framing = framing_of(table, shape_of(table.shape[1], self.image_shape, shape, stacklevel))
         classes, labels = encode(targets, classes)
-        weights = _checks.weights(sample_weight, len(table))
+        weights = _checks.sample_weight(sample_weight, len(table))
         images = framing.images(table)
         if weights is not None and not weights.all():
             images, labels, weights = images[weights > 0], labels[weights > 0], weights[weights > 0]
@@ -510,7 +510,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             state = State(flat, self._velocity, flat.copy(), model.mean, model.std)
         return train(
             model, samples.images, samples.labels, recipe, seed=self._seed + self.n_iter_,
-            sample_weight=samples.weights, n_jobs=effective_n_jobs(self.n_jobs), state=state, on_epoch=on_epoch,
+            sample_weight=samples.sample_weight, n_jobs=effective_n_jobs(self.n_jobs), state=state, on_epoch=on_epoch,
         )  # fmt: skip
 
     # ---- predicting ------------------------------------------------------------------------------------
@@ -586,7 +586,7 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
             In [0, 1].
         """
         targets = as_labels(y, "y")
-        weights = None if sample_weight is None or y is None else _checks.weights(sample_weight, len(targets))
+        weights = None if sample_weight is None or y is None else _checks.sample_weight(sample_weight, len(targets))
         return float(super().score(X, targets, weights))
 
     def _of_images(self, X: ArrayLike, method: Callable[..., NDArray[Any]]) -> NDArray[Any]:

@@ -22,7 +22,7 @@ class FitMonitor:
     def __init__(self, classifier: "LeNetClassifier", recipe: Recipe, samples: Samples, given: tuple[Any, Any, Any]):
         self.classifier, self.epochs = classifier, recipe.epochs
         self.steps = math.ceil(num_trained(samples.labels, recipe.validation) / recipe.batch_size)
-        self.plateau, self.on_plateau = Plateau(samples.labels, samples.weights), True
+        self.plateau, self.on_plateau = Plateau(samples.labels, samples.sample_weight), True
         self.best_score, self.waited = -math.inf, 0
         X, y, sample_weight = given  # the arguments of `fit`, for the callbacks
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}

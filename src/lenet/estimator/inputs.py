@@ -15,7 +15,7 @@ class Samples(NamedTuple):
 
     images: NDArray[Any]  # (n, 28, 28)
     labels: NDArray[np.int64]  # (n,), from 0
-    weights: NDArray[np.float64] | None  # (n,)
+    sample_weight: NDArray[np.float64] | None  # (n,)
 
 
 def as_table(X: Any) -> tuple[Any, tuple[int, int] | None]:

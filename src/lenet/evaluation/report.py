@@ -157,7 +157,7 @@ def evaluate(
     images, targets = model._batch(X, y)
     logits = model.logits(images, n_jobs=n_jobs)
     losses, _ = cross_entropy(logits, targets)
-    weights = _checks.weights(sample_weight, len(images))
+    weights = _checks.sample_weight(sample_weight, len(images))
     right = logits.argmax(axis=1) == _checks.labels_of(targets)
     return float(np.average(losses.astype(np.float64), weights=weights)), float(np.average(right, weights=weights))
 

@@ -240,8 +240,8 @@ class _Loop:
         if finished:
             self.model.parameters.flat[...] = state.best_parameters
             if on_epoch is None and self.comm.rank == 0 and not isinstance(self.model, LeNet1998):
-                indices, weights = self.data.parts.train, self.data.weights
-                plateau = Plateau(self.data.y[indices], None if weights is None else weights[indices])
+                indices, sample_weight = self.data.parts.train, self.data.sample_weight
+                plateau = Plateau(self.data.y[indices], None if sample_weight is None else sample_weight[indices])
                 advice = (
                     "Train for more epochs with the settings of the recipe small: standardised pixels, momentum 0.9, "
                     "batches of 32, a learning rate of 0.05, one_cycle and no weight decay. "
@@ -304,7 +304,7 @@ class _Loop:
         """Learn from a batch; return whether any process asked to stop after the previous step."""
         state, comm = self.state, self.comm
         mine = comm.share(len(members))
-        X, targets, labels, weights = self.data.batch(members[mine])
+        X, targets, labels, sample_weight = self.data.batch(members[mine])
         distortions = distortions and distortions[mine]
         if self.teacher is not None:
             X, targets = self._with_teacher(X, distortions, self.teacher)
@@ -314,12 +314,12 @@ class _Loop:
             targets,
             self.model.mean,
             self.model.std,
-            weights=weights,
+            sample_weight=sample_weight,
             batch_size=len(members),
             n_jobs=self.n_jobs,
             distortions=distortions,
         )
-        own_loss = float(losses.sum() if weights is None else losses @ weights)
+        own_loss = float(losses.sum() if sample_weight is None else losses @ sample_weight)
         own_correct = int((logits.argmax(axis=1) == labels).sum())
         loss_sum, correct, stops = comm.all_reduce(gradients.flat, own_loss, own_correct, self.stop_requested)
         if not math.isfinite(loss_sum):
@@ -373,8 +373,8 @@ class _Loop:
         """Return the validation loss and accuracy, which the first process computes."""
         found: Any = None
         if self.comm.rank == 0:
-            X, targets, _, weights = self.data.batch(self.data.parts.validation)
-            found = evaluate(self.model, X, targets, sample_weight=weights, n_jobs=self.n_jobs)
+            X, targets, _, sample_weight = self.data.batch(self.data.parts.validation)
+            found = evaluate(self.model, X, targets, sample_weight=sample_weight, n_jobs=self.n_jobs)
         loss, accuracy = self.comm.broadcast(found)
         return loss, accuracy
 

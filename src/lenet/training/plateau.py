@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 class Plateau:
     """The loss of a network that always predicts the (weighted) frequencies of the labels."""
 
-    def __init__(self, labels: NDArray[np.int64], weights: NDArray[np.float64] | None):
-        frequencies = np.bincount(labels, weights)
+    def __init__(self, labels: NDArray[np.int64], sample_weight: NDArray[np.float64] | None):
+        frequencies = np.bincount(labels, sample_weight)
         frequencies = frequencies[frequencies > 0] / frequencies.sum()
         self.entropy = -float(frequencies @ np.log(frequencies))
 

@@ -27,7 +27,7 @@ class TrainingSet:
     y: NDArray[np.int64]  # (n + m,): the labels of X and of the added images; -1 for each non-digit
     # y or, if X has target probabilities, (n + m, num_classes): these and those of the added images.
     targets: NDArray[Any]
-    weights: NDArray[np.float64] | None  # (n + m,): with a mean of 1 in both splits; 1 for added images
+    sample_weight: NDArray[np.float64] | None  # (n + m,): with a mean of 1 in both splits; 1 for added images
     parts: Split  # the indices of the training images and of the validation images
     members: NDArray[np.int64]  # of an epoch: the indices of the training images, then n, n + 1, ... for added ones
 
@@ -51,11 +51,11 @@ class TrainingSet:
             images = np.ascontiguousarray(images, model.dtype)
         elif images.max() == 1:
             raise InputError("X has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
-        weights = _checks.weights(sample_weight, len(images))
+        weights = _checks.sample_weight(sample_weight, len(images))
         parts = split(labels, recipe.validation, seed)
         if weights is not None:
             for part in filter(len, parts):
-                weights[part] = _checks.weights(weights[part], len(part))
+                weights[part] = _checks.sample_weight(weights[part], len(part))
         check_classes(model.classes, recipe)
         data = cls(images, images[:0], labels, targets, weights, parts, parts.train)
         return data.with_images_of(1, recipe, seed)
@@ -69,13 +69,15 @@ class TrainingSet:
         targets = y_added
         if self.targets.ndim == 2:
             targets = _checks.probabilities_of(y_added, self.targets.shape[1], self.targets.dtype)
-        weights = None if self.weights is None else np.concatenate([self.weights[:n], np.ones(len(added))])
+        sample_weight = self.sample_weight
+        if sample_weight is not None:
+            sample_weight = np.concatenate([sample_weight[:n], np.ones(len(added))])
         return replace(
             self,
             added=added,
             y=np.concatenate([self.y[:n], y_added]),
             targets=np.concatenate([self.targets[:n], targets]),
-            weights=weights,
+            sample_weight=sample_weight,
             members=np.concatenate([self.parts.train, n + np.arange(len(added))]),
         )
 
@@ -86,8 +88,8 @@ class TrainingSet:
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the images, targets, labels and weights at some indices; from n on, these are added images."""
-        weights = None if self.weights is None else self.weights[indices]
-        return self._images(indices), self.targets[indices], self.y[indices], weights
+        sample_weight = None if self.sample_weight is None else self.sample_weight[indices]
+        return self._images(indices), self.targets[indices], self.y[indices], sample_weight
 
     def _images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         is_given = indices < len(self.X)
