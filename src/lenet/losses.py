@@ -106,9 +106,10 @@ def cross_entropy(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArra
 def competitive_distance(logits: ArrayLike, y: ArrayLike, j: float = 10.0) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the loss of each row with the competitive term, and the gradient of the sum of these losses.
 
-    This is equation 9 of the 1998 paper. With the penalties d = -logit, the loss is the penalty of the right class plus
-    log(exp(-j) + sum(exp(-d))). The second term pushes the wrong classes away, except those whose penalty is far above
-    j. The loss equals the cross-entropy with an additional class, "rubbish", whose logit is always -j.
+    This is equation 9 of the 1998 paper, the maximum a posteriori (MAP) criterion of section II.C. With the penalties
+    d = -logit, the loss is the penalty of the right class plus log(exp(-j) + sum(exp(-d))). The second term pushes the
+    wrong classes away, except those whose penalty is far above j. The loss equals the cross-entropy with an additional
+    class, "rubbish", whose logit is always -j.
 
     Parameters
     ----------
