@@ -192,7 +192,8 @@ def _digit_score(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     logs = np.log(np.maximum(probabilities, TINY, dtype=np.float64))  # the logits, less a constant for each image
     # The methods of arrays take longer than the network does for one image.
     lead = np.maximum.reduce(logs, axis=1) - np.add.reduce(logs, axis=1) / logs.shape[1]
-    return np.asarray(-np.expm1(-np.maximum(lead, 0) / LEAD_SCALE))  # equal ones may round to less than 0
+    lead = np.maximum(lead, 0)  # for equal probabilities, rounding may make the lead negative
+    return np.asarray(-np.expm1(-lead / LEAD_SCALE))
 
 
 def margin(probabilities: ArrayLike) -> NDArray[np.float64]:

@@ -51,7 +51,8 @@ class LeNetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # 
         Learning rate, or its peak if the schedule changes it; above 0.
     batch_size : int or "auto", default "auto"
         Images per step of SGD. "auto" is the larger of 64 and 4 per class, but at most a quarter of the images. It is
-        reduced by up to a quarter if this fills the last batch of an epoch better: small batches prolong the plateau.
+        reduced by up to a quarter if the last batch of an epoch is then fuller, because a small last batch prolongs the
+        plateau.
     max_iter : int or "auto", default "auto"
         Number of epochs. "auto" is the larger of 20 and the number that gives 6,000 steps, because sigmoid networks
         start on a long plateau; a ConvergenceWarning reports data for which this does not suffice.

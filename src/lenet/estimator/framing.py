@@ -84,9 +84,10 @@ class Framing:
     def check_scale(self, X: NDArray[Any]) -> None:
         """Reject pixels whose scale clearly differs from that of the first fit.
 
-        Examples are fractions or pixels of 0 and 1 after a fit on integers, the negative values of uint8 pixels read as
-        int8, and values more than ten times too high, of which a few may be outliers. If the negative values of the
-        fit are missing, values above twice its range are too high.
+        After a fit on integers, it rejects booleans, fractions up to 1, pixels of 0 and 1 and, if the fit had none,
+        clearly negative values, such as those of uint8 pixels read as int8. After any fit, it rejects X if a quarter of
+        the pixels above the background exceed ten times the maximum of the fit; if they are fewer, they may be
+        outliers. If the fit had negative values and X has none, the limit is twice the range of the fit instead.
         """
         if not X.size:
             return

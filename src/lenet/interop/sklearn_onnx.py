@@ -55,7 +55,8 @@ def operators_of(classifier: Any, X: str) -> tuple[Operators, str]:
 def _labels(classifier: Any, nocl: bool) -> tuple[NDArray[Any], bool]:
     """Return the class labels, and whether they are integers rather than text."""
     classes = np.arange(len(classifier.classes_)) if nocl else classifier.classes_
-    if classes.dtype.kind == "f" and (classes % 1 == 0).all():  # `fit` takes no others, but a file may have them
+    # `fit` rejects fractional labels, but a file may have them.
+    if classes.dtype.kind == "f" and (classes % 1 == 0).all():
         classes = classes.astype(np.int64)
     return classes, classes.dtype.kind in "iub"
 

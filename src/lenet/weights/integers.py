@@ -15,7 +15,7 @@ Tensors = Mapping[str, NDArray[Any]]
 
 STEPS = "steps"  # the name in the metadata
 _MAX_LEVEL = 127  # of int8, without -128
-_MIN_STEP, _MAX_STEP = 2.0**-24, 2.0**8  # multiples of the first are float16's smallest numbers
+_MIN_STEP, _MAX_STEP = 2.0**-24, 2.0**8  # the first is float16's smallest positive number
 _MIN_SIZE = 1000  # numbers in a tensor; smaller tensors are not converted
 
 

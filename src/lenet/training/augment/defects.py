@@ -99,7 +99,10 @@ def checked_seeds(seeds: ArrayLike, n: int) -> NDArray[Any]:
 
 
 def _bands(image: Image, rng: Random) -> NDArray[Any]:
-    """Lay parallel bands across the image, or one on either side: paper of another level, and ink of any contrast."""
+    """Draw one to three parallel bands, or one at each of two opposite edges.
+
+    In a band, the paper has a random grey level, and the ink a random contrast, which may be negative.
+    """
     angle = rng.integers(2) * np.pi / 2 + rng.normal(0, 0.1 if rng.random() < 0.7 else 1)
     if rng.random() < 0.5:
         inside = np.abs(_across(rng.uniform(-2, 2), angle)) > rng.uniform(6, 13)

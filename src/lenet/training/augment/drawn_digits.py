@@ -1,6 +1,7 @@
 """Digits drawn with a pen, in forms that MNIST lacks, and printed ones.
 
-MNIST's writers were American. Elsewhere, a 1 has a long upstroke, a 4 looks like a bolt of lightning, or a 7 has a bar.
+MNIST's writers were American. In other countries, a 1 may have a long upstroke, a 4 may look like a lightning bolt, and
+a 7 may have a bar.
 """
 
 import numpy as np
