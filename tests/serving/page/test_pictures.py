@@ -68,6 +68,21 @@ def test_large_pictures_are_scaled_down_before_they_are_sent(served_page):
     assert 0.7 < (x - picture["x"]) / picture["width"] < 0.9
 
 
+@pytest.mark.parametrize(
+    ("size", "shown_size"), [((120, 90), (480, 360)), ((600, 900), (600, 900)), ((3200, 800), (1600, 400))]
+)
+def test_a_small_picture_is_shown_enlarged(page, size, shown_size):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.open(io.BytesIO(picture_of("4"))).resize(size).save(file, "PNG")
+    drop(page, file.getvalue(), "image/png")
+    page.wait_for_function(
+        "([w, h]) => (({ width, height }) => width === w && height === h)(document.getElementById('picture'))",
+        arg=[*shown_size],
+    )
+
+
 def test_the_saved_page_reads_one_digit_by_itself(page):
     from PIL import Image
 

@@ -9,6 +9,7 @@ import { readsLines } from "./answer.mjs";
 
 const MANY_PIXELS = 8e6; // larger pictures are scaled down, in pixels and in bytes; reading needs fewer
 const MANY_BYTES = 8e6;
+const [SMALLEST_SHOWN, LARGEST_SHOWN] = [480, 1600]; // pixels of the longer side; on smaller pictures, names would hide digits
 const UNREADABLE = 16e6; // bytes; larger files that the browser cannot read are not sent
 
 let latest = 0; // number of the latest picture
@@ -119,7 +120,8 @@ function showPicture(bitmap, { text, lines }) {
   $("lines").textContent = text || "no digits";
   if (!bitmap) return;
   $("picture-box").hidden = false;
-  const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
+  const longer = Math.max(bitmap.width, bitmap.height);
+  const scale = Math.min(Math.max(1, SMALLEST_SHOWN / longer), LARGEST_SHOWN / longer);
   drawScaled($("picture"), bitmap, wholeOf(bitmap), scale, paperOf(bitmap));
   for (const digit of lines.flatMap((line) => line.digits)) addBox(bitmap, digit);
 }
