@@ -145,6 +145,8 @@ def test_labels_are_numbered_as_in_a_model():
     assert dataset.numbered_as(["c", "a", "d"], "mine") is dataset
     with pytest.raises(DataError, match=r"^mine has the class 'c'; expected only classes of the model: a, d\. Use"):
         dataset.numbered_as(["a", "d"], "mine")
+    with pytest.raises(DataError, match=r"^The data set has the class 'c'; expected only"):
+        dataset.numbered_as(["a", "d"])
 
 
 @pytest.mark.parametrize("classes", [("3", "7", "9"), ("7", "9", "3", "ten")])

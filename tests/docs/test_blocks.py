@@ -275,6 +275,17 @@ def test_few_pictures_of_each_class_suffice_for_the_code_in_python(user):
     assert np.bincount(names["data"].y_train).tolist() == [4] * 8
 
 
+def test_a_model_is_calibrated_on_a_folder_that_lacks_a_digit(user):
+    pytest.importorskip("cv2")
+    for path in list(Path("glyphs/0").iterdir()):
+        shutil.copy(path, f"glyphs/0/again-{path.name}")
+    shutil.rmtree("glyphs/3")
+    [text] = [text for _, text in blocks(ROOT / "docs/reading.md") if "calibrate(" in text]
+    names = {"lenet": lenet, "model": lenet.load_pretrained("mnist")}
+    exec(text, names)  # noqa: S102
+    assert (names["model"].predict(names["own"].X_test) == names["own"].y_test).mean() > 0.9
+
+
 @pytest.mark.parametrize("page", having("sh"))
 def test_shell(page, user):
     import_all(page, "sh")

@@ -104,14 +104,17 @@ class Dataset(_Arrays):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def numbered_as(self, classes: Sequence[str], source: str) -> "Dataset":
+    def numbered_as(self, classes: Sequence[str], source: str = "The data set") -> "Dataset":
         """Return the data set with its labels numbered as in `classes`.
+
+        A data set of your own may have the classes of a model in another order, or lack some, such as a folder of
+        digits without ``3``. Its labels must then be renumbered before they are compared with the model's.
 
         Parameters
         ----------
         classes : sequence of str
             For example, `LeNet5.classes`.
-        source : str
+        source : str, default "The data set"
             The name of the data set, for the error message.
 
         Returns
@@ -124,6 +127,13 @@ class Dataset(_Arrays):
         ------
         DataError
             If the data set has a class that is not in `classes`, or a label that is not an index of `classes`.
+
+        Examples
+        --------
+        >>> X = np.zeros((2, 28, 28), np.uint8)
+        >>> own = Dataset(X[:0], np.arange(0), X, np.array([0, 1])).with_classes(["2", "4"])
+        >>> own.numbered_as(["0", "1", "2", "3", "4"]).y_test
+        array([2, 4])
         """
         classes = class_names.checked(classes)
         if self.classes is None:
