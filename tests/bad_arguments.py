@@ -30,7 +30,7 @@ LABELS = np.arange(N) % CLASSES
 WEIGHTS = np.arange(N) / 4 + 1
 LOGITS = np.random.default_rng(2).normal(size=(N, CLASSES))
 PROBABILITIES = losses.softmax(LOGITS)
-MANY = {"X": np.tile(BYTES, (20, 1, 1)), "y": np.tile(LABELS, 20)}  # enough to calibrate by
+MANY = {"X": np.tile(BYTES, (20, 1, 1)), "y": np.ones(20 * N, int)}  # enough to calibrate by; the answers of SMALL
 HUGE = 10**400
 LONG = "x" * 100_000
 
@@ -369,7 +369,7 @@ def cases(folder: Path) -> dict[str, Case]:
             {"logits": tables(finite=True), "y": LABEL, "classes": NAMES}),
         "evaluation.calibrate": Case(evaluation.calibrate, {"model": model, **MANY}, {
             "model": A_MODEL, "X": images() | {"shape": [BYTES]}, "n_jobs": N_JOBS,
-            "y": LABEL | {"value": [MANY["y"] - 1], "shape": [LABELS]}}),
+            "y": LABEL | {"value": [MANY["y"] - 2, MANY["y"] - 1], "shape": [LABELS]}}),
         "evaluation.temperature": Case(evaluation.temperature, {"logits": LOGITS, "y": LABELS},
                                        {"logits": tables(finite=True), "y": LABEL}),
         **{f"evaluation.{each.__name__}": Case(each, {"probabilities": PROBABILITIES, "y": LABELS, "rate": 0.3},

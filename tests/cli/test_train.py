@@ -326,7 +326,7 @@ def test_a_folder_named_like_a_data_set_is_not_mistaken_for_it(tmp_path, monkeyp
     assert set(DATA_NAMES) == set(_BY_NAME)
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["train", "digits", "--epochs", "1"]) == 0
+    assert cli.main(["train", "digits", "--epochs", "1", "--validation", "0"]) == 0
     assert json.loads((tmp_path / "runs/train-1/args.json").read_text())["data"] == "digits"
     assert cli.main(["train", "--resume", "runs/train-1"]) == 0
     run = Path("runs/train-1")  # which Windows writes with a backslash

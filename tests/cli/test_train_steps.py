@@ -356,6 +356,16 @@ def test_what_a_model_cannot_reject_is_reported(capsys, held_out, said):
     assert [line + "\n" for line in out.splitlines() if "held out" in line] == ([said.format(held_out)] if said else [])
 
 
+def test_a_model_that_guesses_is_not_calibrated(training, capsys):
+    """The model of this test is not trained."""
+    assert cli.main(["train", "mine.npz", "-q", "--validation", "0.6"]) == 0
+    assert capsys.readouterr().err == (
+        "lenet: warning: The model was not calibrated, so it cannot reject images: it misreads too many validation "
+        "images.\n"
+    )
+    assert "temperature" not in lenet.load("runs/train-1").metadata
+
+
 @pytest.mark.parametrize(
     ("top", "left", "height", "raw", "said"),
     [

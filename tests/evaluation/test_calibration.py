@@ -13,7 +13,7 @@ from lenet.errors import InputError
 from lenet.evaluation import calibration
 from lenet.evaluation.calibration import MIN_IMAGES, RATES
 from lenet.losses import cross_entropy
-from lenet.rejection import RejectionRule, digit_score, learned_thresholds
+from lenet.rejection import RejectionRule, digit_score, learned_thresholds, margin
 
 
 @pytest.fixture(scope="module")
@@ -238,10 +238,70 @@ def test_thresholds_of_an_earlier_version_are_deleted(digits):
     assert "thresholds" not in model.metadata
 
 
-def test_a_rate_that_no_threshold_reaches_is_omitted():
-    model = lenet.LeNet5(seed=0)
-    X = np.random.default_rng(0).integers(0, 256, (200, 28, 28)).astype(np.uint8)
-    calibration.calibrate(model, X, (model.predict(X) + 1) % 10)  # all wrong
+MISSING = [
+    (0, "The model classifies 0 of the 1,296 images as labelled, and 146 of the 146 of class 2 as 3;"),
+    (3, "The model classifies 427 of the 1,292 images as labelled, and 145 of the 145 of class 5 as 6;"),
+    (8, "The model classifies 1,148 of the 1,299 images as labelled, and 122 of the 144 of class 8 as 9;"),
+]
+
+
+@pytest.mark.parametrize(("missing", "expected"), MISSING)
+def test_labels_numbered_without_a_missing_digit_are_refused(digits, missing, expected):
+    X, y = digits.X_train[digits.y_train != missing], digits.y_train[digits.y_train != missing]
+    assert_refused(X, y - (y > missing), expected)
+
+
+def test_images_and_labels_that_do_not_belong_together_are_refused(digits):
+    X, y = digits.X_train[:200], digits.y_train[:200]
+    assert_refused(X, np.roll(y, 1), "The model classifies")
+    assert_refused(255 - X, y, "expected light ink")
+
+
+def assert_refused(X, y, expected):
+    model = lenet.load_pretrained("mnist")
+    before, metadata = model.parameters.flat.copy(), dict(model.metadata)
+    with pytest.raises(InputError, match=expected):
+        calibration.calibrate(model, X, y)
+    np.testing.assert_array_equal(model.parameters.flat, before)
+    assert model.metadata == metadata
+
+
+@pytest.mark.parametrize(("right", "refused"), [(18, True), (19, False)])
+def test_an_accuracy_a_tenth_of_the_way_from_guessing_to_1_suffices(right, refused):
+    """Ten images of each class, and errors that are spread over all others: 0.1 + 0.9 / 10 is 0.19."""
+    labels = np.repeat(np.arange(10), 10)
+    answers = (labels + np.tile(np.arange(10), 10) % 9 + 1) % 10
+    answers[:right] = labels[:right]
+    if refused:
+        with pytest.raises(InputError, match=r"^The model classifies 18 of the 100 images as labelled, and 2 of"):
+            calibration._check_fit(labels, answers, tuple("0123456789"))
+    else:
+        calibration._check_fit(labels, answers, tuple("0123456789"))
+
+
+@pytest.mark.parametrize(("wrong", "refused"), [(10, False), (11, True)])
+def test_any_errors_are_accepted_if_at_most_a_tenth_is_wrong(wrong, refused):
+    """Images of one class, of which guessing would misread none."""
+    labels, answers = np.zeros(100, int), np.repeat([0, 1], [100 - wrong, wrong])
+    if refused:
+        with pytest.raises(InputError, match="and 11 of the 100 of class a as b; expected"):
+            calibration._check_fit(labels, answers, ("a", "b"))
+    else:
+        calibration._check_fit(labels, answers, ("a", "b"))
+
+
+def test_hard_images_are_accepted(digits):
+    noise = np.random.default_rng(0).normal(0, 150, digits.X_train.shape)
+    X, model = (digits.X_train + noise).clip(0, 255).astype(np.uint8), lenet.load_pretrained("mnist")
+    assert (model.predict(X) == digits.y_train).mean() < 0.5
+    calibration.calibrate(model, X, digits.y_train)
+
+
+def test_a_rate_that_no_threshold_reaches_is_omitted(digits):
+    model, X, y = lenet.load_pretrained("mnist"), digits.X_train[:200], digits.y_train[:200].copy()
+    surest = np.argsort(-margin(model.predict_proba(X)))[:50]
+    y[surest] = (model.predict(X[surest]) + np.arange(50) % 9 + 1) % 10  # all wrong
+    calibration.calibrate(model, X, y)
     assert json.loads(model.metadata["margins"]) == {}
     with pytest.raises(InputError, match="misread too many"):
         model.predict(X, reject_at=0.02)

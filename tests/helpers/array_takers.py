@@ -32,7 +32,6 @@ N = 12
 BYTES = RNG.integers(0, 256, (N, 784), np.uint8)
 REALS = RNG.integers(0, 257, (N, 784)) / 256  # exact in float16
 LABELS = np.arange(N) % 3
-MANY_BYTES, MANY_LABELS = np.tile(BYTES, (10, 1)), np.tile(LABELS, 10)  # enough to calibrate by
 TABLE, TWO = np.rint(BYTES / 2), np.arange(N) % 2  # of a classifier: any numbers, any labels
 WEIGHTS = RNG.integers(1, 9, N) / 4
 LOGITS = RNG.integers(-20, 20, (N, 3)) / 4
@@ -44,6 +43,9 @@ PICTURE[15:45, 22:27] = RNG.integers(0, 60, (30, 5))
 MODEL = LeNet5(seed=0, num_classes=3)
 DOUBLE = LeNet5(seed=0, num_classes=3, dtype=np.float64)
 CALIBRATED = lenet.load_pretrained()
+MANY_BYTES = np.tile(BYTES, (10, 1))  # enough to calibrate by
+MANY_LABELS = CALIBRATED.predict(MANY_BYTES)
+MANY_LABELS[:6] = 3  # some are wrong
 CLASSIFIER = LeNetClassifier.from_pretrained()
 
 
@@ -61,7 +63,7 @@ def trained(x=BYTES, y=LABELS, w=None):
 
 
 def calibrated(x=MANY_BYTES, y=MANY_LABELS):
-    model = copy.deepcopy(MODEL)
+    model = copy.deepcopy(CALIBRATED)
     calibration.calibrate(model, x, y)
     return [*model.parameters.values(), *model.metadata.items()]
 
@@ -198,6 +200,7 @@ UNDECIDED = {  # these may be taken for what they are to others, or refused
     *(("from_torch", kind) for kind in ("memory view", "converted", "described")),  # no tensors, no arrays
     *((name, kind) for name in CLASSIFIERS_X for kind in ("matrix", "bool", "objects of text")),
     *((name, kind) for name in CLASSIFIERS_Y for kind in ("broadcast", "matrix")),  # one class; a column
+    *((name, "broadcast") for name in ("calibrate X", "calibrate y")),  # labels that do not fit the answers
     *(("fit bytes", kind) for kind in ("matrix", "lists", "objects of text", *TYPES)),  # bytes run from 0 to 255
     *([("distort images", "longdouble")] if np.dtype("longdouble") == float else []),  # as on Windows
     # With NumPy 1, scikit-learn's accuracy counts labels of another type as wrong, instead of refusing them.

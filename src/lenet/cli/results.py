@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from lenet.cli.output import quoted, say, standard_output
+from lenet.cli.output import quoted, say, standard_output, warn
+from lenet.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,10 @@ def write_results(
     folder.write("filters.png", plots.filters(model.parameters["c1.weight"]))
     model.metadata = folder.metadata(state.history[state.best_epoch - 1])
     if len(held_out) >= MIN_IMAGES:
-        calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=n_jobs)
+        try:
+            calibrate(model, data.X_train[held_out], data.y_train[held_out], n_jobs=n_jobs)
+        except InputError:
+            warn("The model was not calibrated, so it cannot reject images: it misreads too many validation images.")
     logits = model.logits(data.X_test, n_jobs=n_jobs)
     report = classification_report(logits, data.y_test, model.classes)
     model.metadata["test_accuracy"] = str(report.accuracy)

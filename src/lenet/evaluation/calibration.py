@@ -7,7 +7,7 @@ output layer itself, so that every runtime computes calibrated probabilities, an
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,9 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     Raises
     ------
     InputError, InputTypeError
-        As for `lenet.LeNet5.loss_and_gradients`; also if there are fewer than 100 images, the logits are not finite, or
-        the metadata has an invalid "temperature".
+        As for `lenet.LeNet5.loss_and_gradients`; also if there are fewer than 100 images, the logits are not finite,
+        the metadata has an invalid "temperature", the model's accuracy is hardly better than guessing, or its answers
+        suggest that the labels are numbered in another way. The model is then unchanged.
 
     References
     ----------
@@ -73,6 +74,7 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
     logits = model.logits(images, n_jobs=n_jobs)
     if not np.isfinite(logits).all():
         raise InputError("The model's logits are not finite: its weights are too large. Train it again.")
+    _check_fit(labels, logits.argmax(axis=1), model.classes)
     divisor = 1.0
     if "output.weight" in model.parameters:  # the outputs of LeNet1998 are fixed
         divisor = temperature(logits, labels)
@@ -94,6 +96,28 @@ def calibrate(model: LeNet5, X: ArrayLike, y: ArrayLike, *, n_jobs: int | None =
         min_score = 1 - (1 - _min_digit_score_in(earlier)) ** (1 / divisor)  # as the lead is divided, too
     if min_score > 0:
         model.metadata["min_digit_score"] = repr(min_score)
+
+
+def _check_fit(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: Sequence[str]) -> None:
+    """Raise InputError if over 10% of the answers are wrong, and they are no better than guessing, or only misnamed.
+
+    They are misnamed if giving each the name of its most frequent label would more than halve the errors.
+    """
+    n, k = len(labels), len(classes)
+    counts = np.bincount(labels * k + answers, minlength=k * k).reshape(k, k)
+    right, guessed = np.trace(counts), counts.sum(axis=1).max()  # guessing: always the most frequent label
+    label_of, answer_to = counts.argmax(axis=0), counts.argmax(axis=1)  # the most frequent of each answer and label
+    if_renamed = counts.max(axis=0)[answer_to[label_of] == np.arange(k)].sum()
+    if n - right <= n / 10 or (right >= guessed + (n - guessed) / 10 and n - right <= 2 * (n - if_renamed)):
+        return
+    of_label = counts.sum(axis=1)
+    np.fill_diagonal(counts, 0)
+    label, answer = divmod(int(counts.argmax()), k)
+    raise InputError(
+        f"The model classifies {right:,} of the {n:,} images as labelled, and {counts.max():,} of the "
+        f"{of_label[label]:,} of class {classes[label]} as {classes[answer]}; expected light ink, and labels numbered "
+        "as model.classes. To number them, call Dataset.numbered_as(model.classes)."
+    )
 
 
 def temperature(logits: ArrayLike, y: ArrayLike) -> float:
