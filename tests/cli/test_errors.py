@@ -109,7 +109,12 @@ def test_damaged_data_is_a_one_line_error_and_starts_no_run(capsys, cwd):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_too_few_images_disable_validation_by_default(capsys, cwd):
+@pytest.mark.parametrize(
+    ("options", "percent"),
+    [([], 10), (["--recipe", "small"], 10), (["--recipe", "transfer", "--from", "mnist"], 10),
+     (["--recipe", "default"], 3)],
+)  # fmt: skip
+def test_too_few_images_disable_validation_by_default(capsys, cwd, options, percent):
     y = np.arange(2, dtype=np.uint8)
     X = np.full((2, 28, 28), 9 * y[:, None, None])
     np.savez("mine.npz", X_train=X, y_train=y, X_test=X + 5, y_test=y)
@@ -118,10 +123,10 @@ def test_too_few_images_disable_validation_by_default(capsys, cwd):
         capsys, "train", "mine.npz", "--validation", "0.1"
     )
     assert tree(cwd) == before
-    assert cli.main(["train", "mine.npz", "--epochs", "1"]) == 0
+    assert cli.main(["train", "mine.npz", "--epochs", "1", *options]) == 0
     captured = capsys.readouterr()
     assert "2 images for training, 0 for validation" in captured.out
-    text = "2 of 2 classes have too few training images (0: 1, ...) to hold out 10% for validation."
+    text = f"2 of 2 classes have too few training images (0: 1, ...) to hold out {percent}% for validation."
     assert text in captured.err
 
 

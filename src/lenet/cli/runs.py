@@ -47,8 +47,8 @@ def begin_run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) ->
     start = None if old is None else transfer(old, classes, seed=arguments.seed or 0)
     if arguments.recipe is None and arguments.network is None and len(data.X_train) < SMALL:
         recipe = recipe_named("small" if old is None else fine_tuning_recipe(old, classes, data, arguments))
-        if arguments.validation is None:
-            recipe = with_possible_validation(recipe, data.y_train, classes, arguments)
+    if arguments.validation is None and recipe.validation:
+        recipe = with_possible_validation(recipe, data.y_train, classes, arguments)
     recipe = recipe.with_changes(**changes)
     check_early(data, classes, recipe, start, arguments)
     args = args_of(data, classes, recipe, arguments)
