@@ -280,6 +280,23 @@ def test_ctrl_c_while_the_results_are_written_says_how_to_resume(monkeypatch, ca
     assert (run / "report.txt").exists()
 
 
+@pytest.mark.usefixtures("training")
+@pytest.mark.parametrize("options", [[], ["--resume", "runs/train-1"]])
+def test_a_complete_run_whose_report_is_not_printed_needs_no_resuming(monkeypatch, capsys, options):
+    """As if `head` had closed standard output."""
+
+    def closed(*_):
+        raise BrokenPipeError
+
+    if options:
+        assert cli.main(["train", "mine.npz", "-q"]) == 0
+        capsys.readouterr()
+    monkeypatch.setattr("lenet.cli.training.print_report", closed)
+    assert cli.main(["train", "mine.npz", "-q", *options]) == 1
+    assert "Resume" not in capsys.readouterr().err
+    assert Path("runs/train-1/report.txt").exists()
+
+
 def test_data_of_a_run_that_were_moved_are_those_of_the_run(training, capsys):
     assert cli.main(["train", "mine.npz", "-q"]) == 0
     Path("mine.npz").rename("moved.npz")

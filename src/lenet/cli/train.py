@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lenet._files import remove_leftovers
 from lenet.cli.options import add_common, add_data, add_network, at_most_one
 from lenet.cli.output import note
+from lenet.cli.results import REPORT
 from lenet.cli.runs import RECIPE_OPTIONS, SMALL, begin_run, open_run
 from lenet.cli.training import resume_command, train_and_report
 from lenet.errors import SaveError
@@ -87,7 +88,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 resume = f"Resume with: {resume_command(folder)}"
                 raise SaveError(f"{error} {advice} {resume}") from error
             except (KeyboardInterrupt, OSError):  # if `head` has closed standard output, for example
-                note(f"Resume with: {resume_command(folder)}")
+                if not (folder.folder / REPORT).exists():
+                    note(f"Resume with: {resume_command(folder)}")
                 raise
 
     if arguments.mpi:
