@@ -306,12 +306,14 @@ def test_data_of_a_run_that_were_moved_are_those_of_the_run(training, capsys):
     assert f" The path is stored in runs/train-1. {advice}" in error
 
 
-def test_a_run_resumes_with_data_that_were_moved(training):
+def test_a_run_resumes_with_data_that_were_moved(training, capsys):
     training.stop = 3
     assert cli.main(["train", "mine.npz", "-q"]) == 130
     before = args_of("train-1")
     Path("mine.npz").rename("moved.npz")
-    assert cli.main(["train", "moved.npz", "--resume", "runs/train-1", "-q"]) == 130
+    capsys.readouterr()
+    assert cli.main(["train", "./moved.npz", "--resume", "runs/train-1", "-q"]) == 130
+    assert capsys.readouterr().out.endswith("Resume with: lenet train ./moved.npz --resume runs/train-1\n")
     assert training.made[1][-1]["state"].step == 3
     assert args_of("train-1") == before
 

@@ -60,7 +60,7 @@ def error_text(error: BaseException) -> str:
     return printable(text.replace("\n", " "))
 
 
-def quoted(path: Path) -> str:
+def quoted(path: Path | str) -> str:
     """Return a path as one argument of the system's shell."""
     text = str(path)
     if os.name == "posix":

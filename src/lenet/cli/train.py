@@ -85,11 +85,11 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 advice = "If the disk is full, free space."
                 if isinstance(error.__cause__, PermissionError):  # on Windows, also while Excel has results.csv open
                     advice = "Make it writable, or close the program that has it open."
-                resume = f"Resume with: {resume_command(folder)}"
+                resume = f"Resume with: {resume_command(folder, arguments)}"
                 raise SaveError(f"{error} {advice} {resume}") from error
             except (KeyboardInterrupt, OSError):  # if `head` has closed standard output, for example
                 if not (folder.folder / REPORT).exists():
-                    note(f"Resume with: {resume_command(folder)}")
+                    note(f"Resume with: {resume_command(folder, arguments)}")
                 raise
 
     if arguments.mpi:

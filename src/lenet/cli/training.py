@@ -52,7 +52,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
             note(f"{folder.folder} is already complete. {again}", quiet=arguments.quiet)
         if state.step:  # stopped, perhaps by a signal to another rank
             folder.save_checkpoint(state)
-            print_stopped(folder, state, arguments.json)
+            print_stopped(folder, state, arguments)
             return 128 + (signals.received or signal.SIGINT)
     report = write_results(folder, model, data, state, parts.validation, arguments.n_jobs)
     if arguments.json:
@@ -128,15 +128,16 @@ class Saver:
                 output.stop()  # raises OSError if the terminal was closed
 
 
-def resume_command(folder: "Run") -> str:
-    """Return the command that resumes a run."""
-    return f"lenet train --resume {quoted(folder.folder)}"
+def resume_command(folder: "Run", arguments: argparse.Namespace) -> str:
+    """Return the command that resumes a run, also if its data were moved to DATA."""
+    moved = f"{quoted(arguments.data)} " if arguments.resume and arguments.data else ""
+    return f"lenet train {moved}--resume {quoted(folder.folder)}"
 
 
-def print_stopped(folder: "Run", state: "State", as_json: bool) -> None:
+def print_stopped(folder: "Run", state: "State", arguments: argparse.Namespace) -> None:
     """Print where the training stopped, and how to resume it."""
-    command = resume_command(folder)
-    if as_json:
+    command = resume_command(folder, arguments)
+    if arguments.json:
         say(json.dumps({"event": "stopped", "epoch": state.epoch, "step": state.step, "resume": command}))
     else:
         say(f"Stopped in epoch {state.epoch} after step {state.step}; the state is saved. Resume with: {command}")
