@@ -511,6 +511,12 @@ def test_predict_reports_unsure_answers(capsys, tmp_path):
     given = ["predict", tmp_path / "a.png", "--reject-at", "0.001", "--model", tmp_path / "strict.safetensors"]
     assert f"a.png: unsure; most likely {label} (" in succeeds(capsys, *given)
     assert json.loads(succeeds(capsys, *given, "--json"))["label"] is None
+    block = np.pad(np.zeros((40, 60), np.uint8), 30, constant_values=255)
+    pytest.importorskip("PIL.Image").fromarray(block).save(tmp_path / "block.png")
+    succeeds(capsys, "predict", tmp_path / "block.png", *given[1:], "--csv", tmp_path / "out.csv", "-q")
+    _, block, unsure = (row.split(",") for row in (tmp_path / "out.csv").read_text().splitlines())
+    assert (unsure[1], unsure[3:]) == ("", ["True", f"unsure; most likely {label}"])
+    assert (block[1], block[3:]) == ("", ["False", "not a digit"])
 
 
 def test_predict_refuses_a_rate_before_it_reads_a_picture(capsys):

@@ -178,7 +178,7 @@ def check_drawing(parser: argparse.ArgumentParser, output: str | None, names: Se
 
 
 class Table:
-    """The rows of --csv. Its first column is "image"; CHECK says why a picture could not be read."""
+    """The rows of --csv. Its first column is "image"; CHECK says why a person should look at a picture."""
 
     def __init__(self, header: Sequence[str]) -> None:
         self.header = header

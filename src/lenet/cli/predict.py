@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_csv(
         parser,
         f"{', '.join(OF_PICTURES)}. is_digit is False if the picture resembles none of the classes, and empty if the "
-        f"model cannot tell. {CHECK} says why a picture could not be read. For a .csv file, the columns are "
-        f"{' and '.join(OF_ROWS)}",
+        f"model cannot tell. {CHECK} says why a picture was rejected or could not be read. For a .csv file, the "
+        f"columns are {' and '.join(OF_ROWS)}",
     )
     add_model(parser)
     add_common(parser, PROCESSES_HELP)
@@ -99,7 +99,8 @@ def predict_pictures(names: list[str], model: "LeNet5", rule: "RejectionRule", a
             refused |= answer["is_digit"] is False
             if arguments.csv is None:
                 say(json.dumps({"image": name, **answer}) if arguments.json else f"{name}: {in_words(answer, classes)}")
-            table.rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"], ""))
+            why = rejection(answer, classes)
+            table.rows.append((name, answer["class"], max(answer["probabilities"]), answer["is_digit"], why))
             if arguments.show is not None:
                 atomic_write(arguments.show, enlarged(image))
     if refused and _are_digits(classes) and not arguments.json:
@@ -152,11 +153,18 @@ def in_words(answer: dict[str, Any], classes: Sequence[str]) -> str:
     """Return an answer in words."""
     from lenet.reading.results import rounded_down
 
+    why = rejection(answer, classes)
     if answer["is_digit"] is False:
-        kind = "a digit" if _are_digits(classes) else "one of the classes"
-        return f"not {kind} (digit score {rounded_down(answer['digit_score'], 3)})"
-    name, probability = classes[answer["likeliest"]], answer["probabilities"][answer["likeliest"]]
-    return f"{'' if answer['label'] is not None else 'unsure; most likely '}{name} ({rounded_down(probability, 3)})"
+        return f"{why} (digit score {rounded_down(answer['digit_score'], 3)})"
+    probability = answer["probabilities"][answer["likeliest"]]
+    return f"{why or classes[answer['likeliest']]} ({rounded_down(probability, 3)})"
+
+
+def rejection(answer: dict[str, Any], classes: Sequence[str]) -> str:
+    """Return why an answer was rejected, or "" if it was accepted."""
+    if answer["is_digit"] is False:
+        return "not a digit" if _are_digits(classes) else "not one of the classes"
+    return "" if answer["label"] is not None else f"unsure; most likely {classes[answer['likeliest']]}"
 
 
 def _are_digits(classes: Sequence[str]) -> bool:
