@@ -133,6 +133,18 @@ def test_a_name_that_is_too_long_does_not_stop_the_others(scans, capsys):
     assert captured.err.startswith(f"lenet: error: {name}: ")
 
 
+@pytest.mark.parametrize("command", [["predict"], ["read"], ["read", "--fields", "fields.json"]])
+def test_a_picture_that_cannot_be_read_has_a_line_of_json(scans, capsys, command):
+    Path("broken.png").write_bytes(b"no picture")
+    Path("fields.json").write_text('[{"name": "total", "box": [0, 0, 1, 1]}]')
+    assert cli.main([command[0], "broken.png", "scans/0.png", *command[1:], "--json"]) == 1
+    captured = capsys.readouterr()
+    broken, first = map(json.loads, captured.out.splitlines())
+    assert captured.err == f"lenet: error: {broken['error']}\n"
+    assert broken["error"].startswith("broken.png is not a picture; expected a PNG")
+    assert (broken["image"], first["image"], "error" in first) == ("broken.png", "scans/0.png", False)
+
+
 def test_the_current_folder_has_no_name(scans, capsys, monkeypatch):
     monkeypatch.chdir(scans / "scans")
     names = [line.partition(":")[0] for line in lines(capsys, "predict", ".", "-q")]

@@ -6,6 +6,7 @@ import csv
 import functools
 import glob
 import io
+import json
 import os
 import re
 import sys
@@ -16,7 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 from lenet._bar import Bar
 from lenet._files import atomic_write, begins_with, check_replaceable, read_stream
 from lenet.cli.options import at_most_one, check_png
-from lenet.cli.output import error_text, note, printable, warn
+from lenet.cli.output import error_text, note, printable, say, warn
 from lenet.cli.processes import results_of
 from lenet.errors import DataError, InputError, SaveError
 
@@ -113,7 +114,7 @@ def read_each(
     """Yield the name of each picture and what a function returns for it; report pictures that cannot be read.
 
     `read` raises DataError, InputError or OSError for these, which get a row of the table. It must be picklable,
-    because worker processes may call it. With --csv, there is a progress bar.
+    because worker processes may call it. With --json, each gets a line; with --csv, there is a progress bar.
     """
     is_own = any(name == STANDARD_INPUT or name.startswith(_OWN_FILES) for name in names)
     results = results_of(functools.partial(_read_or_error, read), names, 1 if is_own else arguments.n_jobs)
@@ -123,6 +124,8 @@ def read_each(
                 source, text = "Standard input" if name == STANDARD_INPUT else printable(name), error_text(found)
                 is_named = text.startswith((f"{source}:", f"{source} "))
                 print(f"lenet: error: {text if is_named else f'{source}: {text}'}", file=sys.stderr)
+                if arguments.json:
+                    say(json.dumps({"image": name, "error": text}))
                 table.add_unread(name, text)
             else:
                 yield name, found
