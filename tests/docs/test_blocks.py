@@ -15,6 +15,7 @@ from commands import succeeds
 from served import serving
 
 import lenet
+from lenet.reading.results import Cell, Reading
 from lenet.training import RECIPES
 
 ROOT = Path(__file__).parents[2]
@@ -284,6 +285,13 @@ def test_a_model_is_calibrated_on_a_folder_that_lacks_a_digit(user):
     names = {"lenet": lenet, "model": lenet.load_pretrained("mnist")}
     exec(text, names)  # noqa: S102
     assert (names["model"].predict(names["own"].X_test) == names["own"].y_test).mean() > 0.9
+
+
+def test_a_table_with_missing_cells_is_printed_in_columns(capsys):
+    cells = [Cell(0, row, column, (0, 0, 1, 1), text) for row, column, text in ((0, 1, "7"), (1, 0, "3"), (1, 2, ""))]
+    [text] = [text for _, text in blocks(ROOT / "docs/reading.md") if "found.cells" in text]
+    exec(text, {"read": lambda _: Reading(cells=(*cells, Cell(1, 0, 0, (5, 5, 6, 6), "9")))})  # noqa: S102
+    assert capsys.readouterr().out == ". | 7 | .\n3 | . | .\n"
 
 
 @pytest.mark.parametrize("page", having("sh"))
