@@ -29,8 +29,8 @@ def grey_of_array(values: NDArray[Any]) -> NDArray[np.uint8]:
     if not values.size or not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))):
         advice = " Pass several pictures one at a time." if values.ndim in (3, 4) else ""
         raise InputError(
-            f"The image has shape {values.shape}; expected (H, W), (H, W, 3) or (H, W, 4), with at least one pixel."
-            + advice
+            f"The image has shape {values.shape}; expected (H, W), (H, W, 1), (H, W, 3), (H, W, 4), (1, H, W) or "
+            f"(3, H, W), with at least one pixel.{advice}"
         )
     values = np.ascontiguousarray(_as_bytes(values))
     return values if values.ndim == 2 else pixels_of(require("PIL.Image", "vision").fromarray(values), "L")
@@ -52,7 +52,8 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
         )
     if values.min() < 0 or values.max() > 255:
         raise InputError(
-            f"The image has pixels from {values.min()} to {values.max()}; expected integers from 0 to 255."
+            f"The image has pixels from {values.min()} to {values.max()}; expected integers from 0 to 255. For 16 "
+            'bits, pass (image // 257).astype("uint8"), or the path of the file.'
         )
     return values.astype(np.uint8)
 
