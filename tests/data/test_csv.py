@@ -62,6 +62,14 @@ def test_every_form_of_the_same_table_gives_the_same_images(write, text, name):
     assert classes is None
 
 
+def test_numbers_with_gaps_are_rejected_and_names_are_not(write):
+    labels = [{0: 0, 1: 4, 2: 11}[label] for label in LABELS]
+    with pytest.raises(DataError, match=r"to 11; expected 0 to 2 without gaps\. .*, or use names, such as c11\.$"):
+        load(write(table(rows=[(label, *row) for label, row in zip(labels, PIXELS.tolist(), strict=True)])))
+    data = load(write(table(rows=[(f"c{label}", *row) for label, row in zip(labels, PIXELS.tolist(), strict=True)])))
+    assert data.classes == ("c0", "c11", "c4")
+
+
 NUMBERS = [str(place) for place in range(784)]
 
 

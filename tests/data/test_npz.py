@@ -165,7 +165,7 @@ X70, Y70 = small()
         ({"X": X70, "y": Y70 * 3}, "from 0 to 27; expected 0 to 9"),
         (
             {"X": X70, "y": np.arange(70) // 4 + 1},
-            "from 1 to 18; expected 0 to 17 without gaps. Renumber them: np.unique",
+            r"from 1 to 18; expected 0 to 17 without gaps. Renumber them \(in NumPy: np.unique",
         ),
         ({"X": X70, "y": np.full(70, 2**64 - 1, dtype=np.uint64)}, "the label 18446744073709551615; expected integers"),
         ({"X": X70[:30], "y": Y70[:30]}, "at most 3 images per class; expected at least 4"),

@@ -216,7 +216,8 @@ def _check_labels(y_train: NDArray[np.int64], y_test: NDArray[np.int64], source:
     if low < 0 or (high > 9 and len(found) != high + 1):
         raise DataError(
             f"{source} has {len(found)} different training labels, from {low} to {high}; expected 0 to "
-            f"{len(found) - 1} without gaps. Renumber them: np.unique(y, return_inverse=True)[1]."
+            f"{len(found) - 1} without gaps. Renumber them (in NumPy: np.unique(y, return_inverse=True)[1]), or use "
+            f"names, such as c{high}."
         )
     unknown = y_test[(y_test < 0) | (y_test > max(high, 9))]
     if len(unknown):
