@@ -41,6 +41,9 @@ def epoch(number, val_loss=0.5):
     return Epoch(number, 0.1, 2.0, 0.25, val_loss, 0.5, 1000.0, 9.0)
 
 
+TRAINED = SimpleNamespace(best_epoch=1, history=[epoch(1)])
+
+
 def state_of(model, step=0, history=(), **more):
     flat = model.parameters.flat
     numbers = flat.copy(), np.zeros_like(flat), flat.copy()
@@ -370,7 +373,7 @@ def test_what_a_model_cannot_reject_is_reported(capsys, held_out, said):
     report = SimpleNamespace(accuracy=1.0, loss=0.0, classes="01")
     folder = SimpleNamespace(folder=Path("run"), args={})
     data = SimpleNamespace(y_test=np.array([0, 1]), X_train=np.zeros((2, 28, 28)))
-    print_report(report, folder, data, 1, held_out)
+    print_report(report, folder, data, TRAINED, held_out)
     out = capsys.readouterr().out
     assert [line + "\n" for line in out.splitlines() if "held out" in line] == ([said.format(held_out)] if said else [])
 
@@ -399,7 +402,7 @@ def test_training_images_of_another_form_than_pictures_are_reported(capsys, top,
     images[:, top : top + height, left : left + 3] = 255
     report = SimpleNamespace(accuracy=1.0, loss=0.0, classes="01")
     folder = SimpleNamespace(folder=Path("run"), args={"raw": raw})
-    print_report(report, folder, SimpleNamespace(y_test=np.array([0, 1]), X_train=images), 1, 1000)
+    print_report(report, folder, SimpleNamespace(y_test=np.array([0, 1]), X_train=images), TRAINED, 1000)
     assert ("training images are not in MNIST's format" in capsys.readouterr().out) == said
 
 
@@ -415,6 +418,26 @@ def test_advice_needs_an_accuracy_within_a_tenth_of_the_way_from_guessing_to_1(
     )
     monkeypatch.setattr("lenet.evaluation.report.classification_report", lambda *_: outcome)
     assert cli.main(["train", "mine.npz"]) == 0
+    assert ("hardly better than guessing" in capsys.readouterr().out) == said
+
+
+@pytest.mark.parametrize(
+    ("losses", "args", "said"),
+    [
+        ((0.1, 0.9 * math.log(2) + 0.001), {}, True),
+        ((9.0, 0.9 * math.log(2) - 0.001), {}, False),
+        ((0.9 * math.log(2) + 0.001, None), {}, True),
+        ((0.9 * math.log(2) - 0.001, None), {}, False),
+        ((9.0, 9.0), {"network": "1998"}, False),  # whose loss is not the cross-entropy
+    ],
+)
+def test_advice_is_given_if_the_best_loss_is_at_least_90_percent_of_that_of_guessing(capsys, losses, args, said):
+    """The loss of validation, or without it, that of training."""
+    training, validation = losses
+    state = SimpleNamespace(best_epoch=1, history=[replace(epoch(1, validation), loss=training), epoch(2)])
+    report = SimpleNamespace(accuracy=0.6, loss=0.6, classes="01")
+    data = SimpleNamespace(y_test=np.array([0, 1]), X_train=np.zeros((2, 28, 28)))
+    print_report(report, SimpleNamespace(folder=Path("run"), args=args), data, state, 1000)
     assert ("hardly better than guessing" in capsys.readouterr().out) == said
 
 

@@ -48,18 +48,22 @@ def write_results(
     return report
 
 
-def print_report(report: "Report", folder: "Run", data: "Dataset", best_epoch: int, held_out: int) -> None:
+def print_report(report: "Report", folder: "Run", data: "Dataset", state: "State", held_out: int) -> None:
     """Print the results on the test set, advice, and how to use the weights."""
     import numpy as np
 
     from lenet._mnist_form import BOX
     from lenet.data.box import ink_form
     from lenet.evaluation.calibration import MIN_FOR_NON_DIGITS, MIN_IMAGES
+    from lenet.training.plateau import Plateau
 
     with standard_output():
-        print(f"\nTest set, with the weights of epoch {best_epoch}:\n{report}")
+        print(f"\nTest set, with the weights of epoch {state.best_epoch}:\n{report}")
     guessing = np.bincount(data.y_test).max() / len(data.y_test)
-    if report.accuracy < guessing + (1 - guessing) / 10:
+    row = state.history[state.best_epoch - 1]
+    loss = row.loss if row.val_loss is None else row.val_loss
+    is_on_plateau = "network" not in folder.args and Plateau(data.y_test, None).includes(loss)
+    if is_on_plateau or report.accuracy < guessing + (1 - guessing) / 10:
         reason = "Sigmoid networks start on a plateau: pass --from mnist, or increase --epochs."
         if "from" in folder.args:
             reason = "Increase --epochs."

@@ -59,7 +59,7 @@ def train_and_report(folder: "Run", data: "Dataset", arguments: argparse.Namespa
         result = {"event": "test", "run": str(folder.folder), "best_epoch": state.best_epoch, **report.as_dict()}
         say(json.dumps(result))
     else:
-        print_report(report, folder, data, state.best_epoch, len(parts.validation))
+        print_report(report, folder, data, state, len(parts.validation))
     return 0
 
 
