@@ -406,6 +406,20 @@ def test_training_images_of_another_form_than_pictures_are_reported(capsys, top,
     assert ("training images are not in MNIST's format" in capsys.readouterr().out) == said
 
 
+@pytest.mark.parametrize(("light", "args", "said"), [(26, {}, True), (25, {}, False), (50, {"raw": True}, False)])
+def test_training_images_that_are_dark_on_light_are_reported_again(capsys, light, args, said):
+    images = np.zeros((50, 28, 28), np.uint8)
+    images[:, 4:24, 13:16] = 255
+    images[:light] = 255 - images[:light]
+    report = SimpleNamespace(accuracy=1.0, loss=0.0, classes="01")
+    data = SimpleNamespace(y_test=np.array([0, 1]), X_train=images)
+    print_report(report, SimpleNamespace(folder=Path("run"), args=args), data, TRAINED, 1000)
+    assert [line for line in capsys.readouterr().out.splitlines() if "images" in line and "run" not in line] == said * [
+        "Most training images look dark on light. `lenet predict` converts pictures to light on dark, so the model "
+        "misreads them: train on 255 - X."
+    ]
+
+
 @pytest.mark.parametrize(("more", "said"), [(-0.001, True), (0.001, False)])
 def test_advice_needs_an_accuracy_within_a_tenth_of_the_way_from_guessing_to_1(
     training, capsys, monkeypatch, more, said

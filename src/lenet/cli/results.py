@@ -54,6 +54,7 @@ def print_report(report: "Report", folder: "Run", data: "Dataset", state: "State
 
     from lenet._mnist_form import BOX
     from lenet.data.box import ink_form
+    from lenet.data.dataset import are_dark_on_light
     from lenet.evaluation.calibration import MIN_FOR_NON_DIGITS, MIN_IMAGES
     from lenet.training.plateau import Plateau
 
@@ -81,12 +82,18 @@ def print_report(report: "Report", folder: "Run", data: "Dataset", state: "State
             "The model cannot reject pictures that resemble none of its classes: calibration requires at least "
             f"{MIN_FOR_NON_DIGITS:,} validation images for this; {held_out} were held out. {advice}"
         )
-    size, offset = ink_form(data.X_train)
-    if max(abs(size - BOX), offset) > 2 and not folder.args.get("raw"):
-        say(
-            "The training images are not in MNIST's format: 20 pixels high or wide, and centred. `lenet predict` "
-            "converts pictures to it, except those of 28x28 pixels that are light on dark. To classify other pictures, "
-            "train on lenet.reading.as_mnist(X)."
-        )
+    if not folder.args.get("raw"):
+        size, offset = ink_form(data.X_train)
+        if are_dark_on_light(data.X_train):
+            say(
+                "Most training images look dark on light. `lenet predict` converts pictures to light on dark, so the "
+                "model misreads them: train on 255 - X."
+            )
+        elif max(abs(size - BOX), offset) > 2:
+            say(
+                "The training images are not in MNIST's format: 20 pixels high or wide, and centred. `lenet predict` "
+                "converts pictures to it, except those of 28x28 pixels that are light on dark. To classify other "
+                "pictures, train on lenet.reading.as_mnist(X)."
+            )
     say(f"{folder.folder} contains the weights, the figures and the history. To use the weights:")
     say(f"lenet predict PICTURE --model {quoted(folder.folder)}")

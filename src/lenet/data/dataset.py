@@ -197,12 +197,17 @@ def check_levels(X: NDArray[np.uint8], source: str) -> None:
         raise DataError(f"{source} has integer pixels of 0 and 1 only; expected 0 to 255. Multiply them by 255.")
 
 
-def check_polarity(X: NDArray[np.uint8], source: str) -> None:
-    """Log a warning if the border of most images, shape (n, height, width), is light, like paper."""
+def are_dark_on_light(X: NDArray[np.uint8]) -> bool:
+    """Return whether the border of most images, shape (n, height, width), is light, like paper."""
     sample = X[:: max(1, -(-len(X) // SAMPLE))]
     border = np.concatenate([sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]], axis=1)
     is_light = np.count_nonzero(border > 127, axis=1) > _MAX_LIGHT_BORDER * border.shape[1]
-    if 2 * np.count_nonzero(is_light) > len(sample):
+    return bool(2 * np.count_nonzero(is_light) > len(sample))
+
+
+def check_polarity(X: NDArray[np.uint8], source: str) -> None:
+    """Log a warning if most images are dark on light."""
+    if are_dark_on_light(X):
         logger.warning(
             "%s: most images look dark on light; expected light ink on a dark background. Invert them: 255 - X.", source
         )
