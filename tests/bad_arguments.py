@@ -367,7 +367,7 @@ def cases(folder: Path) -> dict[str, Case]:
         "evaluation.classification_report": Case(
             evaluation.classification_report, {"logits": LOGITS, "y": LABELS},
             {"logits": tables(finite=True), "y": LABEL, "classes": NAMES}),
-        "evaluation.calibrate": Case(evaluation.calibrate, {"model": model, **MANY}, {
+        "evaluation.calibrate": Case(evaluation.calibrate, {"model": copy.deepcopy(SMALL), **MANY}, {
             "model": A_MODEL, "X": images() | {"shape": [BYTES]}, "n_jobs": N_JOBS,
             "y": LABEL | {"value": [MANY["y"] - 2, MANY["y"] - 1], "shape": [LABELS]}}),
         "evaluation.temperature": Case(evaluation.temperature, {"logits": LOGITS, "y": LABELS},
