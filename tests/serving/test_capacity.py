@@ -284,25 +284,26 @@ def test_the_bodies_of_all_requests_have_a_limit():
     first = bodies.receive(b"x" * 600)
     second = bodies.receive(b"x" * 400)
     assert first.error is second.error is None
-    third = bodies.receive(b"x" * 63)  # small bodies have another 16th: 62 bytes
+    third = bodies.receive(b"x" * 63, content_length=b"63")  # small bodies have another 16th: 62 bytes
     assert (type(third.error), third.error.reason) == (BusyError, "buffers")
     bodies.release(third)
     assert bodies.receive(b"").error is None
     bodies.release(first)
     assert first.parts == []
-    assert bodies.receive(b"x" * 662).error is None
-    assert type(bodies.receive(b"x").error) is BusyError
+    assert bodies.receive(b"x" * 662, content_length=b"662").error is None
+    assert type(bodies.receive(b"x", content_length=b"1").error) is BusyError
 
 
 def test_large_bodies_leave_memory_for_small_ones():
-    """Of at most 64 KiB: a 16th of the memory for all bodies."""
+    """Of at most 64 KiB, declared and received: a 16th of the memory for all bodies."""
     bodies = Bodies(body=2**20, buffered=2**20)
     assert bodies.receive(bytes(2**20)).error is None
-    large = bodies.receive(bytes(2**16 + 1))
-    assert type(large.error) is BusyError
-    bodies.release(large)
-    assert bodies.receive(bytes(2**16)).error is None
-    assert type(bodies.receive(b"x").error) is BusyError
+    for size, declared in ((2**16 + 1, b"65537"), (2**16, b"65537"), (2**16 + 1, b"65536"), (1, None), (1, b"many")):
+        large = bodies.receive(bytes(size), **({} if declared is None else {"content_length": declared}))
+        assert type(large.error) is BusyError
+        bodies.release(large)
+    assert bodies.receive(bytes(2**16), content_length=b"65536").error is None
+    assert type(bodies.receive(b"x", content_length=b"1").error) is BusyError
 
 
 def test_a_compressed_body_counts_with_both_of_its_sizes():

@@ -10,7 +10,7 @@ from lenet.serving.limits.capacity import BusyError, ThreadPool
 from lenet.serving.limits.settings import Limits
 from lenet.serving.request_context import RequestContext
 
-_SMALL = 2**16  # bytes of a body that may use the reserve, a 16th of the limit, when large bodies have reached it
+_SMALL = 2**16  # bytes, declared and received, of a body that may use the reserve, a 16th of the limit
 _MAX_MEMBERS = 16  # of a gzip body; each takes time, even if it is empty
 
 
@@ -53,8 +53,9 @@ class RequestBodies:
     def _count(self, context: RequestContext, size: int) -> None:
         context.buffered += size
         self._buffered += size
-        reserve = self._limits.buffered // 16 if context.buffered <= _SMALL else 0
-        if self._buffered > self._limits.buffered + reserve:
+        declared = context.headers.get(b"content-length", b"")  # chunked bodies have none
+        is_small = declared.isdigit() and max(int(declared[:20]), context.buffered) <= _SMALL
+        if self._buffered > self._limits.buffered + (self._limits.buffered // 16 if is_small else 0):
             raise BusyError("The server is receiving too many requests. Retry after 1 s.", "buffers")
 
     def _too_large(self) -> HTTPException:

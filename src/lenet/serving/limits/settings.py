@@ -25,8 +25,8 @@ class Limits:
         Number of pictures, and of inference requests, that are computed in threads or wait for one. One more gets the
         status 503, as does a request that would probably have to wait for longer than `request_seconds`.
     buffered : int, default 256 MiB
-        Total size of the bodies in memory, in bytes. A request that would exceed it gets the status 503. Bodies of at
-        most 64 KiB may exceed it by a 16th, so that a few clients with large ones do not shut out all others.
+        Total size of the bodies in memory, in bytes. A request that would exceed it gets the status 503. Bodies
+        with a Content-Length of at most 64 KiB may exceed it by a 16th, so that large ones do not shut out all others.
     connections : int, default 4096
         Number of open connections. One more closes the connection that has waited longest for its client.
     receive_seconds : float, default 10
