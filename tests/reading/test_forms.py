@@ -200,6 +200,39 @@ def test_a_form_with_few_filled_in_fields_is_not_turned(marks):
     assert {each.rotation for each in found} == {0}
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_form_with_many_empty_fields_is_turned(turns):
+    """They need not be optional."""
+    data = lenet.data.load_digits()
+    page = np.full((640, 520), 240, np.uint8)
+    for n in (3, 8, 13):
+        for place in range(3):
+            row, column = 30 + 60 * (n % 10), 30 + 250 * (n // 10) + 40 * place
+            page[row : row + 28, column : column + 28] = 240 - 0.8 * data.X_test[183 + place]
+    boxes = [((20 + 250 * (n // 10)) / 520, (20 + 60 * (n % 10)) / 640, 200 / 520, 48 / 640) for n in range(20)]
+    found = read_form(np.ascontiguousarray(np.rot90(page, turns)), [Field(f"f{n}", box) for n, box in enumerate(boxes)])
+    assert {each.rotation for each in found} == {-90 * turns % 360}
+    assert [n for n, each in enumerate(found) if each.value == "259"] == [3, 8, 13]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_narrow_table_is_turned(turns):
+    """On its side, it has none of the cells of its fields but one."""
+    data = lenet.data.load_digits()
+    page = np.full((460, 260), 240, np.uint8)
+    for n in range(7):
+        cv2.line(page, (50, 50 + 60 * n), (210, 50 + 60 * n), 30, 2)
+    for x in (50, 210):
+        cv2.line(page, (x, 50), (x, 410), 30, 2)
+    for row in range(6):
+        for place in range(3):
+            top, left = 66 + 60 * row, 70 + 42 * place
+            page[top : top + 28, left : left + 28] = 240 - 0.8 * data.X_test[183 + place]
+    fields = [Field(f"f{row}", cell=(row, 0)) for row in range(1, 6)]
+    found = read_form(np.ascontiguousarray(np.rot90(page, turns)), fields)
+    assert [(each.value, each.rotation) for each in found] == [("259", -90 * turns % 360)] * 5
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_form_with_one_filled_in_field_of_four_is_turned(turns):
     """In one of the other orientations, a field had one digit, which counted as much as the whole number."""

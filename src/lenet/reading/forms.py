@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, compress, islice
 from typing import NamedTuple
@@ -59,7 +60,7 @@ class _Settings:
 
 
 class _Read(NamedTuple):
-    """What was read in a field."""
+    """The text of a field, and the evidence that it is upright."""
 
     text: str
     confidence: float
@@ -105,7 +106,8 @@ def read_form(
     check_below : float, default 0.9
         A value with a lower confidence gets the problem "confidence".
     rotate : bool, default True
-        Whether to turn a form that is on its side or upside down, if its fields are then clearly more legible.
+        Whether to turn a form that is on its side or upside down, if its fields are then clearly more legible. Unless
+        its fields are clear as they are, this takes up to four times as long.
     n_jobs : int, optional
         As for `read`.
 
@@ -146,31 +148,36 @@ def read_form(
 def _upright_values(settings: _Settings, page: Page, cells: Sequence[Cell]) -> list[tuple[FieldValue, _Read]]:
     """Return the values of the fields in the orientation in which they are clearly the most legible, or as they are.
 
-    Of many fields, a sample is read in each orientation, and then all fields in the best one. A cell that is found only
-    after a turn may be one of another table, unless its field gives the rows and columns.
+    Of many fields, a sample is read after each turn, and then all fields after the best one. If there are several
+    tables, a cell that is found only after a turn may be one of another table, unless its field gives the rows and
+    columns.
     """
-    sample = settings
-    if len(settings.fields) > _MAX_TURNED:  # at random, as every other column may be blank
-        members = np.random.default_rng(0).permutation(len(settings.fields))[:_MAX_TURNED]
-        sample = replace(settings, fields=[settings.fields[n] for n in sorted(members)])
-    as_it_is = _values_after(sample, page, cells, 0, MAX_SEGMENTS)
+    as_it_is = _values_after(settings, page, cells, 0, MAX_SEGMENTS)
+    members = list(range(len(as_it_is)))
+    if len(members) > _MAX_TURNED:  # at random, as every other column may be blank
+        members = sorted(np.random.default_rng(0).permutation(members)[:_MAX_TURNED].tolist())
+    sample, before = replace(settings, fields=[settings.fields[n] for n in members]), [as_it_is[n] for n in members]
+    is_one_table = len({cell.grid for cell in cells}) == 1
     counts = [
-        "no cell" not in value.problems or isinstance(field.grid, tuple)
-        for field, (value, _) in zip(sample.fields, as_it_is, strict=True)
+        is_one_table or isinstance(field.grid, tuple) or "no cell" not in value.problems
+        for field, (value, _) in zip(sample.fields, before, strict=True)
     ]
 
     def values_after_turns(turns: int, max_segments: int) -> tuple[list[tuple[FieldValue, _Read]], list[Characters]]:
-        values = _values_after(sample, page, cells, turns, max_segments) if turns else as_it_is
+        values = _values_after(sample, page, cells, turns, max_segments) if turns else before
         return values, [_characters(compress(values, counts))]
 
     values, turns = read_upright(values_after_turns, len(page.strokes.boxes))
-    return values if sample is settings else _values_after(settings, page, cells, turns, MAX_SEGMENTS)
+    if turns and len(members) < len(as_it_is):
+        with suppress(InputError):  # the whole turned page may look like a texture
+            return _values_after(settings, page, cells, turns, MAX_SEGMENTS)
+    return values if turns and len(members) == len(as_it_is) else as_it_is
 
 
 def _values_after(
     settings: _Settings, page: Page, cells: Sequence[Cell], turns: int, max_segments: int
 ) -> list[tuple[FieldValue, _Read]]:
-    """Return the values of the fields after some quarter turns, and what was read in them."""
+    """Read the fields after `turns` quarter turns."""
     if turns:
         page = without_frames(page.turned(turns))  # again, as only boxes wider than high are empty fields
     values = _values(settings, page, turned(cells, turns), max_segments)
@@ -178,14 +185,13 @@ def _values_after(
 
 
 def _characters(values: Iterable[tuple[FieldValue, _Read]]) -> Characters:
-    """Return the characters of all fields as one line; empty fields and invalid values are non-digits."""
+    """Return the characters of all fields as one line; those of invalid values are non-digits."""
     texts, probabilities, shares, images = list[str](), list[float](), [np.zeros(0)], [_NO_IMAGES]
     for value, read in values:
-        is_empty, is_valid = "empty" in value.problems, not {"digits", "checksum"} & {*value.problems}
-        text = "?" if is_empty else read.text
-        texts += ["" if character == "?" or not is_valid else character for character in text]
-        probabilities += [read.confidence ** (1 / len(text)) for _ in text]
-        shares.append(np.ones(1) if is_empty else read.shares)
+        is_valid = not {"digits", "checksum"} & {*value.problems}
+        texts += ["" if character == "?" or not is_valid else character for character in read.text]
+        probabilities += [read.confidence ** (1 / len(read.text)) for _ in read.text]
+        shares.append(read.shares)
         images.append(read.images if is_valid else _NO_IMAGES)
     return Characters(texts, np.array(probabilities), np.concatenate(shares), np.concatenate(images))
 
@@ -222,7 +228,7 @@ def straightened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _values(
     settings: _Settings, page: Page, cells: Sequence[Cell], max_segments: int
 ) -> list[tuple[FieldValue, _Read]]:
-    """Return the values of the fields on a page in one orientation, and what was read in them."""
+    """Read the fields on a page in one orientation."""
     tables, level = _tables(cells), without_printed_rules(page)
     regions = [_region(field, page, tables) for field in settings.fields]
     sheets = sum(float(np.ptp(corners, axis=0).prod()) for corners in regions if corners is not None)

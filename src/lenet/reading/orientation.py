@@ -175,8 +175,7 @@ def evidence_of(
     of_ones = of_others = 0.0
     for line in lines:
         weight = lone if line.shares.sum() < 1.5 else 1.0  # the shares of one stroke add up to 1
-        for text, *numbers in zip(line.texts, line.probabilities.tolist(), line.shares.tolist(), strict=True):
-            probability, share = numbers
+        for text, probability, share in zip(line.texts, line.probabilities.tolist(), line.shares.tolist(), strict=True):
             of_digit = log_odds(probability) - log_odds(_MIN_LEGIBLE)
             evidence = weight * share * (of_digit if text else -non_digit)
             if text == "1":

@@ -12,7 +12,7 @@ from lenet.errors import InputError, InputTypeError
 
 _STRIP = 2**20  # pixels: larger pictures are converted in strips, which saves memory
 _MAX_DARK = 0.1  # the fraction of dark pixels in light ink on a transparent page
-# What Pillow raises for damaged pictures, and pictures with damaged Exif.
+# The exceptions that Pillow raises for damaged pictures and damaged Exif data.
 DAMAGED = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
 _ORIENTATION = 0x112  # Exif's tag
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the tag
