@@ -295,8 +295,8 @@ def parts_of(*lows, end=2):
     return parts
 
 
-def field_read(monkeypatch, labels, parts, arcs=None, classes="abcdefghij", marks=()):
-    """What is read in a field on this path; `marks` are the marks beside digits, by the box of the first digit."""
+def field_read(monkeypatch, labels, parts, arcs=None, classes="abcdefghij"):
+    """Read a field on this path; return it, and the digits, marks and baseline of each line."""
     monkeypatch.setattr(forms, "may_be_marks", lambda segments: segments.low)
     monkeypatch.setattr(forms, "joined", lambda graphs: tuple(graph.number for graph in graphs))
     path = list(range(len(labels))) if arcs is None else arcs

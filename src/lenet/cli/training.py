@@ -129,7 +129,7 @@ class Saver:
 
 
 def resume_command(folder: "Run", arguments: argparse.Namespace) -> str:
-    """Return the command that resumes a run, also if its data were moved to DATA."""
+    """Return the command that resumes a run, even if its data were moved to DATA."""
     moved = f"{quoted(arguments.data)} " if arguments.resume and arguments.data else ""
     return f"lenet train {moved}--resume {quoted(folder.folder)}"
 
