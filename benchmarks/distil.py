@@ -11,7 +11,6 @@ checkpoint of LeNet-5, with the suffix `.checkpoint`. If interrupted, the same c
 """
 
 import argparse
-import json
 import math
 import os
 import time
@@ -26,21 +25,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 import lenet
-from benchmarks.rounding import round_layers, round_numbers
+from benchmarks.rounding import save_rounded
 from lenet import _checks
 from lenet._files import atomic_write
-from lenet.evaluation import calibrate, evaluate
 from lenet.losses import softmax
 from lenet.training import RECIPES, Recipe, State
 from lenet.training.augment.distortions import random_distortions
 from lenet.training.checkpoint import checkpoint_bytes, read_checkpoint
-from lenet.training.splits import split
 from lenet.training.training_set import TrainingSet
 
 Images = NDArray[np.uint8]
 BATCH, PEAK, WARM_UP = 128, 0.1, 0.15  # images per step, learning rate, and the fraction of the steps before its peak
 TEMPERATURE = 1.3  # of the teacher: its logits are divided by it
-ROUNDED_FOR = 12_000  # images whose outputs should stay the same when weights are rounded
 
 
 class Teacher(nn.Module):
@@ -167,7 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.model.suffix in (".pt", ".checkpoint") or not options.model.parent.is_dir():
         parser.error(f"MODEL is {options.model}; expected a .safetensors file in a folder that exists")
-    X, y, X_test, y_test = lenet.data.load("mnist")
+    X, y, _, _ = lenet.data.load("mnist")
     recipe = RECIPES["drawn"]
     saved = options.model.with_suffix(".pt")
     if saved.exists():
@@ -178,18 +174,8 @@ def main() -> None:
         teacher = train_teacher(X, y, recipe, options.teacher_epochs)
         torch.save(teacher.state_dict(), saved)
     model, state = train_student(X, y, recipe, teacher, options.model.with_suffix(".checkpoint"))
-    train, held_out = split(y, recipe.validation, 0)
-    round_layers(model, X[train[:ROUNDED_FOR]])
-    round_numbers(model.parameters.flat)
-    calibrate(model, X[held_out], y[held_out])
-    val_loss, val_accuracy = evaluate(model, X[held_out], y[held_out])
-    model.metadata |= {
-        "data": "mnist", "recipe": f"{recipe.name}, distilled", "seed": "0", "epoch": str(state.best_epoch),
-        "lenet": lenet.__version__, "val_loss": str(val_loss), "val_accuracy": str(val_accuracy),
-        "test_accuracy": str(evaluate(model, X_test, y_test)[1]),
-    }  # fmt: skip
-    model.save(options.model, half=True)
-    print(json.dumps(model.metadata, indent=1))
+    metadata = {"recipe": f"{recipe.name}, distilled", "seed": "0", "epoch": str(state.best_epoch)}
+    save_rounded(model, options.model, recipe, metadata)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,39 @@
-"""Round the weights of LeNet-5 so that they compress well."""
+"""Round the weights of LeNet-5 so that they compress well, and save it."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import lenet
+from lenet.evaluation import calibrate, evaluate
+from lenet.training import Recipe
+from lenet.training.splits import split
 
 STEP = 1 / 16  # of the weights of C5 and F6, which are then stored in a byte each
 BITS = 9  # significant bits of all other parameters
+ROUNDED_FOR = 12_000  # images whose outputs should stay the same when weights are rounded
 BLOCK = 500  # images at a time
 DAMPING = 0.01  # of the mean second moment of the inputs
+
+
+def save_rounded(model: lenet.LeNet5, path: Path, recipe: Recipe, metadata: dict[str, str]) -> None:
+    """Round the weights of a model of MNIST, calibrate it on the recipe's held-out images, and save it."""
+    X, y, X_test, y_test = lenet.data.load("mnist")
+    train, held_out = split(y, recipe.validation, 0)
+    round_layers(model, X[train[:ROUNDED_FOR]])
+    round_numbers(model.parameters.flat)
+    calibrate(model, X[held_out], y[held_out])
+    val_loss, val_accuracy = evaluate(model, X[held_out], y[held_out])
+    model.metadata |= {
+        "data": "mnist", "lenet": lenet.__version__, **metadata,
+        "val_loss": str(val_loss), "val_accuracy": str(val_accuracy),
+        "test_accuracy": str(evaluate(model, X_test, y_test)[1]),
+    }  # fmt: skip
+    model.save(path, half=True)
+    print(json.dumps(model.metadata, indent=1))
 
 
 def round_layers(model: lenet.LeNet5, images: NDArray[Any]) -> None:

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from benchmarks.rounding import round_layers, round_numbers, rounded_rows
+import lenet
+from benchmarks.rounding import round_layers, round_numbers, rounded_rows, save_rounded
 from lenet import LeNet5
 from lenet.data import load_digits
+from lenet.training import RECIPES
 
 
 def test_the_bias_compensates_for_a_rounded_weight():
@@ -41,3 +43,18 @@ def test_numbers_are_rounded_to_9_significant_bits():
     values = np.array([1 + 2**-8, 1 + 2**-10, -3.0 - 2**-9, 0.0, 1000.6, 2.0**-20], np.float32)
     round_numbers(values)
     assert values.tolist() == [1 + 2**-8, 1.0, -3.0, 0.0, 1000.0, 2.0**-20]
+
+
+def test_the_saved_model_is_rounded_calibrated_and_described(tmp_path, monkeypatch):
+    digits = load_digits()
+    monkeypatch.setattr(lenet.data, "load", lambda name: digits)
+    model = lenet.load_pretrained()
+    model.parameters["c5.weight"][0] += 0.01
+    model.metadata.pop("temperature")
+    save_rounded(model, tmp_path / "x.safetensors", RECIPES["drawn"], {"recipe": "drawn, distilled"})
+    saved = lenet.load(tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(saved.parameters["c5.weight"] * 16, np.round(saved.parameters["c5.weight"] * 16))
+    right = (saved.predict(digits.X_test) == digits.y_test).mean()
+    assert saved.metadata["test_accuracy"] == str(right)
+    assert saved.metadata["recipe"] == "drawn, distilled"
+    assert float(saved.metadata["temperature"]) > 0

@@ -4,6 +4,8 @@ MNIST's writers were American. In other countries, a 1 may have a long upstroke,
 a 7 may have a bar.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -171,11 +173,22 @@ def _written(digit: int, rng: Random) -> Image:
     shifts = rng.normal(0, rng.uniform(0.2, 0.6), (10, 10, 2))  # of a point at each column and row
     width, slant = rng.uniform(4, 10), rng.normal(0, 2.5)
     shape = np.array([[width, 0], [-slant, 10]])  # pixels for a column and for a row
-    canvas, pen = np.zeros((_CANVAS, _CANVAS), np.uint8), int(rng.integers(5, 17))
+    strokes = []
     for stroke in form.split("|"):
         points = np.array([[int(place) for place in point] for point in stroke.split()])
-        path = smooth((points + shifts[tuple(points.T)] - 4.5) @ shape + _CANVAS / 2)
-        cv2.polylines(canvas, [np.round(path * 8).astype(np.int32)], False, 255, pen, cv2.LINE_AA, shift=3)
+        strokes.append(smooth((points + shifts[tuple(points.T)] - 4.5) @ shape))
+    return pen_strokes(strokes, rng)
+
+
+def pen_strokes(strokes: Sequence[NDArray[np.float64]], rng: Random) -> Image:
+    """Draw strokes with a pen of random width, and return the image in MNIST's format.
+
+    Each stroke has shape (n, 2): the columns and rows of its points, in pixels from the middle, from -80 to 80.
+    """
+    canvas, pen = np.zeros((_CANVAS, _CANVAS), np.uint8), int(rng.integers(5, 17))
+    for stroke in strokes:
+        points = np.round((stroke + _CANVAS / 2) * 8).astype(np.int32)
+        cv2.polylines(canvas, [points], False, 255, pen, cv2.LINE_AA, shift=3)
     return mnist_form(cropped(canvas))
 
 
