@@ -94,7 +94,7 @@ def load_pretrained(name: str = "mnist") -> LeNet5:
     --------
     >>> import lenet
     >>> lenet.load_pretrained("mnist").metadata["recipe"]
-    'drawn, distilled'
+    'drawn, distilled, with pen digits'
     """
     return _model_of(ModelFile.read_pretrained(name))
 

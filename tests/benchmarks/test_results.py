@@ -23,6 +23,7 @@ VALUES = results.flat(RESULTS)
 CPUS = {  # as the pages call them
     "AMD EPYC (family 25, model 17)": "AMD EPYC (Zen 4)",
     "AMD EPYC (family 26, model 2)": "AMD EPYC (Zen 5)",
+    "Intel(R) Xeon(R) Processor (family 6, model 167)": "Intel Xeon (Rocket Lake)",
     "Intel(R) Xeon(R) Processor (family 6, model 207)": "Intel Xeon (Emerald Rapids)",
 }
 

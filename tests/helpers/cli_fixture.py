@@ -45,10 +45,10 @@ def pictures(tmp_path_factory):
     found = []
     for number in range(30):
         page = np.full((200, 300), 235, np.uint8)
-        large = np.asarray(image_module.fromarray(data.X_test[5 * number]).resize((140, 140)))
+        large = np.asarray(image_module.fromarray(data.X_test[5 * number + 5]).resize((140, 140)))
         top, left = 5 + number, 150 - 4 * number
         page[top : top + 140, left : left + 140] -= (large * 0.85).astype(np.uint8)
         path = folder / f"{number}.png"
         image_module.fromarray(page).save(path)
-        found.append((path, int(data.y_test[5 * number])))
+        found.append((path, int(data.y_test[5 * number + 5])))
     return found

@@ -28,7 +28,7 @@ def model():
 def segments(model):
     """The segments of two lines of four digits."""
     page = np.full((130, 160), 255, np.uint8)
-    for place, image in enumerate(lenet.data.load_digits().X_test[183:191]):
+    for place, image in enumerate(lenet.data.load_digits().X_test[171:179]):
         top, left = 16 + 60 * (place // 4), 20 + 30 * (place % 4)
         page[top : top + 28, left : left + 28] = 255 - image
     return segments_of(model, [pieces_of(line) for line in find_lines(page_of(page))])
