@@ -180,8 +180,8 @@ for index, ax in zip(wrong, axes[0], strict=True):
 
 # %%
 # ``model.save("mine.safetensors")`` saves the model; ``lenet predict`` and ``lenet serve`` load it with ``--model``.
-# The package also contains weights trained on MNIST, whose digits are from other writers. Here is their accuracy on
-# these test images:
+# The package also contains weights trained on MNIST and on digits recorded with a pen. Here is their accuracy on these
+# test images:
 print(f"{lenet.evaluation.evaluate(lenet.load_pretrained('mnist'), X_test, y_test)[1]:.1%}")
 
 # %%
