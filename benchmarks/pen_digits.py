@@ -1,4 +1,4 @@
-"""Teach LeNet-5 the digits of more writers: `python -m benchmarks.pen_digits START MODEL UNIPEN PENDIGITS`.
+"""Train LeNet-5 on digits recorded with a pen: `python -m benchmarks.pen_digits START MODEL UNIPEN PENDIGITS`.
 
 START is the file of the model to begin with, made by `python -m benchmarks.distil`. The result is saved as MODEL.
 UNIPEN is the folder train_r01_v07 of the UNIPEN data (Guyon et al., "UNIPEN project of on-line data exchange and
@@ -7,7 +7,7 @@ countries. PENDIGITS is the folder with pendigits-orig.tra and pendigits-orig.te
 https://doi.org/10.24432/C5MG6K): digits by writers from Turkey. Both record the path of a pen.
 
 Eight networks start from the same weights and train on the recorded digits, whose labels they learn, and on the images
-of the recipe `drawn`, for which they learn the probabilities that the first network gave, so that they do not forget
+of the recipe `drawn`, for which they learn the probabilities of the starting network, so that they do not forget
 them (Li and Hoiem, "Learning without forgetting", 2016). Their mean (Wortsman et al., "Model soups", 2022) is rounded
 and calibrated.
 """
@@ -33,7 +33,7 @@ Stroke = NDArray[np.float64]  # (n, 2): the columns of its points, and their row
 RECIPE = RECIPES["drawn"]  # of the images, and of training
 VARIANTS, EPOCHS, RATE, NETWORKS = 4, 4, 0.012, 8
 HEIGHT = 90  # pixels of the longer side of a drawn digit
-SEGMENT = re.compile(r'\.SEGMENT\s+\w+\s+(\d+)(?:-(\d+))?\s+\S+\s+"(\d)"')  # the first and the last component; a label
+SEGMENT = re.compile(r'\.SEGMENT\s+\w+\s+(\d+)(?:-(\d+))?\s+\S+\s+"(\d)"')  # first component, last component, label
 
 
 def digits_in(file: Path, include: Path) -> Iterator[tuple[int, list[Stroke]]]:
@@ -53,12 +53,12 @@ def components_in(file: Path) -> Iterator[tuple[bool, Stroke]]:
     for part in re.split(r"^\.(?=PEN_)", file.read_text("latin-1"), flags=re.MULTILINE)[1:]:
         lines = part.partition("\n.")[0].splitlines()
         points = [line.split()[:2] for line in lines[1:] if line.strip()]
-        if points:  # UNIPEN counts no others
+        if points:  # UNIPEN does not count components without points
             yield part.startswith("PEN_DOWN"), np.array(points, np.float64)
 
 
 def recorded_digits(unipen: Path, pendigits: Path) -> list[tuple[int, list[Stroke]]]:
-    """Return the digits of both data sets, but those that are wider than 1.3 times their height: these are parts."""
+    """Return the digits of both data sets, except those wider than 1.3 times their height, which are fragments."""
     files = sorted(path for path in (unipen / "data" / "1a").rglob("*") if path.is_file())
     files += [pendigits / "pendigits-orig.tra", pendigits / "pendigits-orig.tes"]
     digits = [digit for file in files for digit in digits_in(file, unipen / "include")]
@@ -79,8 +79,8 @@ def training_images(
 ) -> tuple[Images, NDArray[np.float32]]:
     """Return distorted images of all kinds, and target probabilities.
 
-    Each variant has half of the recorded digits. 0s that the starting model misreads are left out: most of them have a
-    slash, and look like an 8.
+    Each variant has half of the recorded digits. It omits the 0s that the starting model misreads, since most of them
+    have a slash.
     """
     data, images, targets = TrainingSet.prepare(X, y, None, start, RECIPE, 0), [], []
     for variant in range(VARIANTS):
@@ -109,7 +109,10 @@ def main() -> None:
     for name in ("start", "model", "unipen", "pendigits"):
         parser.add_argument(name, type=Path, metavar=name.upper())
     options = parser.parse_args()
-    for path in (options.unipen / "data" / "1a", options.pendigits / "pendigits-orig.tra"):
+    if options.model.suffix != ".safetensors" or not options.model.parent.is_dir():
+        parser.error(f"MODEL is {options.model}; expected a .safetensors file in a folder that exists")
+    pen_files = [options.pendigits / f"pendigits-orig.{part}" for part in ("tra", "tes")]
+    for path in (options.unipen / "data" / "1a", options.unipen / "include", *pen_files):
         if not path.exists():
             parser.error(f"{path} does not exist; download and unpack the data named above")
     X, y, _, _ = lenet.data.load("mnist")

@@ -6,6 +6,8 @@ import pytest
 import lenet
 from benchmarks import pen_digits
 from lenet.data import load_digits
+from lenet.training.splits import split
+from lenet.training.training_set import added_counts
 
 pytest.importorskip("cv2")
 SEGMENTS = """.INCLUDE x/x.doc
@@ -66,7 +68,9 @@ def test_digits_are_drawn_the_right_way_up(folders):
 
 
 def test_recorded_digits_have_labels_and_others_the_probabilities_of_the_model(folders, monkeypatch):
+    recipe = pen_digits.RECIPE.with_changes(defects=0)
     monkeypatch.setattr(pen_digits, "VARIANTS", 2)
+    monkeypatch.setattr(pen_digits, "RECIPE", recipe)
     data, model = load_digits(), lenet.load_pretrained()
     X, y = data.X_train[:120], data.y_train[:120]
     slashed = (0, [np.array([[0.0, 0.0], [0.0, 9.0]])])  # read as a 1
@@ -75,4 +79,7 @@ def test_recorded_digits_have_labels_and_others_the_probabilities_of_the_model(f
     is_label = targets.max(axis=1) == 1
     assert is_label.sum() == 3  # a half of the recorded digits for each variant, without the misread 0
     np.testing.assert_array_equal(targets[is_label].argmax(axis=1), [1, 1, 7])
+    np.testing.assert_array_equal(model.predict(images[is_label]), [1, 1, 7])
+    train = len(split(y, recipe.validation, 0).train)
+    assert len(images) == 2 * (train + sum(added_counts(recipe, train))) + 3  # no held-out images
     np.testing.assert_array_equal(targets[~is_label], model.predict_proba(images[~is_label]))
