@@ -52,7 +52,7 @@ def example(model: lenet.LeNet5, of: Row) -> Example | None:
         np.add.at(shares[:, n], pieces.labels, np.where(of.owner[place] == n, of.ink[place], 0))
     whole = np.where(of.owner == np.arange(len(of.labels))[:, None, None], of.ink, 0).sum(axis=(1, 2), dtype=float)
     owners = shares[1:].argmax(axis=1)
-    [segments] = with_views(model, segments_of(model, [pieces], n_jobs=1), LEARNED, n_jobs=1)
+    [segments] = with_views(model, segments_of(model, [pieces], n_jobs=1), n_jobs=1)
     wanted = np.full(len(segments.starts), NOT_THIS)
     for n, label in enumerate(of.labels):
         own = np.flatnonzero(owners == n)
@@ -87,7 +87,6 @@ def loss_and_gradient(flat: Array, examples: list[Example]) -> tuple[float, Arra
         by_other = passes * np.exp(graph.other - total) - np.where(each.wanted == AS_OTHER, passes_right, 0)
         parts = [
             [(by_label * s.log_probabilities).sum()],
-            by_label.sum(axis=0),
             by_label.sum(axis=1) @ s.features.columns(coefficients.as_digit),
             by_other @ s.features.columns(coefficients.as_other),
         ]
@@ -103,13 +102,13 @@ def _sum_and_shares(graph: Graph, weights: Array) -> tuple[float, Array]:
 
 def flattened(c: Coefficients) -> Array:
     """Return coefficients as one vector."""
-    return np.array([c.label, *c.by_label, *c.as_digit.values(), *c.as_other.values()])
+    return np.array([c.label, *c.as_digit.values(), *c.as_other.values()])
 
 
 def unflattened(flat: Array) -> Coefficients:
     """Return one vector as coefficients of the features of `LEARNED`."""
-    label, by_label, digit, other = np.split(flat, np.cumsum([1, len(LEARNED.by_label), len(LEARNED.as_digit)]))
-    return Coefficients(float(label[0]), by_label, _named(LEARNED.as_digit, digit), _named(LEARNED.as_other, other))
+    label, digit, other = np.split(flat, np.cumsum([1, len(LEARNED.as_digit)]))
+    return Coefficients(float(label[0]), _named(LEARNED.as_digit, digit), _named(LEARNED.as_other, other))
 
 
 def _named(names: Mapping[str, float], values: Array) -> dict[str, float]:
@@ -140,7 +139,6 @@ def main() -> None:
     c = unflattened(result.x)
     print(f"-log(probability) of a row: {result.fun:.4f}")
     print(f"label {c.label:.2f}")
-    print("by_label", np.round(c.by_label, 2).tolist())
     for name in ("as_digit", "as_other"):
         print(name, {feature: round(value, 2) for feature, value in getattr(c, name).items()})
 

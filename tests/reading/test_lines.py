@@ -701,7 +701,7 @@ def test_the_edge_of_a_sheet_across_a_corner_is_not_a_digit(flips):
     assert sum(line.crosses_corner for line in find_lines(page_of(ink))) == 1
     assert [line.text for line in read(paper(ink)).lines] == ["274", "605"]
     [line] = read(paper(edge)).lines  # alone, it may be a digit
-    assert 0.5 < line.confidence < 0.9
+    assert 0.5 < line.confidence < 0.97
 
 
 @FONTS_OF_OPENCV_5

@@ -7,7 +7,7 @@ import pytest
 
 from lenet.reading.features import Features
 from lenet.reading.fields import Field
-from lenet.reading.graph import LEARNED, Graph, coefficients_of, graph_of
+from lenet.reading.graph import LEARNED, Graph, graph_of
 from lenet.reading.paths import arc_posteriors, best_path, confidence_of, log_sums
 from lenet.reading.segments import Segments
 from lenet.reading.valid import most_probable
@@ -133,7 +133,7 @@ def weighed(**features):
     values = {name: np.full(1, features.get(name, 0.0)) for name in Features.__dataclass_fields__}
     one, box, image = np.array([0]), np.zeros((1, 4), int), np.zeros((1, 28, 28), np.uint8)
     segments = Segments(None, one, one + 1, box, image, np.array([[0.7, 0.3]]), Features(**values))
-    return graph_of(segments, coefficients_of("ab"))
+    return graph_of(segments)
 
 
 @pytest.mark.parametrize("name", LEARNED.as_digit)

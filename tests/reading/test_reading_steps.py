@@ -9,7 +9,6 @@ import pytest
 import lenet
 from lenet.errors import InputError
 from lenet.reading import Reading, orientation, read, reader
-from lenet.reading.graph import LEARNED
 from lenet.reading.marks import _mark
 from lenet.reading.page import Page
 from lenet.reading.results import Digit, Line
@@ -92,8 +91,8 @@ def test_lines_are_cut_and_classified_in_turn(monkeypatch, model):
     assert steps.cut == [(0, "whole 0"), (1, "whole 1")]
     pieces = segments[0][2][2]
     assert [len(each.boxes) for each in pieces] == [2, 3]
-    assert segments == (("views", model, ("segments", model, pieces, 2, 15_000), LEARNED, 2),) * 2
-    assert graphs == (("graph", segments[0], LEARNED),) * 2
+    assert segments == (("views", model, ("segments", model, pieces, 2, 15_000), 2),) * 2
+    assert graphs == (("graph", segments[0]),) * 2
     assert reader.cut_and_classify(model, [0, 1], None, 9)[0][0][2][3:] == (None, 9)
 
 

@@ -11,7 +11,7 @@ from lenet import _mnist_form
 from lenet.errors import InputError
 from lenet.reading import features, pieces, segments, signs
 from lenet.reading.features import Features
-from lenet.reading.graph import LEARNED, Coefficients, Graph, coefficients_of, graph_of, joined
+from lenet.reading.graph import Coefficients, Graph, graph_of, joined
 from lenet.reading.lines import InkLine
 from lenet.reading.page import Page
 from lenet.reading.paths import best_path, log_sum_of
@@ -362,14 +362,6 @@ def test_low_pieces_do_not_change_the_middle_of_a_line():
 # Graphs
 
 
-def test_classes_other_than_the_ten_digits_have_the_mean_bias():
-    assert coefficients_of("0123456789") is LEARNED
-    for classes in ("012345678", "0123456798", "abcdefghij"):
-        found = coefficients_of(classes)
-        np.testing.assert_allclose(found.by_label, [sum(LEARNED.by_label) / 10] * len(classes))
-        assert (found.label, found.as_digit, found.as_other) == (LEARNED.label, LEARNED.as_digit, LEARNED.as_other)
-
-
 def test_the_weights_of_an_arc_are_linear_in_its_features():
     found = features_in([(0, 0, 20, 15), (30, 0, 35, 5)], cuts=[0, 0.25, 0])  # the areas are 1.5 * 1.5 and 0.5 * 0.5
     arcs = segments.Segments(
@@ -381,9 +373,9 @@ def test_the_weights_of_an_arc_are_linear_in_its_features():
         np.array([[0.7, 0.3], [0.2, 0.8]]),
         found,
     )
-    coefficients = Coefficients(2.0, np.array([0.5, -1.0]), {"cut": 3.0, "area": -4.0}, {"bias": -1.5, "area": 0.25})
+    coefficients = Coefficients(2.0, {"cut": 3.0, "area": -4.0}, {"bias": -1.5, "area": 0.25})
     graph = graph_of(arcs, coefficients)
-    expected = 2 * np.log(arcs.probabilities) + [0.5, -1] + [[3 * 0.25 - 4 * 2.25], [-4 * 0.25]]
+    expected = 2 * np.log(arcs.probabilities) + [[3 * 0.25 - 4 * 2.25], [-4 * 0.25]]
     np.testing.assert_allclose(graph.digits, expected)
     np.testing.assert_allclose(graph.other, [-1.5 + 0.25 * 2.25, -1.5 + 0.25 * 0.25])
     assert (graph.starts is arcs.starts, graph.stops is arcs.stops) == (True, True)

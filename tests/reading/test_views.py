@@ -7,7 +7,7 @@ import pytest
 
 import lenet
 from lenet.reading import views
-from lenet.reading.graph import LEARNED, graph_of
+from lenet.reading.graph import graph_of
 from lenet.reading.lines import find_lines
 from lenet.reading.page import page_of
 from lenet.reading.paths import arc_posteriors, best_path
@@ -48,7 +48,7 @@ def mean_over_views(model, image):
 
 def test_the_probabilities_of_segments_in_doubt_are_means_over_views(model, segments):
     assert len(segments) == 2
-    for before, after in zip(segments, with_views(model, segments, LEARNED), strict=True):
+    for before, after in zip(segments, with_views(model, segments), strict=True):
         posteriors = arc_posteriors(graph_of(before))
         doubtful = (posteriors > 0.0025) & (posteriors * before.probabilities.max(axis=1) < 0.995)
         assert 1 <= doubtful.sum() < len(doubtful) / 2
@@ -58,18 +58,23 @@ def test_the_probabilities_of_segments_in_doubt_are_means_over_views(model, segm
         assert not np.allclose(after.probabilities[doubtful], before.probabilities[doubtful], atol=0.01)
 
 
+def test_the_label_of_a_segment_is_the_one_that_the_network_finds_most_probable(segments):
+    for each in segments:
+        np.testing.assert_array_equal(graph_of(each).digits.argmax(axis=1), each.probabilities.argmax(axis=1))
+
+
 def test_views_of_segments_without_doubt_change_no_reading(model, segments, monkeypatch):
-    found = [best_path(graph_of(each)) for each in with_views(model, segments, LEARNED)]
+    found = [best_path(graph_of(each)) for each in with_views(model, segments)]
     monkeypatch.setattr("lenet.reading.views._MIN_POSTERIOR", -1.0)
     monkeypatch.setattr("lenet.reading.views._MAX_PROBABILITY", 2.0)
-    complete = [best_path(graph_of(each)) for each in with_views(model, segments, LEARNED)]
+    complete = [best_path(graph_of(each)) for each in with_views(model, segments)]
     for one, other in zip(found, complete, strict=True):
         assert one.labels == other.labels
         assert one.confidence == pytest.approx(other.confidence, abs=0.02)
 
 
 def test_no_lines_have_no_views(model):
-    assert with_views(model, segments_of(model, []), LEARNED) == []
+    assert with_views(model, segments_of(model, [])) == []
 
 
 class Counting:
@@ -89,10 +94,10 @@ def line_of(monkeypatch, posteriors, probabilities):
     images = np.zeros((len(posteriors), 28, 28), np.uint8)
     images[:, 0, 0] = np.arange(len(posteriors)) + 2
     best = np.column_stack([probabilities, np.zeros(len(posteriors))])
-    monkeypatch.setattr(views, "graph_of", lambda segments, coefficients: segments.posteriors * coefficients)
+    monkeypatch.setattr(views, "graph_of", lambda segments: segments.posteriors)
     monkeypatch.setattr(views, "arc_posteriors", lambda posteriors: posteriors)
     return SimpleNamespace(
-        images=images, probabilities=best, posteriors=np.array(posteriors) / 2, with_probabilities=lambda new: new
+        images=images, probabilities=best, posteriors=np.array(posteriors), with_probabilities=lambda new: new
     )
 
 
@@ -111,7 +116,7 @@ def test_segments_are_in_doubt_between_two_thresholds(monkeypatch):
     first, second = (line_of(monkeypatch, posteriors[:n], probabilities[:n]) for n in (7, 2))
     model = Counting()
     before = first.probabilities.copy()
-    found, other = with_views(model, [first, second], 2, 3)
+    found, other = with_views(model, [first, second], 3)
     expected = before.copy()
     for n in doubtful:
         expected[n] = (before[n] + (1 + 2 + 3 + 4 + 5) * (n + 2) * np.array([1, 10])) / 6
@@ -128,5 +133,5 @@ def test_segments_are_in_doubt_between_two_thresholds(monkeypatch):
 def test_without_doubt_there_are_no_views(monkeypatch):
     line = line_of(monkeypatch, [0.0025, 1], [0.5, 0.995])
     model = Counting()
-    assert with_views(model, [line, line], 2) == [line, line]
+    assert with_views(model, [line, line]) == [line, line]
     assert model.calls == 0

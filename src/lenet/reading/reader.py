@@ -16,7 +16,7 @@ from lenet.loading import ModelLike, given_model
 from lenet.model import LeNet5
 from lenet.reading.boxes import without_boxes
 from lenet.reading.frames import without_frames
-from lenet.reading.graph import Graph, coefficients_of, graph_of
+from lenet.reading.graph import Graph, graph_of
 from lenet.reading.grids import without_grids
 from lenet.reading.lines import InkLine, find_lines
 from lenet.reading.marks import digits_and_marks, may_be_marks, starts_low
@@ -34,7 +34,7 @@ from lenet.reading.words import words_in
 
 _SPACE = 0.9  # heights of the writing: wider gaps become spaces
 _CUTTING_COST = 200  # cutting at this cost takes as long as classifying a segment
-_CORNER = 0.9  # the minimum confidence of a stroke across a corner of the picture: others may be the edge of a sheet
+_CORNER = 0.97  # the minimum confidence of a stroke across a corner of the picture: others may be the edge of a sheet
 _MUCH_MORE = 10  # times the evidence of the photographs
 _MAX_STROKES = 1000  # of a page; reading a larger one four times would take seconds
 
@@ -212,9 +212,8 @@ def cut_and_classify(
         cut_lines.append(pieces_of(*each))
         count += len(cut_lines[-1].boxes)
         reject_texture(count, MAX_PIECES, "pieces of strokes")
-    coefficients = coefficients_of(characters_of(model))
-    segments = with_views(model, segments_of(model, cut_lines, n_jobs, max_segments), coefficients, n_jobs)
-    return [(each, graph_of(each, coefficients)) for each in segments]
+    segments = with_views(model, segments_of(model, cut_lines, n_jobs, max_segments), n_jobs)
+    return [(each, graph_of(each)) for each in segments]
 
 
 def _read_page(settings: _Settings, page: Page, max_segments: int = MAX_SEGMENTS) -> tuple[Reading, list[Characters]]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.model import LeNet5
-from lenet.reading.graph import Coefficients, graph_of
+from lenet.reading.graph import graph_of
 from lenet.reading.paths import arc_posteriors
 from lenet.reading.segments import Segments
 from lenet.training.augment.distortions import AffineMaps
@@ -23,11 +23,9 @@ _VIEWS = np.array([
 ])  # fmt: skip
 
 
-def with_views(
-    model: LeNet5, lines: Sequence[Segments], coefficients: Coefficients, n_jobs: int | None = None
-) -> list[Segments]:
+def with_views(model: LeNet5, lines: Sequence[Segments], n_jobs: int | None = None) -> list[Segments]:
     """Return the segments of lines; uncertain ones have the mean probabilities of all views."""
-    uncertain = [_are_uncertain(each, coefficients) for each in lines]
+    uncertain = [_are_uncertain(each) for each in lines]
     if not any(chosen.any() for chosen in uncertain):
         return list(lines)
     images = np.concatenate([each.images[chosen] for each, chosen in zip(lines, uncertain, strict=True)])
@@ -37,8 +35,8 @@ def with_views(
     return [_averaged(*each) for each in zip(lines, uncertain, probabilities, strict=True)]
 
 
-def _are_uncertain(segments: Segments, coefficients: Coefficients) -> NDArray[np.bool_]:
-    posteriors = arc_posteriors(graph_of(segments, coefficients))
+def _are_uncertain(segments: Segments) -> NDArray[np.bool_]:
+    posteriors = arc_posteriors(graph_of(segments))
     is_clear = posteriors * segments.probabilities.max(axis=1) >= _MAX_PROBABILITY
     return np.asarray((posteriors > _MIN_POSTERIOR) & ~is_clear)
 
