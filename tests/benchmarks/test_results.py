@@ -21,6 +21,7 @@ PAGES = ["README.md", CARD, *sorted(path.relative_to(ROOT).as_posix() for path i
 RESULTS = results.load()
 VALUES = results.flat(RESULTS)
 CPUS = {  # as the pages call them
+    "AMD EPYC (family 25, model 1)": "AMD EPYC (Zen 3)",
     "AMD EPYC (family 25, model 17)": "AMD EPYC (Zen 4)",
     "AMD EPYC (family 26, model 2)": "AMD EPYC (Zen 5)",
     "Intel(R) Xeon(R) Processor (family 6, model 167)": "Intel Xeon (Rocket Lake)",
