@@ -168,7 +168,7 @@ def test_lines_without_digits_are_left_out(monkeypatch, model):
     assert second == (settings, "b", 5)
 
 
-@pytest.mark.parametrize(("confidence", "others", "left"), [(0.89, "a", "a"), (0.9, "a", "ac"), (0.5, "", "c")])
+@pytest.mark.parametrize(("confidence", "others", "left"), [(0.969, "a", "a"), (0.97, "a", "ac"), (0.5, "", "c")])
 def test_an_uncertain_stroke_across_a_corner_is_left_out_beside_other_lines(
     monkeypatch, model, confidence, others, left
 ):
